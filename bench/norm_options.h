@@ -1,0 +1,48 @@
+// What `bench norm` is asked to measure.
+#ifndef SEEDNORM_BENCH_NORM_OPTIONS_H_
+#define SEEDNORM_BENCH_NORM_OPTIONS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "seednorm/dtype.h"
+
+namespace seednorm::bench {
+
+struct NormSpec {
+  std::string norm;
+  int64_t heads = 1;
+};
+
+enum class Pass { kForward, kBackward };
+const char* name_of(Pass pass);  // "fwd", "bwd"
+
+// Tensors a pass moves: x and y; x, dy and dx.
+constexpr int num_tensors(Pass pass) { return pass == Pass::kForward ? 2 : 3; }
+
+struct NormOptions {
+  std::vector<NormSpec> norms = {{"rms_norm", 1}, {"seed_norm", 1}, {"seed_norm", 16}};
+  std::vector<DType> dtypes = {DType::kFloat32, DType::kBFloat16};
+  std::vector<int64_t> widths = {1024, 2048, 4096, 8192};
+  std::vector<int64_t> tensor_mb = {2, 4, 8, 256};  // MiB of one tensor
+  std::vector<Pass> passes = {Pass::kForward, Pass::kBackward};
+  DType param_dtype = DType::kFloat32;
+  int threads = 2;
+  int rounds = 15;       // at least
+  double seconds = 1.5;  // a configuration, at least
+  bool save_stats = false;
+  bool quick = false;
+  bool help = false;
+  std::string simd;
+  std::string json_path;
+};
+
+extern const char kNormHelp[];
+
+// Throws std::invalid_argument: one line saying what is wrong and what to do.
+NormOptions parse_norm_options(const std::vector<std::string>& args);
+
+}  // namespace seednorm::bench
+
+#endif  // SEEDNORM_BENCH_NORM_OPTIONS_H_

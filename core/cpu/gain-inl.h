@@ -1,0 +1,141 @@
+// Policies of the norms that are a gain times the row times one scale of the row: RMSNorm, ScaleNorm.
+#if defined(SEEDNORM_CORE_CPU_GAIN_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SEEDNORM_CORE_CPU_GAIN_INL_H_
+#undef SEEDNORM_CORE_CPU_GAIN_INL_H_
+#else
+#define SEEDNORM_CORE_CPU_GAIN_INL_H_
+#endif
+
+#include <cmath>
+
+#include "core/cpu/run-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace seednorm {
+namespace HWY_NAMESPACE {
+
+// 1 / RMS(x); its derivative's factor on sum_i g_i gamma_i x_i is rstd^3 / D.
+struct RmsScale {
+  template <class A>
+  static A scale(A sum_of_squares, A dim, A eps) {
+    return 1 / std::sqrt(sum_of_squares / dim + eps);
+  }
+  template <class A>
+  static A pull(A scale, A sum, A dim, A) {
+    return sum / dim * scale * scale * scale;
+  }
+};
+
+// y = gamma (x scale); Scale::scale(sum of squares, D, eps) gives the row's scale.
+template <class T, class Scale>
+class GainForward : public SingleSegment {
+ public:
+  using A = Acc<T>;
+  static constexpr bool kReduces = true;
+  static constexpr bool kCentred = false;
+  struct Cols {
+    Unit<T> gamma;
+  };
+  struct Sums {
+    Unit<T> squares;
+  };
+  struct State {
+    V<T> scale;
+  };
+
+  explicit GainForward(const KernelArgs& args)
+      : args_(args), staged_(args.dim), gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)) {}
+
+  template <bool kMap, bool kReduce>
+  HWY_INLINE Cols cols(size_t c) const {
+    Cols out{};
+    if constexpr (kMap) out.gamma = load_unit_order<T>(gamma_ + c);
+    return out;
+  }
+  HWY_INLINE Sums begin_sums() const { return {zero_unit<T>()}; }
+  HWY_INLINE void accumulate(const Cols&, const Unit<T>& x, size_t, int, Sums& sums) const {
+    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.squares.v[k] = hn::MulAdd(x.v[k], x.v[k], sums.squares.v[k]); });
+  }
+  template <int R>
+  HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) const {
+    for (int i = 0; i < R; ++i) {
+      const A scale = Scale::scale(sum_unit<T>(sums[i].squares), static_cast<A>(args_.dim), static_cast<A>(args_.options.eps));
+      if (args_.stats_out != nullptr) static_cast<A*>(args_.stats_out)[row + i] = scale;
+      states[i].scale = hn::Set(Tag<T>(), scale);
+    }
+  }
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t, int, const Unit<T>& x, size_t) const {
+    Unit<T> y;
+    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { y.v[k] = hn::Mul(cols.gamma.v[k], hn::Mul(x.v[k], state.scale)); });
+    return y;
+  }
+
+ private:
+  const KernelArgs& args_;
+  Staged<T, 1> staged_;
+  const A* const gamma_;
+};
+
+// dx = scale g gamma - x Scale::pull(scale, sum g gamma x, D, eps).
+template <class T, class Scale>
+class GainBackward : public SingleSegment {
+ public:
+  using A = Acc<T>;
+  static constexpr bool kReduces = true;
+  static constexpr int kSlots = 1;
+  struct Cols {
+    Unit<T> gamma;
+  };
+  struct Sums {
+    Unit<T> dot;  // of g gamma and x
+  };
+  struct State {
+    V<T> scale, pull;
+  };
+
+  explicit GainBackward(const KernelArgs& args)
+      : args_(args), staged_(args.dim), gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)) {}
+
+  template <bool kMap, bool kReduce>
+  HWY_INLINE Cols cols(size_t c) const {
+    return {load_unit_order<T>(gamma_ + c)};
+  }
+  HWY_INLINE Sums begin_sums() const { return {zero_unit<T>()}; }
+  HWY_INLINE void accumulate(const Cols& cols, int64_t, int, const Unit<T>& x, const Unit<T>& g, size_t,
+                             Sums& sums) const {
+    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
+      sums.dot.v[k] = hn::MulAdd(cols.gamma.v[k], hn::Mul(g.v[k], x.v[k]), sums.dot.v[k]);
+    });
+  }
+  template <int R>
+  HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) const {
+    for (int i = 0; i < R; ++i) {
+      const A scale = static_cast<const A*>(args_.stats)[row + i];
+      const A sum = sum_unit<T>(sums[i].dot);
+      states[i].scale = hn::Set(Tag<T>(), scale);
+      states[i].pull = hn::Set(
+          Tag<T>(), Scale::pull(scale, sum, static_cast<A>(args_.dim), static_cast<A>(args_.options.eps)));
+    }
+  }
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t, int, const Unit<T>& x, const Unit<T>& g,
+                         size_t, Unit<T>* total) const {
+    Unit<T> dx;
+    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
+      const auto g_scaled = hn::Mul(g.v[k], state.scale);
+      dx.v[k] = hn::NegMulAdd(x.v[k], state.pull, hn::Mul(cols.gamma.v[k], g_scaled));
+      total[0].v[k] = hn::MulAdd(g_scaled, x.v[k], total[0].v[k]);
+    });
+    return dx;
+  }
+
+ private:
+  const KernelArgs& args_;
+  Staged<T, 1> staged_;
+  const A* const gamma_;
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace seednorm
+HWY_AFTER_NAMESPACE();
+
+#endif  // SEEDNORM_CORE_CPU_GAIN_INL_H_

@@ -1,0 +1,102 @@
+// What norm.cc hands to the kernels: checked, resolved to raw pointers, the same for every norm.
+#ifndef SEEDNORM_CORE_CPU_KERNEL_ARGS_H_
+#define SEEDNORM_CORE_CPU_KERNEL_ARGS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "seednorm/norm.h"
+
+namespace seednorm {
+
+// Columns are processed in units of at most this many (32 bfloat16 or 16 float32 with 512-bit vectors);
+// rows of partial sums are padded to a multiple of it, constants are held as arrays of it.
+constexpr int64_t kMaxUnit = 64;
+
+// A parameter as the kernels read it: value(i) = offset + data[i & mask], or `constant` without data.
+struct ParamRef {
+  const void* data = nullptr;
+  DType dtype = DType::kFloat32;
+  int64_t mask = 0;       // ~0 for a vector, 0 for a single value
+  int64_t stride = 0;     // kPerSample: elements between samples
+  double offset = 0.0;    // 1 for "1 + gamma"
+  double constant = 0.0;  // what an absent parameter stands for
+};
+
+struct RowsRef {
+  const void* data = nullptr;
+  int64_t stride = 0;  // elements
+};
+
+struct MutableRowsRef {
+  void* data = nullptr;
+  int64_t stride = 0;
+};
+
+struct KernelArgs {
+  DType dtype = DType::kFloat32;  // of the data
+  int64_t dim = 0;
+  Options options;
+  ParamRef params[kNumParams];
+  int64_t rows_per_sample = 0;
+  int64_t num_stats = 0;
+  bool stream = false;  // non-temporal stores for y, sum, dx: the working set is beyond the last-level cache
+  bool dropout = false;
+  uint64_t seed = 0;
+  uint64_t offset = 0;
+
+  RowsRef x;
+  // Forward.
+  MutableRowsRef y;
+  RowsRef residual;    // null: none
+  MutableRowsRef sum;
+  void* stats_out = nullptr;
+  // Backward.
+  RowsRef dy;
+  RowsRef dsum;        // null: none
+  MutableRowsRef dx;
+  const void* stats = nullptr;
+  void* partials = nullptr;   // [chunks][slots][padded dim], null if no parameter gradient is wanted
+  View grads[kNumParams];
+};
+
+// The gradient rows that backward keeps per chunk, in the order of `partials`.
+struct Slots {
+  int count = 0;
+  Param params[4] = {};
+};
+
+// One norm's entry points. Rows [begin, end) of the call's rows; any split gives the same bits.
+struct NormKernels {
+  void (*forward)(const KernelArgs& args, int64_t begin, int64_t end);
+  // `chunk` says which row of partials to (over)write.
+  void (*backward)(const KernelArgs& args, int64_t begin, int64_t end, int64_t chunk);
+  // Sums partials over chunks in double, in order, and stores args.grads[params[slot]], columns [begin, end).
+  void (*finish)(const KernelArgs& args, const Slots& slots, int64_t num_chunks, int64_t slot);
+};
+
+// What a norm is: written in its own file, read by norm.cc.
+struct NormInfo {
+  const char* name;
+  ParamKind (*kind)(const Options& options, Param param);
+  double (*initial_value)(const Options& options, int64_t dim, Param param);
+  double (*constant)(const Options& options, Param param);  // what an absent parameter stands for
+  int64_t (*num_stats)(const Options& options);
+  // First problem with the options beyond the common checks, or null: "sigma: ..." without the "[name] ".
+  const char* (*check)(const Options& options);
+  Slots slots;
+  bool residual;  // has a fused residual add
+  bool uses_eps, uses_heads, uses_sigma, uses_dropout;  // options that are this norm's
+};
+
+// `check` of norms whose parameters have one form each.
+inline const char* no_forms(const Options& o) {
+  if (o.gamma != Form::kVector) return "gamma: expected its default form, since this layer has no other";
+  if (o.alpha != Form::kVector) return "alpha: expected its default form, since this layer has no other";
+  if (o.beta != Form::kVector) return "beta: expected its default form, since this layer has no other";
+  return nullptr;
+}
+
+}  // namespace seednorm
+
+#endif  // SEEDNORM_CORE_CPU_KERNEL_ARGS_H_

@@ -1,0 +1,50 @@
+// From a policy to a run over rows: which engine, which of its switches.
+#if defined(SEEDNORM_CORE_CPU_RUN_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SEEDNORM_CORE_CPU_RUN_INL_H_
+#undef SEEDNORM_CORE_CPU_RUN_INL_H_
+#else
+#define SEEDNORM_CORE_CPU_RUN_INL_H_
+#endif
+
+#include "core/cpu/backward_engine-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace seednorm {
+namespace HWY_NAMESPACE {
+
+// Base of policies whose row is one segment.
+struct SingleSegment {
+  static constexpr size_t num_segments() { return 1; }
+  static constexpr size_t segment_cols() { return 0; }
+  template <class State>
+  HWY_INLINE void begin_segment(size_t, int, State&) const {}
+  template <class Sums>
+  HWY_INLINE void end_segment(size_t, int, Sums&) const {}
+};
+
+template <class T, bool kResidualAllowed = true, class Policy>
+HWY_INLINE void run_forward(const KernelArgs& args, Policy& policy, int64_t begin, int64_t end) {
+  if constexpr (kResidualAllowed) {
+    if (args.residual.data != nullptr) {
+      ForwardEngine<Policy, T, true>(args, policy).run(begin, end);
+      if (args.stream) hwy::FlushStream();
+      return;
+    }
+  }
+  ForwardEngine<Policy, T, false>(args, policy).run(begin, end);
+  if (args.stream) hwy::FlushStream();
+}
+
+template <class T, class Policy>
+HWY_INLINE void run_backward(const KernelArgs& args, Policy& policy, int64_t begin, int64_t end, int64_t chunk) {
+  BackwardEngine<Policy, T> engine(args, policy, chunk);
+  engine.clear(0, Policy::kSlots);
+  engine.rows(begin, end);
+  if (args.stream) hwy::FlushStream();
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace seednorm
+HWY_AFTER_NAMESPACE();
+
+#endif  // SEEDNORM_CORE_CPU_RUN_INL_H_

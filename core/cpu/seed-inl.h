@@ -1,0 +1,423 @@
+// Policies of SeeDNorm with the dot product (Eq. 4, Eq. 7) and of AdaSeeDNorm (Eq. 8).
+//
+//   z_h = dot_scale sum_{i in h} x_i beta_i,  u_h = sigma(z_h),  y_i = (m_i u_h alpha_i + gamma_i) (x_i rstd)
+// m is the dropout multiplier, 1 without dropout. With beta = 0 the coefficient is exactly gamma and the order of the
+// two products is RMSNorm's, so that y is RMSNorm's bit for bit; the sum of squares runs over the columns in
+// RMSNorm's order whatever the heads.
+//
+// Heads of whole units are segments of the sweep. Others ("expanded") store x beta for the row, sum it by head,
+// and spread u back over the columns. kGeneral: dropout or expanded heads, looked up at run time.
+#if defined(SEEDNORM_CORE_CPU_SEED_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SEEDNORM_CORE_CPU_SEED_INL_H_
+#undef SEEDNORM_CORE_CPU_SEED_INL_H_
+#else
+#define SEEDNORM_CORE_CPU_SEED_INL_H_
+#endif
+
+#include <cmath>
+
+#include "core/cpu/dropout-inl.h"
+#include "core/cpu/gain-inl.h"
+#include "core/cpu/math-inl.h"
+#include "core/cpu/run-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace seednorm {
+namespace HWY_NAMESPACE {
+
+// An array on the stack up to kStack elements, else on the heap.
+template <class A, size_t kStack>
+class Buffer {
+ public:
+  explicit Buffer(size_t n) : heap_(n > kStack ? new A[n] : nullptr), data_(heap_ ? heap_.get() : stack_) {}
+  A* data() { return data_; }
+  A& operator[](size_t i) { return data_[i]; }
+  const A& operator[](size_t i) const { return data_[i]; }
+
+ private:
+  std::unique_ptr<A[]> heap_;
+  alignas(64) A stack_[kStack];
+  A* const data_;
+};
+
+// How the heads lie in the units, and one value per head and row of a block.
+template <class T>
+class Heads {
+ public:
+  using A = Acc<T>;
+  static constexpr int R = kBlockRows<T>;
+  using Values = Buffer<A, R * 64 + kMaxUnit>;  // padded: sigma_array works on whole vectors
+
+  explicit Heads(const KernelArgs& args)
+      : count(args.options.num_heads), cols(args.dim / args.options.num_heads), dim(args.dim) {}
+
+  static bool whole_units(const KernelArgs& args) {
+    return args.options.num_heads == 1 || (args.dim / args.options.num_heads) % unit_cols<T>() == 0;
+  }
+  size_t values() const { return R * count + kMaxUnit; }
+
+  // Sums of a row's products (unit order) by head.
+  HWY_NOINLINE void sum(const A* products, A* out) const {
+    const size_t unit = unit_cols<T>();
+    for (size_t h = 0; h < count; ++h) out[h] = 0;
+    for (size_t pos = 0; pos < (dim + unit - 1) / unit * unit; ++pos) {
+      const size_t col = natural_column<T>(pos);
+      if (col < dim) out[col / cols] += products[pos];
+    }
+  }
+  // A row of one value a column (unit order) from one value a head.
+  HWY_NOINLINE void spread(const A* values, A* out) const {
+    const size_t unit = unit_cols<T>();
+    for (size_t pos = 0; pos < (dim + unit - 1) / unit * unit; ++pos) {
+      const size_t col = natural_column<T>(pos);
+      out[pos] = col < dim ? values[col / cols] : A{0};
+    }
+  }
+
+  const size_t count, cols, dim;
+};
+
+template <class T>
+size_t padded_units(int64_t dim) {
+  return (static_cast<size_t>(dim) + kMaxUnit - 1) / kMaxUnit * kMaxUnit;
+}
+
+// One sample's gamma(c) and eta(c), staged; nothing for a norm without them.
+template <class T, bool kConditional>
+class Condition {
+ public:
+  explicit Condition(const KernelArgs&) {}
+};
+template <class T>
+class Condition<T, true> {
+ public:
+  using A = Acc<T>;
+  explicit Condition(const KernelArgs& args) : args_(args), staged_(args.dim) {}
+  void set_sample(int64_t sample) {
+    gamma_c = stage(Param::kGammaC, sample, 0, 1.0);
+    eta_c = stage(Param::kEtaC, sample, 1, 0.0);
+  }
+  const A* gamma_c = nullptr;  // 1 + gamma(c)
+  const A* eta_c = nullptr;
+
+ private:
+  const A* stage(Param param, int64_t sample, int slot, double offset) {
+    ParamRef ref = args_.params[static_cast<int>(param)];
+    ref.data = static_cast<const char*>(ref.data) + sample * ref.stride * static_cast<int64_t>(size_of(ref.dtype));
+    ref.offset = offset;
+    return staged_.get(ref, slot);
+  }
+  const KernelArgs& args_;
+  Staged<T, 2> staged_;
+};
+
+template <class T, bool kGeneral, bool kConditional>
+class SeedForward {
+ public:
+  using A = Acc<T>;
+  static constexpr int kRows = kBlockRows<T>;
+  static constexpr bool kReduces = true;
+  static constexpr bool kCentred = false;
+  struct Cols {
+    Unit<T> gamma, alpha, beta, gamma_c, eta_c;
+  };
+  struct Sums {
+    Unit<T> squares, dot;
+  };
+  struct State {
+    V<T> scale, u;
+  };
+
+  explicit SeedForward(const KernelArgs& args)
+      : args_(args),
+        staged_(args.dim),
+        gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)),
+        alpha_(staged_.get(args.params[static_cast<int>(Param::kAlpha)], 1)),
+        beta_(staged_.get(args.params[static_cast<int>(Param::kBeta)], 2)),
+        heads_(args),
+        expanded_(!Heads<T>::whole_units(args)),
+        keep_(args),
+        z_(heads_.values()),
+        u_(heads_.values()),
+        wide_(expanded() ? kRows * padded_units<T>(args.dim) : 0),
+        condition(args) {}
+
+  size_t num_segments() const { return expanded() ? 1 : heads_.count; }
+  size_t segment_cols() const { return heads_.cols; }
+
+  template <bool kMap, bool kReduce>
+  HWY_INLINE Cols cols(size_t c) const {
+    Cols out{};
+    if constexpr (kMap) {
+      out.gamma = load_unit_order<T>(gamma_ + c);
+      out.alpha = load_unit_order<T>(alpha_ + c);
+      if constexpr (kConditional) {
+        out.gamma_c = load_unit_order<T>(condition.gamma_c + c);
+        out.eta_c = load_unit_order<T>(condition.eta_c + c);
+      }
+    }
+    if constexpr (kReduce) out.beta = load_unit_order<T>(beta_ + c);
+    return out;
+  }
+
+  HWY_INLINE Sums begin_sums() const { return {zero_unit<T>(), zero_unit<T>()}; }
+  HWY_INLINE void accumulate(const Cols& cols, const Unit<T>& x, size_t c, int i, Sums& sums) {
+    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.squares.v[k] = hn::MulAdd(x.v[k], x.v[k], sums.squares.v[k]); });
+    if (expanded()) {
+      Unit<T> product;
+      for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { product.v[k] = hn::Mul(x.v[k], cols.beta.v[k]); });
+      store_unit_order(product, wide(i) + c);
+    } else {
+      for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.dot.v[k] = hn::MulAdd(x.v[k], cols.beta.v[k], sums.dot.v[k]); });
+    }
+  }
+  HWY_INLINE void end_segment(size_t h, int i, Sums& sums) {
+    if (expanded()) return;
+    z_[i * heads_.count + h] = sum_unit<T>(sums.dot);
+    sums.dot = zero_unit<T>();
+  }
+
+  template <int R>
+  HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) {
+    const size_t count = heads_.count;
+    const A dot_scale = static_cast<A>(args_.options.dot_scale);
+    if (expanded()) {
+      for (int i = 0; i < R; ++i) heads_.sum(wide(i), &z_[i * count]);
+    }
+    for (size_t j = 0; j < R * count; ++j) z_[j] *= dot_scale;
+    sigma_array<false>(args_.options.sigma, z_.data(), R * count, u_.data());
+    for (int i = 0; i < R; ++i) {
+      const A scale = 1 / std::sqrt(sum_unit<T>(sums[i].squares) / static_cast<A>(args_.dim) +
+                                    static_cast<A>(args_.options.eps));
+      states[i].scale = hn::Set(Tag<T>(), scale);
+      if (args_.stats_out != nullptr) {
+        A* stats = static_cast<A*>(args_.stats_out) + (row + i) * args_.num_stats;
+        stats[0] = scale;
+        for (size_t h = 0; h < count; ++h) stats[1 + h] = z_[i * count + h];
+      }
+      if (expanded()) heads_.spread(&u_[i * count], wide(i));
+    }
+  }
+  HWY_INLINE void begin_segment(size_t h, int i, State& state) const {
+    state.u = hn::Set(Tag<T>(), u_[i * heads_.count + h]);
+  }
+
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int i, const Unit<T>& x, size_t c) {
+    Unit<T> alpha = cols.alpha;
+    if (dropout()) {
+      const Unit<T> keep = keep_.unit(row, i, c);
+      for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { alpha.v[k] = hn::Mul(alpha.v[k], keep.v[k]); });
+    }
+    Unit<T> u = zero_unit<T>();
+    if (expanded()) u = load_unit_order<T>(wide(i) + c);
+    Unit<T> y;
+    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
+      const auto gain = hn::MulAdd(expanded() ? u.v[k] : state.u, alpha.v[k], cols.gamma.v[k]);
+      y.v[k] = hn::Mul(gain, hn::Mul(x.v[k], state.scale));
+      if constexpr (kConditional) y.v[k] = hn::MulAdd(y.v[k], cols.gamma_c.v[k], cols.eta_c.v[k]);
+    });
+    return y;
+  }
+
+ private:
+  bool expanded() const { return kGeneral && expanded_; }
+  bool dropout() const { return kGeneral && args_.dropout; }
+
+  // Expanded heads only: x beta of the block that is summed, then u of the same block once it is mapped.
+  // A block is summed while the one before it is mapped, so the two share a row's array at the same column:
+  // map reads u there before accumulate writes the product.
+  A* wide(int i) { return wide_.data() + i * padded_units<T>(args_.dim); }
+
+  const KernelArgs& args_;
+  Staged<T, 3> staged_;
+  const A* const gamma_;
+  const A* const alpha_;
+  const A* const beta_;
+  const Heads<T> heads_;
+  const bool expanded_;
+  DropoutRows<T, kRows> keep_;
+  typename Heads<T>::Values z_, u_;
+  Buffer<A, 1> wide_;
+
+ public:
+  Condition<T, kConditional> condition;
+};
+
+// Backward (Eq. 6, multi-head: Appendix C). With w = m u alpha + gamma, s = rstd, g = dy (times 1 + gamma(c)):
+//   A_h = s sum_{i in h} g_i m_i alpha_i x_i,   B = sum_i g_i gamma_i x_i + sum_h u_h A_h / s
+//   dx_i = w_i (g_i s) - x_i s^3 B / D + c_h beta_i,   c_h = dot_scale sigma'(z_h) A_h
+//   dgamma = sum_rows (g s) x,   dalpha = sum_rows u m (g s) x,   dbeta = sum_rows c x
+//   dgamma(c) = sum_rows dy w (s x),   deta(c) = sum_rows dy
+template <class T, bool kGeneral, bool kConditional>
+class SeedBackward {
+ public:
+  using A = Acc<T>;
+  static constexpr int kRows = kBlockRows<T>;
+  static constexpr bool kReduces = true;
+  // gamma, alpha, beta; or alpha, beta, gamma(c), eta(c).
+  static constexpr int kSlots = kConditional ? 4 : 3;
+  static constexpr int kAlphaSlot = kConditional ? 0 : 1;
+  struct Cols {
+    Unit<T> gamma, alpha, beta, gamma_c;
+  };
+  struct Sums {
+    Unit<T> dot_gamma, dot_alpha;
+  };
+  struct State {
+    V<T> scale, pull, u, c;
+  };
+
+  explicit SeedBackward(const KernelArgs& args)
+      : args_(args),
+        staged_(args.dim),
+        gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)),
+        alpha_(staged_.get(args.params[static_cast<int>(Param::kAlpha)], 1)),
+        beta_(staged_.get(args.params[static_cast<int>(Param::kBeta)], 2)),
+        heads_(args),
+        expanded_(!Heads<T>::whole_units(args)),
+        keep_map_(args),
+        keep_sum_(args),
+        a_(heads_.values()),
+        z_(heads_.values()),
+        u_(heads_.values()),
+        c_(heads_.values()),
+        wide_(expanded() ? 2 * kRows * padded_units<T>(args.dim) : 0),
+        condition(args) {}
+
+  size_t num_segments() const { return expanded() ? 1 : heads_.count; }
+  size_t segment_cols() const { return heads_.cols; }
+
+  template <bool kMap, bool kReduce>
+  HWY_INLINE Cols cols(size_t c) const {
+    Cols out{};
+    out.gamma = load_unit_order<T>(gamma_ + c);
+    out.alpha = load_unit_order<T>(alpha_ + c);
+    if constexpr (kMap) out.beta = load_unit_order<T>(beta_ + c);
+    if constexpr (kConditional) out.gamma_c = load_unit_order<T>(condition.gamma_c + c);
+    return out;
+  }
+
+  HWY_INLINE Sums begin_sums() const { return {zero_unit<T>(), zero_unit<T>()}; }
+  HWY_INLINE void accumulate(const Cols& cols, int64_t row, int i, const Unit<T>& x, const Unit<T>& dy, size_t c,
+                             Sums& sums) {
+    const Unit<T> alpha = kept_alpha(cols, keep_sum_, row, i, c);
+    Unit<T> product;
+    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
+      const auto gx = hn::Mul(upstream(cols, dy, k), x.v[k]);
+      sums.dot_gamma.v[k] = hn::MulAdd(cols.gamma.v[k], gx, sums.dot_gamma.v[k]);
+      if (expanded()) {
+        product.v[k] = hn::Mul(alpha.v[k], gx);
+      } else {
+        sums.dot_alpha.v[k] = hn::MulAdd(alpha.v[k], gx, sums.dot_alpha.v[k]);
+      }
+    });
+    if (expanded()) store_unit_order(product, wide(2 * i) + c);
+  }
+  HWY_INLINE void end_segment(size_t h, int i, Sums& sums) {
+    if (expanded()) return;
+    a_[i * heads_.count + h] = sum_unit<T>(sums.dot_alpha);
+    sums.dot_alpha = zero_unit<T>();
+  }
+
+  template <int R>
+  HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) {
+    const size_t count = heads_.count;
+    const A* stats = static_cast<const A*>(args_.stats) + row * args_.num_stats;
+    for (int i = 0; i < R; ++i) {
+      if (expanded()) heads_.sum(wide(2 * i), &a_[i * count]);
+      for (size_t h = 0; h < count; ++h) z_[i * count + h] = stats[i * args_.num_stats + 1 + h];
+    }
+    sigma_array<false>(args_.options.sigma, z_.data(), R * count, u_.data());
+    sigma_array<true>(args_.options.sigma, z_.data(), R * count, c_.data());
+    const A dot_scale = static_cast<A>(args_.options.dot_scale);
+    for (int i = 0; i < R; ++i) {
+      const A scale = stats[i * args_.num_stats];
+      A sum = sum_unit<T>(sums[i].dot_gamma);
+      for (size_t h = 0; h < count; ++h) {
+        const A a = a_[i * count + h];
+        sum += u_[i * count + h] * a;
+        c_[i * count + h] *= dot_scale * (scale * a);
+      }
+      states[i].scale = hn::Set(Tag<T>(), scale);
+      states[i].pull = hn::Set(Tag<T>(), RmsScale::pull(scale, sum, static_cast<A>(args_.dim), A{0}));
+      if (expanded()) {
+        heads_.spread(&u_[i * count], wide(2 * i));
+        heads_.spread(&c_[i * count], wide(2 * i + 1));
+      }
+    }
+  }
+  HWY_INLINE void begin_segment(size_t h, int i, State& state) const {
+    state.u = hn::Set(Tag<T>(), u_[i * heads_.count + h]);
+    state.c = hn::Set(Tag<T>(), c_[i * heads_.count + h]);
+  }
+
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int i, const Unit<T>& x, const Unit<T>& dy,
+                         size_t c, Unit<T>* total) {
+    Unit<T> keep = zero_unit<T>();
+    if (dropout()) keep = keep_map_.unit(row, i, c);
+    Unit<T> wide_u = zero_unit<T>(), wide_c = zero_unit<T>();
+    if (expanded()) {
+      wide_u = load_unit_order<T>(wide(2 * i) + c);
+      wide_c = load_unit_order<T>(wide(2 * i + 1) + c);
+    }
+    Unit<T> dx;
+    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
+      auto u = expanded() ? wide_u.v[k] : state.u;
+      if (dropout()) u = hn::Mul(u, keep.v[k]);
+      const auto slope = expanded() ? wide_c.v[k] : state.c;
+      const auto gain = hn::MulAdd(u, cols.alpha.v[k], cols.gamma.v[k]);
+      const auto g_scaled = hn::Mul(upstream(cols, dy, k), state.scale);
+      dx.v[k] = hn::MulAdd(slope, cols.beta.v[k], hn::NegMulAdd(x.v[k], state.pull, hn::Mul(gain, g_scaled)));
+      auto& dalpha = total[kAlphaSlot].v[k];
+      auto& dbeta = total[kAlphaSlot + 1].v[k];
+      dalpha = hn::MulAdd(hn::Mul(u, g_scaled), x.v[k], dalpha);
+      dbeta = hn::MulAdd(slope, x.v[k], dbeta);
+      if constexpr (kConditional) {
+        total[2].v[k] = hn::MulAdd(hn::Mul(gain, dy.v[k]), hn::Mul(x.v[k], state.scale), total[2].v[k]);
+        total[3].v[k] = hn::Add(dy.v[k], total[3].v[k]);
+      } else {
+        total[0].v[k] = hn::MulAdd(g_scaled, x.v[k], total[0].v[k]);
+      }
+    });
+    return dx;
+  }
+
+ private:
+  HWY_INLINE V<T> upstream(const Cols& cols, const Unit<T>& dy, int k) const {
+    if constexpr (kConditional) return hn::Mul(dy.v[k], cols.gamma_c.v[k]);
+    return dy.v[k];
+  }
+  HWY_INLINE Unit<T> kept_alpha(const Cols& cols, DropoutRows<T, kRows>& source, int64_t row, int i, size_t c) {
+    Unit<T> alpha = cols.alpha;
+    if (dropout()) {
+      const Unit<T> keep = source.unit(row, i, c);
+      for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { alpha.v[k] = hn::Mul(alpha.v[k], keep.v[k]); });
+    }
+    return alpha;
+  }
+  bool expanded() const { return kGeneral && expanded_; }
+  bool dropout() const { return kGeneral && args_.dropout; }
+
+  // Two arrays a row: products, then u; c. See SeedForward::wide.
+  A* wide(int i) { return wide_.data() + i * padded_units<T>(args_.dim); }
+
+  const KernelArgs& args_;
+  Staged<T, 3> staged_;
+  const A* const gamma_;
+  const A* const alpha_;
+  const A* const beta_;
+  const Heads<T> heads_;
+  const bool expanded_;
+  DropoutRows<T, kRows> keep_map_, keep_sum_;  // two blocks are under way at once
+  typename Heads<T>::Values a_, z_, u_, c_;
+  Buffer<A, 1> wide_;
+
+ public:
+  Condition<T, kConditional> condition;
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace seednorm
+HWY_AFTER_NAMESPACE();
+
+#endif  // SEEDNORM_CORE_CPU_SEED_INL_H_

@@ -1,0 +1,191 @@
+// Policies of SeeDNorm's forms without a dot product (Table 3): beta elementwise, and no beta. For ablations:
+// right rather than fast, the form and sigma are looked at for every unit, a row at a time.
+#if defined(SEEDNORM_CORE_CPU_SEED_FORMS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SEEDNORM_CORE_CPU_SEED_FORMS_INL_H_
+#undef SEEDNORM_CORE_CPU_SEED_FORMS_INL_H_
+#else
+#define SEEDNORM_CORE_CPU_SEED_FORMS_INL_H_
+#endif
+
+#include "core/cpu/seed-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace seednorm {
+namespace HWY_NAMESPACE {
+
+// What both directions read at a unit, and the elementwise activation.
+template <class T>
+class SeedForm : public SingleSegment {
+ public:
+  using A = Acc<T>;
+  static constexpr bool kReduces = true;
+  static constexpr bool kOneRow = true;
+  struct Cols {
+    Unit<T> gamma, alpha, beta;
+  };
+
+  explicit SeedForm(const KernelArgs& args)
+      : args_(args),
+        elementwise_(args.options.beta == Form::kElementwise),
+        staged_(args.dim),
+        gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)),
+        alpha_(staged_.get(args.params[static_cast<int>(Param::kAlpha)], 1)),
+        beta_(staged_.get(args.params[static_cast<int>(Param::kBeta)], 2)),
+        keep_map_(args),
+        keep_sum_(args) {}
+
+  template <bool kMap, bool kReduce>
+  HWY_INLINE Cols cols(size_t c) const {
+    return {load_unit_order<T>(gamma_ + c), load_unit_order<T>(alpha_ + c), load_unit_order<T>(beta_ + c)};
+  }
+
+ protected:
+  // Argument of sigma at column i: dot_scale x_i, times beta_i if there is one.
+  HWY_INLINE V<T> inner(const Cols& cols, const Unit<T>& x, int k) const {
+    const auto scaled = hn::Mul(x.v[k], hn::Set(Tag<T>(), static_cast<A>(args_.options.dot_scale)));
+    return elementwise_ ? hn::Mul(scaled, cols.beta.v[k]) : scaled;
+  }
+  HWY_NOINLINE V<T> value(V<T> z) const { return sigma_value(args_.options.sigma, Tag<T>(), z); }
+  HWY_NOINLINE V<T> slope(V<T> z) const { return sigma_slope(args_.options.sigma, Tag<T>(), z); }
+  HWY_INLINE Unit<T> keep(DropoutRows<T, 1>& dropout, int64_t row, size_t c) {
+    return args_.dropout ? dropout.unit(row, 0, c) : set_unit<T>(1);
+  }
+
+  const KernelArgs& args_;
+  const bool elementwise_;
+  Staged<T, 3> staged_;
+  const A* const gamma_;
+  const A* const alpha_;
+  const A* const beta_;
+  DropoutRows<T, 1> keep_map_, keep_sum_;
+};
+
+template <class T>
+class SeedFormForward : public SeedForm<T> {
+ public:
+  using Base = SeedForm<T>;
+  using typename Base::A;
+  using typename Base::Cols;
+  static constexpr bool kCentred = false;
+  struct Sums {
+    Unit<T> squares, dot;
+  };
+  struct State {
+    V<T> scale, u;
+  };
+  using Base::Base;
+
+  HWY_INLINE Sums begin_sums() const { return {zero_unit<T>(), zero_unit<T>()}; }
+  HWY_INLINE void accumulate(const Cols& cols, const Unit<T>& x, size_t c, int, Sums& sums) const {
+    Unit<T> weighted;  // beyond the row sigma(0) may not be zero
+    for (int k = 0; k < kVecs<T>; ++k) {
+      sums.squares.v[k] = hn::MulAdd(x.v[k], x.v[k], sums.squares.v[k]);
+      weighted.v[k] = hn::Mul(this->value(this->inner(cols, x, k)), cols.alpha.v[k]);
+    }
+    if (this->elementwise_) return;
+    const size_t left = static_cast<size_t>(this->args_.dim) - c;
+    if (left < unit_cols<T>()) weighted = keep_first<T>(weighted, left);
+    sums.dot = add_units<T>(sums.dot, weighted);
+  }
+  template <int R>
+  HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) const {
+    const auto& args = this->args_;
+    const A scale = RmsScale::scale(sum_unit<T>(sums[0].squares), static_cast<A>(args.dim), static_cast<A>(args.options.eps));
+    const A u = sum_unit<T>(sums[0].dot);
+    states[0] = {hn::Set(Tag<T>(), scale), hn::Set(Tag<T>(), u)};
+    if (args.stats_out == nullptr) return;
+    A* stats = static_cast<A*>(args.stats_out) + row * args.num_stats;
+    stats[0] = scale;
+    if (!this->elementwise_) stats[1] = u;
+  }
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int, const Unit<T>& x, size_t c) {
+    const Unit<T> keep = this->keep(this->keep_map_, row, c);
+    Unit<T> y;
+    for (int k = 0; k < kVecs<T>; ++k) {
+      const auto dynamic = this->elementwise_ ? hn::Mul(this->value(this->inner(cols, x, k)), cols.alpha.v[k]) : state.u;
+      const auto gain = hn::MulAdd(dynamic, keep.v[k], cols.gamma.v[k]);
+      y.v[k] = hn::Mul(gain, hn::Mul(x.v[k], state.scale));
+    }
+    return y;
+  }
+};
+
+// With w_i = m_i u_i + gamma_i (elementwise: u_i = sigma(v_i) alpha_i, v_i = dot_scale x_i beta_i; no beta: u the
+// row's), s = rstd, B = sum_i g_i w_i x_i, and for no beta K = s sum_i g_i m_i x_i:
+//   elementwise: dx_i = s g_i w_i - x_i s^3 B / D + p_i beta_i,  p_i = s g_i x_i m_i alpha_i sigma'(v_i) dot_scale
+//                dalpha_i = s g_i x_i m_i sigma(v_i),  dbeta_i = p_i x_i
+//   no beta:     dx_i = s g_i w_i - x_i s^3 B / D + K alpha_i sigma'(dot_scale x_i) dot_scale
+//                dalpha_i = K sigma(dot_scale x_i)
+//   both:        dgamma_i = s g_i x_i
+template <class T>
+class SeedFormBackward : public SeedForm<T> {
+ public:
+  using Base = SeedForm<T>;
+  using typename Base::A;
+  using typename Base::Cols;
+  static constexpr int kSlots = 3;
+  struct Sums {
+    Unit<T> dot, kept;  // sums of g w x (no beta: of g gamma x), and of g m x
+  };
+  struct State {
+    V<T> scale, pull, u, k;
+  };
+  using Base::Base;
+
+  HWY_INLINE Sums begin_sums() const { return {zero_unit<T>(), zero_unit<T>()}; }
+  HWY_INLINE void accumulate(const Cols& cols, int64_t row, int, const Unit<T>& x, const Unit<T>& g, size_t c,
+                             Sums& sums) {
+    const Unit<T> keep = this->keep(this->keep_sum_, row, c);
+    for (int k = 0; k < kVecs<T>; ++k) {
+      const auto gx = hn::Mul(g.v[k], x.v[k]);
+      auto gain = cols.gamma.v[k];
+      if (this->elementwise_) {
+        const auto dynamic = hn::Mul(this->value(this->inner(cols, x, k)), cols.alpha.v[k]);
+        gain = hn::MulAdd(dynamic, keep.v[k], gain);
+      }
+      sums.dot.v[k] = hn::MulAdd(gain, gx, sums.dot.v[k]);
+      sums.kept.v[k] = hn::MulAdd(keep.v[k], gx, sums.kept.v[k]);
+    }
+  }
+  template <int R>
+  HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) const {
+    const auto& args = this->args_;
+    const Tag<T> d;
+    const A* stats = static_cast<const A*>(args.stats) + row * args.num_stats;
+    const A scale = stats[0];
+    const A u = this->elementwise_ ? A{0} : stats[1];
+    const A kept = sum_unit<T>(sums[0].kept);
+    const A sum = sum_unit<T>(sums[0].dot) + (this->elementwise_ ? A{0} : u * kept);
+    const A pull = RmsScale::pull(scale, sum, static_cast<A>(args.dim), A{0});
+    states[0] = {hn::Set(d, scale), hn::Set(d, pull), hn::Set(d, u), hn::Set(d, scale * kept)};
+  }
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int, const Unit<T>& x, const Unit<T>& g,
+                         size_t c, Unit<T>* total) {
+    const auto dot_scale = hn::Set(Tag<T>(), static_cast<A>(this->args_.options.dot_scale));
+    const Unit<T> keep = this->keep(this->keep_map_, row, c);
+    Unit<T> dx;
+    for (int k = 0; k < kVecs<T>; ++k) {
+      const auto z = this->inner(cols, x, k);
+      const auto u = this->value(z);
+      const auto du = hn::Mul(this->slope(z), dot_scale);
+      const auto g_scaled = hn::Mul(g.v[k], state.scale);
+      const auto gx = hn::Mul(g_scaled, x.v[k]);
+      const auto dynamic = this->elementwise_ ? hn::Mul(u, cols.alpha.v[k]) : state.u;
+      const auto gain = hn::MulAdd(dynamic, keep.v[k], cols.gamma.v[k]);
+      const auto outer = this->elementwise_ ? hn::Mul(gx, keep.v[k]) : state.k;  // dy . dy/du before sigma
+      const auto slope = hn::Mul(hn::Mul(outer, cols.alpha.v[k]), du);
+      const auto direction = this->elementwise_ ? cols.beta.v[k] : hn::Set(Tag<T>(), A{1});
+      dx.v[k] = hn::MulAdd(slope, direction, hn::NegMulAdd(x.v[k], state.pull, hn::Mul(gain, g_scaled)));
+      total[0].v[k] = hn::Add(gx, total[0].v[k]);
+      total[1].v[k] = hn::MulAdd(outer, u, total[1].v[k]);
+      total[2].v[k] = hn::MulAdd(slope, x.v[k], total[2].v[k]);
+    }
+    return dx;
+  }
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace seednorm
+HWY_AFTER_NAMESPACE();
+
+#endif  // SEEDNORM_CORE_CPU_SEED_FORMS_INL_H_

@@ -1,0 +1,109 @@
+// AdaSeeDNorm (arXiv 2510.22777v2, Eq. 8), for diffusion transformers:
+//
+//   y_i = ((m_i u_h alpha_i + 1) x_i rstd) (1 + gamma(c)_i) + eta(c)_i
+// with u, rstd and m as in SeeDNorm; gamma(c) and eta(c) are one row per sample, row r of the data belongs to sample
+// r / rows_per_sample. Backward: see core/cpu/seed-inl.h.
+#ifndef SEEDNORM_NORMS_ADA_SEED_NORM_ONCE_
+#define SEEDNORM_NORMS_ADA_SEED_NORM_ONCE_
+#include "core/cpu/kernel_args.h"
+
+namespace seednorm::ada_seed_norm {
+
+inline ParamKind kind(const Options&, Param p) {
+  switch (p) {
+    case Param::kAlpha:
+    case Param::kBeta: return ParamKind::kVector;
+    case Param::kGammaC:
+    case Param::kEtaC: return ParamKind::kPerSample;
+    default: return ParamKind::kAbsent;
+  }
+}
+
+inline NormInfo info() {
+  return {
+      .name = "ada_seed_norm",
+      .kind = kind,
+      .initial_value = [](const Options&, int64_t, Param p) { return p == Param::kAlpha ? 1.0 : 0.0; },
+      .constant = [](const Options&, Param) { return 1.0; },
+      .num_stats = [](const Options& o) -> int64_t { return 1 + o.num_heads; },
+      .check = no_forms,
+      .slots = {4, {Param::kAlpha, Param::kBeta, Param::kGammaC, Param::kEtaC}},
+      .residual = false,
+      .uses_eps = true, .uses_heads = true, .uses_sigma = true, .uses_dropout = true,
+  };
+}
+
+}  // namespace seednorm::ada_seed_norm
+#endif  // SEEDNORM_NORMS_ADA_SEED_NORM_ONCE_
+
+#if defined(SEEDNORM_NORMS_ADA_SEED_NORM_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SEEDNORM_NORMS_ADA_SEED_NORM_INL_H_
+#undef SEEDNORM_NORMS_ADA_SEED_NORM_INL_H_
+#else
+#define SEEDNORM_NORMS_ADA_SEED_NORM_INL_H_
+#endif
+
+#include "core/cpu/seed-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace seednorm::ada_seed_norm::HWY_NAMESPACE {
+using namespace ::seednorm::HWY_NAMESPACE;  // NOLINT: the engine, for the same target
+
+// Calls work(first, last, sample) for the rows of each sample within [begin, end).
+template <class Work>
+HWY_INLINE void for_samples(const KernelArgs& args, int64_t begin, int64_t end, const Work& work) {
+  for (int64_t r = begin; r < end;) {
+    const int64_t sample = r / args.rows_per_sample;
+    const int64_t last = HWY_MIN(end, (sample + 1) * args.rows_per_sample);
+    work(r, last, sample);
+    r = last;
+  }
+}
+
+template <class T>
+void forward_typed(const KernelArgs& args, int64_t begin, int64_t end) {
+  const auto run = [&](auto policy) HWY_ATTR {
+    for_samples(args, begin, end, [&](int64_t first, int64_t last, int64_t sample) HWY_ATTR {
+      policy.condition.set_sample(sample);
+      run_forward<T, false>(args, policy, first, last);
+    });
+  };
+  const bool general = args.dropout || !Heads<T>::whole_units(args);
+  return general ? run(SeedForward<T, true, true>(args)) : run(SeedForward<T, false, true>(args));
+}
+
+// A sample's gradient row: one slot of its rows' chunk.
+template <class T>
+HWY_NOINLINE void store_sample(const KernelArgs& args, Param param, int64_t sample, const Acc<T>* slot) {
+  const View& grad = args.grads[static_cast<int>(param)];
+  if (grad.data == nullptr) return;
+  for (int64_t pos = 0; pos < padded_dim(args.dim); ++pos) {
+    const int64_t col = static_cast<int64_t>(natural_column<T>(pos));
+    if (col < args.dim) store_scalar(grad.data, grad.dtype, sample * grad.stride + col, slot[pos]);
+  }
+}
+
+template <class T>
+void backward_typed(const KernelArgs& args, int64_t begin, int64_t end, int64_t chunk) {
+  const auto run = [&](auto policy) HWY_ATTR {
+    BackwardEngine<decltype(policy), T> engine(args, policy, chunk);
+    engine.clear(0, 2);
+    // Chunks hold whole samples: a sample's gradients are complete when its rows are done.
+    for_samples(args, begin, end, [&](int64_t first, int64_t last, int64_t sample) HWY_ATTR {
+      policy.condition.set_sample(sample);
+      engine.clear(2, 4);
+      engine.rows(first, last);
+      if (engine.slot(0) == nullptr) return;
+      store_sample<T>(args, Param::kGammaC, sample, engine.slot(2));
+      store_sample<T>(args, Param::kEtaC, sample, engine.slot(3));
+    });
+    if (args.stream) hwy::FlushStream();
+  };
+  const bool general = args.dropout || !Heads<T>::whole_units(args);
+  return general ? run(SeedBackward<T, true, true>(args)) : run(SeedBackward<T, false, true>(args));
+}
+
+}  // namespace seednorm::ada_seed_norm::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // SEEDNORM_NORMS_ADA_SEED_NORM_INL_H_

@@ -1,0 +1,62 @@
+// RMSNorm (Zhang and Sennrich, arXiv 1910.07467): y_i = gamma_i x_i rstd, rstd = 1 / sqrt(mean_i x_i^2 + eps).
+//
+// gamma: vector [D], plus_one (1 + gamma) or none (1).
+// Backward, with g = dy: B = sum_i g_i gamma_i x_i,
+//   dx_i = rstd g_i gamma_i - x_i rstd^3 B / D,   dgamma_i = sum_rows g_i x_i rstd.
+#ifndef SEEDNORM_NORMS_RMS_NORM_ONCE_
+#define SEEDNORM_NORMS_RMS_NORM_ONCE_
+#include "core/cpu/kernel_args.h"
+
+namespace seednorm::rms_norm {
+
+inline NormInfo info() {
+  return {
+      .name = "rms_norm",
+      .kind = [](const Options& o, Param p) {
+        return p == Param::kGamma && o.gamma != Form::kNone ? ParamKind::kVector : ParamKind::kAbsent;
+      },
+      .initial_value = [](const Options& o, int64_t, Param) { return o.gamma == Form::kPlusOne ? 0.0 : 1.0; },
+      .constant = [](const Options&, Param) { return 1.0; },
+      .num_stats = [](const Options&) -> int64_t { return 1; },
+      .check = [](const Options& o) -> const char* {
+        return o.gamma == Form::kVector || o.gamma == Form::kPlusOne || o.gamma == Form::kNone
+                   ? nullptr
+                   : "gamma: expected form vector, plus_one or none";
+      },
+      .slots = {1, {Param::kGamma}},
+      .residual = true,
+      .uses_eps = true, .uses_heads = false, .uses_sigma = false, .uses_dropout = false,
+  };
+}
+
+}  // namespace seednorm::rms_norm
+#endif  // SEEDNORM_NORMS_RMS_NORM_ONCE_
+
+#if defined(SEEDNORM_NORMS_RMS_NORM_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SEEDNORM_NORMS_RMS_NORM_INL_H_
+#undef SEEDNORM_NORMS_RMS_NORM_INL_H_
+#else
+#define SEEDNORM_NORMS_RMS_NORM_INL_H_
+#endif
+
+#include "core/cpu/gain-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace seednorm::rms_norm::HWY_NAMESPACE {
+using namespace ::seednorm::HWY_NAMESPACE;
+
+template <class T>
+void forward_typed(const KernelArgs& args, int64_t begin, int64_t end) {
+  GainForward<T, RmsScale> policy(args);
+  run_forward<T>(args, policy, begin, end);
+}
+template <class T>
+void backward_typed(const KernelArgs& args, int64_t begin, int64_t end, int64_t chunk) {
+  GainBackward<T, RmsScale> policy(args);
+  run_backward<T>(args, policy, begin, end, chunk);
+}
+
+}  // namespace seednorm::rms_norm::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // SEEDNORM_NORMS_RMS_NORM_INL_H_

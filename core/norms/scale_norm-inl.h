@@ -1,0 +1,69 @@
+// ScaleNorm (Nguyen and Salazar, arXiv 1910.05895): y = g x / max(|x|, eps), |x| the Euclidean norm, g one scalar.
+//
+// Backward, with q = 1 / max(|x|, eps): dx_i = q g dy_i - x_i q^3 sum_j g dy_j x_j while |x| > eps (the second term is
+// absent below), dg = sum_rows sum_i dy_i x_i q.
+#ifndef SEEDNORM_NORMS_SCALE_NORM_ONCE_
+#define SEEDNORM_NORMS_SCALE_NORM_ONCE_
+#include <cmath>
+
+#include "core/cpu/kernel_args.h"
+
+namespace seednorm::scale_norm {
+
+inline NormInfo info() {
+  return {
+      .name = "scale_norm",
+      .kind = [](const Options&, Param p) { return p == Param::kGamma ? ParamKind::kScalar : ParamKind::kAbsent; },
+      .initial_value = [](const Options&, int64_t dim, Param) { return std::sqrt(static_cast<double>(dim)); },
+      .constant = [](const Options&, Param) { return 1.0; },
+      .num_stats = [](const Options&) -> int64_t { return 1; },
+      .check = no_forms,
+      .slots = {1, {Param::kGamma}},
+      .residual = false,
+      .uses_eps = true, .uses_heads = false, .uses_sigma = false, .uses_dropout = false,
+  };
+}
+
+}  // namespace seednorm::scale_norm
+#endif  // SEEDNORM_NORMS_SCALE_NORM_ONCE_
+
+#if defined(SEEDNORM_NORMS_SCALE_NORM_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SEEDNORM_NORMS_SCALE_NORM_INL_H_
+#undef SEEDNORM_NORMS_SCALE_NORM_INL_H_
+#else
+#define SEEDNORM_NORMS_SCALE_NORM_INL_H_
+#endif
+
+#include "core/cpu/gain-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace seednorm::scale_norm::HWY_NAMESPACE {
+using namespace ::seednorm::HWY_NAMESPACE;  // NOLINT: the engine, for the same target
+
+struct LengthScale {
+  template <class A>
+  static A scale(A sum_of_squares, A, A eps) {
+    const A length = std::sqrt(sum_of_squares);
+    return 1 / (length < eps ? eps : length);  // NaN stays
+  }
+  template <class A>
+  static A pull(A scale, A sum, A, A eps) {
+    return scale == 1 / eps ? A{0} : sum * scale * scale * scale;
+  }
+};
+
+template <class T>
+void forward_typed(const KernelArgs& args, int64_t begin, int64_t end) {
+  GainForward<T, LengthScale> policy(args);
+  run_forward<T, false>(args, policy, begin, end);
+}
+template <class T>
+void backward_typed(const KernelArgs& args, int64_t begin, int64_t end, int64_t chunk) {
+  GainBackward<T, LengthScale> policy(args);
+  run_backward<T>(args, policy, begin, end, chunk);
+}
+
+}  // namespace seednorm::scale_norm::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // SEEDNORM_NORMS_SCALE_NORM_INL_H_

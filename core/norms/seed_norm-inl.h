@@ -1,0 +1,90 @@
+// SeeDNorm (arXiv 2510.22777v2, Eq. 4; multi-head Eq. 7; ablated forms: Table 3).
+//
+//   rstd = 1 / sqrt(mean_i x_i^2 + eps),  z_h = dot_scale sum_{i in h} x_i beta_i,  u_h = sigma(z_h)
+//   y_i  = (m_i u_h alpha_i + gamma_i) x_i rstd          m: dropout multiplier, 0 or 1 / (1 - p)
+// beta elementwise: u_i = sigma(dot_scale x_i beta_i).
+// beta none:        u = sum_i sigma(dot_scale x_i) alpha_i, one value a row; y_i = (m_i u + gamma_i) x_i rstd.
+// alpha scalar: one value; none: 1. gamma none: 0 (the dynamic coefficient replaces it); plus_one: 1 + gamma.
+// Backward: see core/cpu/seed-inl.h, core/cpu/seed_forms-inl.h.
+#ifndef SEEDNORM_NORMS_SEED_NORM_ONCE_
+#define SEEDNORM_NORMS_SEED_NORM_ONCE_
+#include "core/cpu/kernel_args.h"
+
+namespace seednorm::seed_norm {
+
+inline ParamKind kind(const Options& o, Param p) {
+  const auto of_form = [](Form form) {
+    return form == Form::kNone ? ParamKind::kAbsent : form == Form::kScalar ? ParamKind::kScalar : ParamKind::kVector;
+  };
+  switch (p) {
+    case Param::kGamma: return of_form(o.gamma);
+    case Param::kAlpha: return of_form(o.alpha);
+    case Param::kBeta: return of_form(o.beta);
+    default: return ParamKind::kAbsent;
+  }
+}
+
+inline const char* check(const Options& o) {
+  if (o.gamma == Form::kScalar || o.gamma == Form::kElementwise) return "gamma: expected form vector, plus_one or none";
+  if (o.alpha == Form::kPlusOne || o.alpha == Form::kElementwise) return "alpha: expected form vector, scalar or none";
+  if (o.beta == Form::kScalar || o.beta == Form::kPlusOne) return "beta: expected form vector, elementwise or none";
+  if (o.beta != Form::kVector && o.num_heads != 1) return "num_heads: expected 1 with beta elementwise or none";
+  return nullptr;
+}
+
+inline NormInfo info() {
+  return {
+      .name = "seed_norm",
+      .kind = kind,
+      .initial_value = [](const Options& o, int64_t, Param p) {
+        if (p == Param::kBeta) return 0.0;
+        return p == Param::kGamma && o.gamma == Form::kPlusOne ? 0.0 : 1.0;
+      },
+      .constant = [](const Options&, Param p) { return p == Param::kAlpha ? 1.0 : 0.0; },
+      .num_stats = [](const Options& o) -> int64_t {
+        if (o.beta == Form::kElementwise) return 1;
+        return o.beta == Form::kNone ? 2 : 1 + o.num_heads;
+      },
+      .check = check,
+      .slots = {3, {Param::kGamma, Param::kAlpha, Param::kBeta}},
+      .residual = true,
+      .uses_eps = true, .uses_heads = true, .uses_sigma = true, .uses_dropout = true,
+  };
+}
+
+}  // namespace seednorm::seed_norm
+#endif  // SEEDNORM_NORMS_SEED_NORM_ONCE_
+
+#if defined(SEEDNORM_NORMS_SEED_NORM_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SEEDNORM_NORMS_SEED_NORM_INL_H_
+#undef SEEDNORM_NORMS_SEED_NORM_INL_H_
+#else
+#define SEEDNORM_NORMS_SEED_NORM_INL_H_
+#endif
+
+#include "core/cpu/seed_forms-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace seednorm::seed_norm::HWY_NAMESPACE {
+using namespace ::seednorm::HWY_NAMESPACE;  // NOLINT: the engine, for the same target
+
+template <class T>
+void forward_typed(const KernelArgs& args, int64_t begin, int64_t end) {
+  const auto run = [&](auto policy) HWY_ATTR { run_forward<T>(args, policy, begin, end); };
+  if (args.options.beta != Form::kVector) return run(SeedFormForward<T>(args));
+  const bool general = args.dropout || !Heads<T>::whole_units(args);
+  return general ? run(SeedForward<T, true, false>(args)) : run(SeedForward<T, false, false>(args));
+}
+
+template <class T>
+void backward_typed(const KernelArgs& args, int64_t begin, int64_t end, int64_t chunk) {
+  const auto run = [&](auto policy) HWY_ATTR { run_backward<T>(args, policy, begin, end, chunk); };
+  if (args.options.beta != Form::kVector) return run(SeedFormBackward<T>(args));
+  const bool general = args.dropout || !Heads<T>::whole_units(args);
+  return general ? run(SeedBackward<T, true, false>(args)) : run(SeedBackward<T, false, false>(args));
+}
+
+}  // namespace seednorm::seed_norm::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // SEEDNORM_NORMS_SEED_NORM_INL_H_

@@ -1,0 +1,25 @@
+// Checks of what callers hand in. Each throws std::invalid_argument "[layer] argument: expected ..., got ...".
+#ifndef SEEDNORM_CORE_SRC_CHECK_H_
+#define SEEDNORM_CORE_SRC_CHECK_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "core/cpu/kernel_args.h"
+
+namespace seednorm {
+
+[[noreturn]] void fail(std::string_view layer, std::string_view argument, const std::string& expected,
+                       const std::string& got);
+
+// Options and width of a norm about to be constructed.
+void check_options(const NormInfo& info, int64_t dim, const Options& options);
+
+// Arguments of a call on `norm`.
+void check_forward(const Norm& norm, const NormInfo& info, const ForwardArgs& args);
+void check_backward(const Norm& norm, const NormInfo& info, const BackwardArgs& args);
+
+}  // namespace seednorm
+
+#endif  // SEEDNORM_CORE_SRC_CHECK_H_

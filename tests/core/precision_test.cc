@@ -1,0 +1,268 @@
+// Numbers at the edges: many rows, saturation, subnormals, overflow, NaN and Inf, large tensors.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "tests/support/layer_run.h"
+
+namespace seednorm::test {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+class Precision : public EachNorm {
+ protected:
+  // The simplest case of the norm.
+  LayerCase plain(int64_t rows, int64_t dim, DType data = DType::kFloat32) const {
+    LayerCase c{.norm = norm(), .dim = dim, .rows = rows, .data = data, .rows_per_sample = 2};
+    if (data == DType::kFloat64) c.params = c.grads = all_params(data);
+    return c;
+  }
+  // Both passes within the oracle's bounds.
+  static void check(const LayerCase& c, const Inputs& in) {
+    SCOPED_TRACE(describe(c));
+    const std::vector<Bounded> y = expected_forward(c, in);
+    const Gradients<Bounded> gradients = expected_backward(c, in);
+    for_each_target([&] {
+      LayerRun run(c, in);
+      run.forward();
+      expect_forward(run, in, y);
+      run.backward();
+      expect_backward(run, gradients);
+    });
+  }
+};
+SEEDNORM_EACH_NORM(Precision, norm_names());
+class Saturation : public Precision {};
+SEEDNORM_EACH_NORM(Saturation, dynamic_norms());
+
+// A thousand rows a thousand times, so that the oracle has to look at a thousand only. Sums are float32
+// within a chunk of rows and float64 over the kMaxChunks chunks. The widest and the narrowest vectors will
+// do.
+TEST_P(Precision, MillionRows) {
+  LayerCase c = plain(1000, 32, DType::kBFloat16);
+  c.in_place = 2;
+  const Inputs in = make_inputs(c);  // repeated by Rows::fill
+  const Gradients<Bounded> gradients = expected_backward(c, in);
+  c.rows *= 1000;
+  c.rows_per_sample = c.rows;
+  const auto test = [&] {
+    LayerRun run(c, in);
+    run.forward();
+    run.backward();
+    for (size_t p = 0; p < kNumParams; ++p) {
+      if (!run.grad(p)) continue;
+      std::vector<Bounded> expected;
+      for (Sum<Bounded> sum : gradients.params[p]) {
+        sum.repeat(1000);
+        expected.push_back(sum.total(kMaxChunks));
+      }
+      EXPECT_TRUE(all_within(run.grad(p), expected, name_of(static_cast<Param>(p))));
+    }
+  };
+  for_each_target(test, {simd_targets().front(), simd_targets().back()});
+}
+
+// A saturated sigma is its limit and not a NaN, from where exp overflows to the largest dot products.
+TEST_P(Saturation, HugeDotProducts) {
+  for (const Sigma sigma : kSigmas) {
+    for (const double z : {6.0, 9.0, 20.0, 43.0, 44.5, 87.0, 89.0, 104.0, 1e4, 1e10, 1e30}) {
+      for (const Form beta : {Form::kVector, Form::kElementwise}) {
+        LayerCase c = plain(4, 19);
+        c.options.sigma = sigma;
+        c.options.beta = beta;
+        Inputs in = make_inputs(c);
+        for (size_t i = 0; i < in.x.size(); ++i) {
+          in.x[i] = in.normed[i] = i / 19 % 2 == 0 ? 1 : -1;
+          in.dy[i] = round_to(c.data, 1 + static_cast<double>(i % 7) / 8);
+        }
+        std::vector<double>& direction = in.param(Param::kBeta);
+        for (double& element : direction) element = 0;
+        direction[5] = round_to(c.data, z);
+        check(c, in);
+      }
+    }
+  }
+}
+
+// sigma'(z) A x with one column is all but sigma'(z). 1e-6 is 17 units roundoff for about ten operations; 1 -
+// u^2 in float32 would be wrong by 1e-3 at z = 6.
+TEST(Slope, NearSaturation) {
+  const auto derivative = [](Sigma sigma, double z) {
+    const double e = std::exp(-std::fabs(z));
+    return sigma == Sigma::kTanh ? 4 * e * e / ((1 + e * e) * (1 + e * e)) : e / ((1 + e) * (1 + e));
+  };
+  for (const Sigma sigma : {Sigma::kTanh, Sigma::kSigmoid}) {
+    for (const double z : {0.0, 1.0, -3.0, 6.0, -6.0, 8.0, 9.5, -20.0, 40.0}) {
+      LayerCase c{.norm = "seed_norm", .dim = 1, .rows = 1};
+      c.options.sigma = sigma;
+      Inputs in = make_inputs(c);
+      in.x = in.normed = in.dy = {1};
+      for (std::vector<double>& param : in.params) param.assign(param.size(), 1);
+      in.param(Param::kBeta) = {z};
+      for_each_target([&] {
+        LayerRun run(c, in);
+        run.forward();
+        run.backward();
+        const double expected = derivative(sigma, z) / std::sqrt(1 + c.options.eps);
+        const double dbeta = run.grad(static_cast<size_t>(Param::kBeta)).get(0, 0);
+        EXPECT_TRUE(std::fabs(dbeta - expected) <= 1e-6 * expected)
+            << "sigma " << static_cast<int>(sigma) << " z " << z << ": " << dbeta << " for " << expected;
+      });
+    }
+  }
+}
+
+// Subnormal inputs and subnormal results keep their digits.
+TEST_P(Precision, Subnormals) {
+  const double smallest_normal[] = {0x1p-126, 0x1p-126, 0x1p-14};
+  for (const DType data : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
+    const double scale = smallest_normal[static_cast<int>(data)] / 16;
+    LayerCase c = plain(5, 37, data);
+    c.scale = scale;
+    Inputs in = make_inputs(c);
+    check(c, in);
+    for (double& element : in.dy) element = round_to(data, element * scale);
+    for (double& element : in.param(Param::kGamma)) element = round_to(data, element / 1024);
+    check(c, in);
+    c.scale = 1;
+    in = make_inputs(c);
+    for (const Param p : {Param::kGamma, Param::kBeta, Param::kEtaC}) {
+      for (double& element : in.param(p)) element *= 0x1p-100;
+    }
+    check(c, in);
+  }
+}
+
+// Values beyond a type's range are stored as Inf.
+TEST_P(Precision, Overflow) {
+  const LayerCase c = plain(5, 37, DType::kFloat16);
+  Inputs in = make_inputs(c);
+  for (const Param p : {Param::kGamma, Param::kGammaC}) {
+    for (double& element : in.param(p)) element = 1e6;
+  }
+  check(c, in);
+  LayerRun run(c, in);
+  run.forward();
+  int overflows = 0;
+  for (int64_t i = 0; i < c.rows * c.dim; ++i)
+    overflows += std::isinf(run.y().get(i / c.dim, i % c.dim)) ? 1 : 0;
+  EXPECT_GT(overflows, 0);
+}
+
+// NaN, Inf and finite numbers are told apart, not compared.
+std::string kinds(const std::vector<double>& values) {
+  std::string text;
+  for (const double v : values) text += std::isnan(v) ? 'n' : std::isinf(v) ? v > 0 ? '+' : '-' : '.';
+  return text;
+}
+std::string kinds(const Rows& rows, int64_t row) {
+  std::vector<double> values;
+  for (int64_t i = 0; i < rows.cols(); ++i) values.push_back(rows.get(row, i));
+  return kinds(values);
+}
+
+// NaN and Inf make of their row what the formula makes of it, and nothing of the others.
+TEST_P(Precision, NotFinite) {
+  for (const DType data : kDataTypes) {
+    for (const double intruder : {kNaN, kInf, -kInf}) {
+      const LayerCase c = plain(11, 37, data);
+      SCOPED_TRACE(describe(c) + " with " + std::to_string(intruder));
+      const Inputs clean = make_inputs(c);
+      Inputs in = clean;
+      for (const size_t row : {3, 8}) in.x[row * 37 + row] = in.normed[row * 37 + row] = intruder;
+      const Gradients<double> gradients = gradients_of<double>(c, in);
+      for_each_target([&] {
+        LayerRun reference(c, clean), run(c, in);
+        for (LayerRun* each : {&reference, &run}) {
+          each->forward();
+          each->backward();
+        }
+        for (int64_t r = 0; r < c.rows; ++r) {
+          if (r == 3 || r == 8) {
+            EXPECT_EQ(kinds(run.y(), r), kinds(formula(c.norm, c.options, row_of<double>(c, in, r))));
+            const auto dx = gradients.dx.begin() + r * c.dim;
+            EXPECT_EQ(kinds(run.dx(), r), kinds(std::vector<double>(dx, dx + c.dim)));
+          } else {
+            EXPECT_TRUE(run.y().same_bits(reference.y(), r)) << "y of row " << r;
+            EXPECT_TRUE(run.dx().same_bits(reference.dx(), r)) << "dx of row " << r;
+          }
+        }
+      });
+    }
+  }
+}
+
+TEST_P(Precision, RowsOfZeros) {
+  for (const DType data : kDataTypes) {
+    const LayerCase c = plain(5, 37, data);
+    Inputs in = make_inputs(c);
+    std::fill(in.x.begin() + 37, in.x.begin() + 2 * 37, 0);
+    in.normed = in.x;
+    check(c, in);
+  }
+}
+
+// Where the variance as a difference of means would have no digit right: mean 100, deviation 0.01.
+TEST_P(Precision, MeanFarFromZero) {
+  const LayerCase c = plain(3, 768);
+  Inputs in = make_inputs(c);
+  for (double& x : in.x) x = round_to(c.data, 100 + x / 100);
+  in.normed = in.x;
+  check(c, in);
+}
+
+// Nine rows of which the last starts at element 2^31, in address space that is never backed but for them.
+TEST_P(Precision, OffsetsBeyond32Bits) {
+  const LayerCase c = plain(9, 40, DType::kBFloat16);
+  const int64_t stride = int64_t{1} << 28;
+  const size_t bytes = static_cast<size_t>(8 * stride + c.dim) * 2;
+  const auto reserve = [&] {
+    return mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  };
+  void* const x = reserve();
+  void* const y = reserve();
+  if (x == MAP_FAILED || y == MAP_FAILED)
+    GTEST_SKIP() << "no address space for two tensors of " << bytes << " bytes";
+  const auto row = [&](void* base, int64_t r) { return static_cast<unsigned char*>(base) + r * stride * 2; };
+  const auto spread = [&](const Rows& from, void* to) {
+    for (int64_t r = 0; r < c.rows; ++r)
+      std::memcpy(row(to, r), from.bytes(r), static_cast<size_t>(c.dim) * 2);
+  };
+  const auto expect_equal = [&](const Rows& expected, void* actual, const char* what) {
+    for (int64_t r = 0; r < c.rows; ++r) {
+      EXPECT_EQ(std::memcmp(row(actual, r), expected.bytes(r), static_cast<size_t>(c.dim) * 2), 0)
+          << what << " of row " << r;
+    }
+  };
+  const Inputs in = make_inputs(c);
+  for_each_target([&] {
+    LayerRun compact(c, in);
+    compact.forward();
+    compact.backward();
+    spread(compact.x(), x);
+    ForwardArgs forward = compact.forward_args();
+    forward.x = {x, c.data, stride};
+    forward.y = {y, c.data, stride};
+    compact.norm().forward(forward, serial_executor());
+    expect_equal(compact.y(), y, "y");
+    spread(compact.dy(), y);
+    BackwardArgs backward = compact.backward_args();
+    backward.x = {x, c.data, stride};
+    backward.dy = {y, c.data, stride};
+    backward.dx = {y, c.data, stride};
+    compact.norm().backward(backward, serial_executor());
+    expect_equal(compact.dx(), y, "dx");
+  });
+  munmap(x, bytes);
+  munmap(y, bytes);
+}
+
+}  // namespace
+}  // namespace seednorm::test
