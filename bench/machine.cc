@@ -199,7 +199,7 @@ OtherLoad::Times OtherLoad::now() { return {}; }
 #endif
 
 double fork_join_us(const Executor& executor) {
-  constexpr double kLateUs = 20;
+  static constexpr double kLateUs = 20;
   struct Meeting {
     int threads;
     std::atomic<int> begun{0};

@@ -69,7 +69,6 @@ class NormBench {
         }
       }
     }
-    for (const NormSpec& spec : options_.norms) Norm(spec.norm, kLatencyCols, {.num_heads = spec.heads});
   }
 
   static int64_t rows_of(int64_t mb, int64_t cols, DType dtype) {
@@ -123,7 +122,7 @@ class NormBench {
   }
 
   void configuration(int64_t mb, DType dtype, int64_t cols, Pass pass) {
-    const NormShape shape{rows_of(mb, cols, dtype), cols, dtype, options_.param_dtype};
+    const NormShape shape{rows_of(mb, cols, dtype), cols, dtype, param_dtype(options_, dtype)};
     const int64_t bytes = shape.rows * cols * static_cast<int64_t>(size_of(dtype));
     const std::vector<Stream>& limits = contenders(mb, pass);
     std::vector<std::unique_ptr<NormCase>> cases;
@@ -259,7 +258,7 @@ class NormBench {
   nlohmann::ordered_json json_ = {{"results", nlohmann::ordered_json::array()}};
 };
 
-// Before the measurement, so that a mistyped folder does not cost it.
+// Before the measurement, which a mistyped folder should not cost.
 std::ofstream open_json(const std::string& path) {
   std::ofstream file(path);
   if (!file) throw std::invalid_argument("--json: cannot write \"" + path + "\"");

@@ -14,7 +14,8 @@ namespace seednorm::bench {
 
 constexpr int64_t kLatencyCols = 1536;
 
-// Forward of one float32 row, in every round `calls` calls of each norm. `allocations` as in norm_bench.h.
+// Forward of one float32 row, in every round `calls` calls of each norm (whose heads divide the width).
+// `allocations` as in norm_bench.h.
 std::vector<LatencyResult> measure_latency(const NormOptions& options, int calls, const Executor& executor,
                                            int64_t (*allocations)());
 

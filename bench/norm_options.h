@@ -38,6 +38,11 @@ struct NormOptions {
   std::string json_path;
 };
 
+// Of the parameters beside data of `dtype`: float64 data allows no other.
+constexpr DType param_dtype(const NormOptions& options, DType dtype) {
+  return dtype == DType::kFloat64 ? dtype : options.param_dtype;
+}
+
 extern const char kNormHelp[];
 
 // Throws std::invalid_argument: one line saying what is wrong and what to do.

@@ -38,7 +38,7 @@ nlohmann::ordered_json to_json(const NormResult& r, const NormOptions& options) 
       {"norm", r.spec.norm},
       {"pass", name_of(r.pass)},
       {"dtype", name_of(r.dtype)},
-      {"param_dtype", name_of(options.param_dtype)},
+      {"param_dtype", name_of(param_dtype(options, r.dtype))},
       {"rows", r.rows},
       {"cols", r.cols},
       {"heads", r.spec.heads},

@@ -207,14 +207,14 @@ class BackwardEngine {
   A* slots_ = nullptr;
 };
 
-// Sums one slot over the chunks in double, in order, and stores it.
+// Sums one slot over `num_chunks` chunks from `first` in double, in order, and stores it at element `offset` of the
+// gradient: D values, or their sum.
 template <class T>
-HWY_NOINLINE void finish_slot(const KernelArgs& args, const Slots& slots, int64_t num_chunks, int64_t slot) {
+HWY_NOINLINE void finish_chunks(const KernelArgs& args, const Slots& slots, int64_t slot, int64_t first,
+                                int64_t num_chunks, int64_t offset, bool scalar) {
   const View& grad = args.grads[static_cast<int>(slots.params[slot])];
-  if (grad.data == nullptr) return;
   const int64_t padded = padded_dim(args.dim);
-  const Acc<T>* partials = static_cast<const Acc<T>*>(args.partials) + slot * padded;
-  const bool scalar = args.params[static_cast<int>(slots.params[slot])].mask == 0;
+  const Acc<T>* partials = static_cast<const Acc<T>*>(args.partials) + (first * slots.count + slot) * padded;
   double total = 0;
   for (int64_t begin = 0; begin < padded; begin += kMaxUnit) {
     double sum[kMaxUnit] = {};
@@ -223,16 +223,32 @@ HWY_NOINLINE void finish_slot(const KernelArgs& args, const Slots& slots, int64_
       for (int64_t i = 0; i < kMaxUnit; ++i) sum[i] += p[i];
     }
     for (int64_t i = 0; i < kMaxUnit; ++i) {
-      const int64_t col = natural_column<T>(begin + i);
+      const int64_t col = static_cast<int64_t>(natural_column<T>(begin + i));
       if (col >= args.dim) continue;
       if (scalar) {
         total += sum[i];
       } else {
-        store_scalar(grad.data, grad.dtype, col, sum[i]);
+        store_scalar(grad.data, grad.dtype, offset + col, sum[i]);
       }
     }
   }
-  if (scalar) store_scalar(grad.data, grad.dtype, 0, total);
+  if (scalar) store_scalar(grad.data, grad.dtype, offset, total);
+}
+
+// One slot's parameter gradient. Those per sample are complete already when chunks hold whole samples.
+template <class T>
+void finish_slot(const KernelArgs& args, const Slots& slots, int64_t num_chunks, int64_t slot) {
+  const Param param = slots.params[slot];
+  const View& grad = args.grads[static_cast<int>(param)];
+  if (grad.data == nullptr) return;
+  if (param != Param::kGammaC && param != Param::kEtaC) {
+    const bool scalar = args.params[static_cast<int>(param)].mask == 0;
+    return finish_chunks<T>(args, slots, slot, 0, num_chunks, 0, scalar);
+  }
+  if (args.chunks_per_sample == 0) return;
+  for (int64_t first = 0, sample = 0; first < num_chunks; first += args.chunks_per_sample, ++sample) {
+    finish_chunks<T>(args, slots, slot, first, args.chunks_per_sample, sample * grad.stride, false);
+  }
 }
 
 }  // namespace HWY_NAMESPACE

@@ -39,6 +39,7 @@ struct KernelArgs {
   Options options;
   ParamRef params[kNumParams];
   int64_t rows_per_sample = 0;
+  int64_t chunks_per_sample = 0;  // of backward; 0: a chunk holds one or more whole samples
   int64_t num_stats = 0;
   bool stream = false;  // non-temporal stores for y, sum, dx: the working set is beyond the last-level cache
   bool dropout = false;
@@ -75,27 +76,31 @@ struct NormKernels {
   void (*finish)(const KernelArgs& args, const Slots& slots, int64_t num_chunks, int64_t slot);
 };
 
-// What a norm is: written in its own file, read by norm.cc.
+// A set of Form values.
+constexpr uint32_t forms() { return 0; }
+template <class... Rest>
+constexpr uint32_t forms(Form first, Rest... rest) {
+  return 1u << static_cast<uint32_t>(first) | forms(rest...);
+}
+
+// Shape of a parameter of form `form`.
+inline ParamKind kind_of(Form form) {
+  return form == Form::kNone ? ParamKind::kAbsent : form == Form::kScalar ? ParamKind::kScalar : ParamKind::kVector;
+}
+
+// What a norm is: written in its own file, read by norm.cc and check.cc.
 struct NormInfo {
   const char* name;
   ParamKind (*kind)(const Options& options, Param param);
   double (*initial_value)(const Options& options, int64_t dim, Param param);
   double (*constant)(const Options& options, Param param);  // what an absent parameter stands for
   int64_t (*num_stats)(const Options& options);
-  // First problem with the options beyond the common checks, or null: "sigma: ..." without the "[name] ".
-  const char* (*check)(const Options& options);
+  // Forms that each parameter may take. A norm without an option of the kind has the default, vector.
+  uint32_t gamma_forms = forms(Form::kVector), alpha_forms = forms(Form::kVector), beta_forms = forms(Form::kVector);
   Slots slots;
-  bool residual;  // has a fused residual add
-  bool uses_eps, uses_heads, uses_sigma, uses_dropout;  // options that are this norm's
+  bool residual = false;  // has a fused residual add
+  bool uses_eps = false, uses_heads = false, uses_sigma = false, uses_dropout = false;  // options that are this norm's
 };
-
-// `check` of norms whose parameters have one form each.
-inline const char* no_forms(const Options& o) {
-  if (o.gamma != Form::kVector) return "gamma: expected its default form, since this layer has no other";
-  if (o.alpha != Form::kVector) return "alpha: expected its default form, since this layer has no other";
-  if (o.beta != Form::kVector) return "beta: expected its default form, since this layer has no other";
-  return nullptr;
-}
 
 }  // namespace seednorm
 

@@ -2,16 +2,16 @@
 //
 //   y_i = ((m_i u_h alpha_i + 1) x_i rstd) (1 + gamma(c)_i) + eta(c)_i
 // with u, rstd and m as in SeeDNorm; gamma(c) and eta(c) are one row per sample, row r of the data belongs to sample
-// r / rows_per_sample. Backward: see core/cpu/seed-inl.h.
+// r / rows_per_sample. alpha: vector, scalar or none (1). Backward: see core/cpu/seed-inl.h.
 #ifndef SEEDNORM_NORMS_ADA_SEED_NORM_ONCE_
 #define SEEDNORM_NORMS_ADA_SEED_NORM_ONCE_
 #include "core/cpu/kernel_args.h"
 
 namespace seednorm::ada_seed_norm {
 
-inline ParamKind kind(const Options&, Param p) {
+inline ParamKind kind(const Options& o, Param p) {
   switch (p) {
-    case Param::kAlpha:
+    case Param::kAlpha: return kind_of(o.alpha);
     case Param::kBeta: return ParamKind::kVector;
     case Param::kGammaC:
     case Param::kEtaC: return ParamKind::kPerSample;
@@ -26,10 +26,12 @@ inline NormInfo info() {
       .initial_value = [](const Options&, int64_t, Param p) { return p == Param::kAlpha ? 1.0 : 0.0; },
       .constant = [](const Options&, Param) { return 1.0; },
       .num_stats = [](const Options& o) -> int64_t { return 1 + o.num_heads; },
-      .check = no_forms,
+      .alpha_forms = forms(Form::kVector, Form::kScalar, Form::kNone),
       .slots = {4, {Param::kAlpha, Param::kBeta, Param::kGammaC, Param::kEtaC}},
-      .residual = false,
-      .uses_eps = true, .uses_heads = true, .uses_sigma = true, .uses_dropout = true,
+      .uses_eps = true,
+      .uses_heads = true,
+      .uses_sigma = true,
+      .uses_dropout = true,
   };
 }
 
@@ -87,13 +89,13 @@ template <class T>
 void backward_typed(const KernelArgs& args, int64_t begin, int64_t end, int64_t chunk) {
   const auto run = [&](auto policy) HWY_ATTR {
     BackwardEngine<decltype(policy), T> engine(args, policy, chunk);
-    engine.clear(0, 2);
-    // Chunks hold whole samples: a sample's gradients are complete when its rows are done.
+    engine.clear(0, 4);
+    // Where chunks hold whole samples, a sample's gradients are complete when its rows are done.
     for_samples(args, begin, end, [&](int64_t first, int64_t last, int64_t sample) HWY_ATTR {
       policy.condition.set_sample(sample);
       engine.clear(2, 4);
       engine.rows(first, last);
-      if (engine.slot(0) == nullptr) return;
+      if (engine.slot(0) == nullptr || args.chunks_per_sample > 0) return;
       store_sample<T>(args, Param::kGammaC, sample, engine.slot(2));
       store_sample<T>(args, Param::kEtaC, sample, engine.slot(3));
     });

@@ -29,10 +29,7 @@ inline NormInfo info() {
       .initial_value = initial_value,
       .constant = [](const Options&, Param) { return 0.0; },
       .num_stats = [](const Options&) -> int64_t { return 0; },
-      .check = no_forms,
       .slots = {4, {Param::kGamma, Param::kBeta, Param::kAlpha, Param::kShift}},
-      .residual = false,
-      .uses_eps = false, .uses_heads = false, .uses_sigma = false, .uses_dropout = false,
   };
 }
 

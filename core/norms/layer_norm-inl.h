@@ -10,13 +10,6 @@
 
 namespace seednorm::layer_norm {
 
-inline const char* check(const Options& o) {
-  if (o.gamma != Form::kVector && o.gamma != Form::kNone) return "gamma: expected form vector or none";
-  if (o.beta != Form::kVector && o.beta != Form::kNone) return "beta: expected form vector or none";
-  if (o.alpha != Form::kVector) return "alpha: expected its default form, since this layer has no alpha";
-  return nullptr;
-}
-
 inline NormInfo info() {
   return {
       .name = "layer_norm",
@@ -27,10 +20,11 @@ inline NormInfo info() {
       .initial_value = [](const Options&, int64_t, Param p) { return p == Param::kGamma ? 1.0 : 0.0; },
       .constant = [](const Options&, Param p) { return p == Param::kGamma ? 1.0 : 0.0; },
       .num_stats = [](const Options&) -> int64_t { return 2; },
-      .check = check,
+      .gamma_forms = forms(Form::kVector, Form::kNone),
+      .beta_forms = forms(Form::kVector, Form::kNone),
       .slots = {2, {Param::kGamma, Param::kBeta}},
       .residual = true,
-      .uses_eps = true, .uses_heads = false, .uses_sigma = false, .uses_dropout = false,
+      .uses_eps = true,
   };
 }
 

@@ -18,14 +18,10 @@ inline NormInfo info() {
       .initial_value = [](const Options& o, int64_t, Param) { return o.gamma == Form::kPlusOne ? 0.0 : 1.0; },
       .constant = [](const Options&, Param) { return 1.0; },
       .num_stats = [](const Options&) -> int64_t { return 1; },
-      .check = [](const Options& o) -> const char* {
-        return o.gamma == Form::kVector || o.gamma == Form::kPlusOne || o.gamma == Form::kNone
-                   ? nullptr
-                   : "gamma: expected form vector, plus_one or none";
-      },
+      .gamma_forms = forms(Form::kVector, Form::kPlusOne, Form::kNone),
       .slots = {1, {Param::kGamma}},
       .residual = true,
-      .uses_eps = true, .uses_heads = false, .uses_sigma = false, .uses_dropout = false,
+      .uses_eps = true,
   };
 }
 

@@ -17,10 +17,8 @@ inline NormInfo info() {
       .initial_value = [](const Options&, int64_t dim, Param) { return std::sqrt(static_cast<double>(dim)); },
       .constant = [](const Options&, Param) { return 1.0; },
       .num_stats = [](const Options&) -> int64_t { return 1; },
-      .check = no_forms,
       .slots = {1, {Param::kGamma}},
-      .residual = false,
-      .uses_eps = true, .uses_heads = false, .uses_sigma = false, .uses_dropout = false,
+      .uses_eps = true,
   };
 }
 

@@ -13,23 +13,12 @@
 namespace seednorm::seed_norm {
 
 inline ParamKind kind(const Options& o, Param p) {
-  const auto of_form = [](Form form) {
-    return form == Form::kNone ? ParamKind::kAbsent : form == Form::kScalar ? ParamKind::kScalar : ParamKind::kVector;
-  };
   switch (p) {
-    case Param::kGamma: return of_form(o.gamma);
-    case Param::kAlpha: return of_form(o.alpha);
-    case Param::kBeta: return of_form(o.beta);
+    case Param::kGamma: return kind_of(o.gamma);
+    case Param::kAlpha: return kind_of(o.alpha);
+    case Param::kBeta: return kind_of(o.beta);
     default: return ParamKind::kAbsent;
   }
-}
-
-inline const char* check(const Options& o) {
-  if (o.gamma == Form::kScalar || o.gamma == Form::kElementwise) return "gamma: expected form vector, plus_one or none";
-  if (o.alpha == Form::kPlusOne || o.alpha == Form::kElementwise) return "alpha: expected form vector, scalar or none";
-  if (o.beta == Form::kScalar || o.beta == Form::kPlusOne) return "beta: expected form vector, elementwise or none";
-  if (o.beta != Form::kVector && o.num_heads != 1) return "num_heads: expected 1 with beta elementwise or none";
-  return nullptr;
 }
 
 inline NormInfo info() {
@@ -45,10 +34,15 @@ inline NormInfo info() {
         if (o.beta == Form::kElementwise) return 1;
         return o.beta == Form::kNone ? 2 : 1 + o.num_heads;
       },
-      .check = check,
+      .gamma_forms = forms(Form::kVector, Form::kPlusOne, Form::kNone),
+      .alpha_forms = forms(Form::kVector, Form::kScalar, Form::kNone),
+      .beta_forms = forms(Form::kVector, Form::kElementwise, Form::kNone),
       .slots = {3, {Param::kGamma, Param::kAlpha, Param::kBeta}},
       .residual = true,
-      .uses_eps = true, .uses_heads = true, .uses_sigma = true, .uses_dropout = true,
+      .uses_eps = true,
+      .uses_heads = true,
+      .uses_sigma = true,
+      .uses_dropout = true,
   };
 }
 

@@ -33,6 +33,17 @@ bool overlap(const Extent& a, const Extent& b) {
   return shift < a.row_bytes || shift + b.row_bytes > stride;
 }
 
+void check_form(const NormInfo& info, const char* argument, Form form, uint32_t allowed) {
+  const uint32_t bit = static_cast<uint32_t>(form) < 32 ? 1u << static_cast<uint32_t>(form) : 0;
+  if ((allowed & bit) != 0) return;
+  std::string expected = "form";
+  for (uint32_t f = 0; f < 32; ++f) {
+    if ((allowed >> f & 1) == 0) continue;
+    expected += (expected == "form" ? " " : " or ") + std::string(name_of(static_cast<Form>(f)));
+  }
+  fail(info.name, argument, expected, name_of(form));
+}
+
 class CallCheck {
  public:
   CallCheck(const Norm& norm, int64_t rows, const ConstView& x) : norm_(norm), rows_(rows), x_(x) {
@@ -146,8 +157,11 @@ void check_options(const NormInfo& info, int64_t dim, const Options& o) {
   if (!info.uses_sigma && o.dot_scale != defaults.dot_scale) reject("dot_scale", not_mine, text(o.dot_scale));
   if (!(o.dropout >= 0 && o.dropout < 1)) reject("dropout", "a probability in [0, 1)", text(o.dropout));
   if (!info.uses_dropout && o.dropout != 0) reject("dropout", not_mine, text(o.dropout));
-  if (const char* problem = info.check(o)) {
-    throw std::invalid_argument("[" + std::string(info.name) + "] " + problem);
+  check_form(info, "gamma", o.gamma, info.gamma_forms);
+  check_form(info, "alpha", o.alpha, info.alpha_forms);
+  check_form(info, "beta", o.beta, info.beta_forms);
+  if (o.beta != Form::kVector && info.uses_heads && o.num_heads != 1) {
+    reject("num_heads", std::string("1 with beta ") + name_of(o.beta), text(o.num_heads));
   }
 }
 

@@ -18,20 +18,37 @@ constexpr int64_t kMinParallelBytes = 128 * 1024;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// How rows are cut into the chunks whose partial sums are kept apart: a function of the shape alone.
+// How rows are cut into the chunks whose partial sums are kept apart: a function of the shape alone. With samples,
+// a chunk holds whole samples, or, when there are few, a part of one.
 struct Chunks {
-  int64_t rows;   // a chunk, but for the last
+  int64_t size;            // rows a chunk, but for the last (of the sample)
   int64_t count;
+  int64_t per_sample = 0;  // chunks a sample; 0: whole samples, or no samples
+
+  // First row of chunk i.
+  int64_t begin(int64_t i, int64_t rows, int64_t rows_per_sample) const {
+    if (per_sample == 0) return std::min(rows, i * size);
+    return std::min(rows, i / per_sample * rows_per_sample + std::min(rows_per_sample, i % per_sample * size));
+  }
 };
 Chunks cut_chunks(int64_t rows, int64_t rows_per_sample) {
+  const auto piece = [](int64_t n, int64_t pieces) {
+    return divide_up(std::max(kMinChunkRows, divide_up(n, pieces)), 4) * 4;
+  };
   if (rows == 0) return {1, 0};
-  int64_t size;
-  if (rows_per_sample > 0) {  // whole samples
-    size = divide_up(divide_up(rows, rows_per_sample), kMaxChunks) * rows_per_sample;
-  } else {
-    size = divide_up(std::max(kMinChunkRows, divide_up(rows, kMaxChunks)), 4) * 4;
+  if (rows_per_sample == 0) {
+    const int64_t size = piece(rows, kMaxChunks);
+    return {size, divide_up(rows, size)};
   }
-  return {size, divide_up(rows, size)};
+  const int64_t samples = divide_up(rows, rows_per_sample);
+  if (samples >= kMaxChunks) {
+    const int64_t size = divide_up(samples, kMaxChunks) * rows_per_sample;
+    return {size, divide_up(rows, size)};
+  }
+  const int64_t sample_rows = std::min(rows, rows_per_sample);
+  const int64_t size = piece(sample_rows, kMaxChunks / samples);
+  const int64_t per_sample = divide_up(sample_rows, size);
+  return {size, samples * per_sample, per_sample};
 }
 
 size_t accumulator_bytes(DType data) { return data == DType::kFloat64 ? 8 : 4; }
@@ -135,7 +152,7 @@ size_t Norm::scratch_bytes(int64_t rows, DType data_dtype) const {
   const bool trained = std::any_of(kinds_.begin(), kinds_.end(), [](ParamKind k) { return k != ParamKind::kAbsent; });
   if (!trained) return 0;
   const bool samples = kind(Param::kGammaC) == ParamKind::kPerSample;
-  const int64_t chunks = samples ? std::min(rows, kMaxChunks) : cut_chunks(rows, 0).count;
+  const int64_t chunks = samples ? std::min(rows, kMaxChunks) : cut_chunks(rows, 0).count;  // most there can be
   const int64_t padded = divide_up(dim_, kMaxUnit) * kMaxUnit;
   return static_cast<size_t>(chunks * info_->slots.count * padded) * accumulator_bytes(data_dtype);
 }
@@ -177,14 +194,14 @@ void Norm::backward(const BackwardArgs& args, const Executor& executor) const {
   const bool samples = kind(Param::kGammaC) == ParamKind::kPerSample;
   const Chunks chunks = cut_chunks(args.rows, samples ? args.rows_per_sample : 0);
   const bool alone = bytes < kMinParallelBytes || executor.num_threads <= 1;
+  k.chunks_per_sample = chunks.per_sample;
   parallel_tasks(executor, chunks.count, alone, [&](int64_t i) {
-    kernels_->backward(k, i * chunks.rows, std::min(args.rows, (i + 1) * chunks.rows), i);
+    const int64_t begin = chunks.begin(i, args.rows, args.rows_per_sample);
+    kernels_->backward(k, begin, std::max(begin, chunks.begin(i + 1, args.rows, args.rows_per_sample)), i);
   });
   if (!wanted) return;
-  parallel_tasks(executor, info_->slots.count, alone, [&](int64_t slot) {
-    if (kind(info_->slots.params[slot]) == ParamKind::kPerSample) return;
-    kernels_->finish(k, info_->slots, chunks.count, slot);
-  });
+  parallel_tasks(executor, info_->slots.count, alone,
+                 [&](int64_t slot) { kernels_->finish(k, info_->slots, chunks.count, slot); });
 }
 
 const char* name_of(DType dtype) {

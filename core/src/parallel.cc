@@ -41,11 +41,12 @@ inline void pause_cpu() {
 #endif
 }
 
-// Waits a few microseconds for `ready`: about what waking a sleeping thread costs, so that waiting this long
-// first at most doubles the cost of a sleep and saves it where calls follow each other closely.
+// Waits for `ready`, for about as long as waking a sleeping thread takes: the caller's part of that alone was
+// 8 to 17 us on a virtual Xeon (Sapphire Rapids, November 2026). So this at most doubles the price of a
+// sleep, and saves it where calls follow each other closely.
 template <class Ready>
 void spin_for(Ready ready) {
-  constexpr std::chrono::microseconds kSpin(5);
+  constexpr std::chrono::microseconds kSpin(20);
   const auto end = std::chrono::steady_clock::now() + kSpin;
   while (!ready() && std::chrono::steady_clock::now() < end) pause_cpu();
 }
@@ -121,7 +122,7 @@ class Pool {
       wake_.wait(lock, [&] { return stop_ || job_.load(std::memory_order_relaxed) != seen; });
       if (stop_) return;
       seen = job_.load(std::memory_order_relaxed);
-      if (!open_) continue;
+      if (!open_ || next_.load(std::memory_order_relaxed) >= num_tasks_) continue;  // too late to be of use
       joined_.fetch_add(1, std::memory_order_relaxed);
       lock.unlock();
       claim_tasks();

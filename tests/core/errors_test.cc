@@ -247,6 +247,7 @@ TEST_P(Errors, Parameters) {
     const auto extra = [=](auto& args, Call& call) { args.params[param] = call.in.dy.view(); };
     const auto extra_grad = [=](BackwardArgs& args, Call& call) { args.grads[param] = call.in.dy.view(); };
     const auto unknown_type = [=](auto& args, Call&) { args.params[param].dtype = static_cast<DType>(9); };
+    const auto wide_type = [=](auto& args, Call&) { args.params[param].dtype = DType::kFloat64; };
     const auto narrow = [=](auto& args, Call&) { args.params[param].stride = 11; };
     switch (Norm(name(), 12).kind(param)) {
       case ParamKind::kAbsent:
@@ -262,6 +263,7 @@ TEST_P(Errors, Parameters) {
         EXPECT_TRUE(forward_rejects(name(), name_of(param), missing));
         EXPECT_TRUE(backward_rejects(name(), name_of(param), missing));
         EXPECT_TRUE(forward_rejects(name(), name_of(param), unknown_type));
+        EXPECT_TRUE(forward_rejects(name(), name_of(param), wide_type)) << "float64 beside float32 data";
     }
   }
 }

@@ -48,10 +48,10 @@ SEEDNORM_EACH_NORM(Saturation, dynamic_norms());
 TEST_P(Precision, MillionRows) {
   LayerCase c = plain(1000, 32, DType::kBFloat16);
   c.in_place = 2;
-  const Inputs in = make_inputs(c);  // repeated by Rows::fill
+  c.rows_per_sample = 1000 * c.rows;  // one sample
+  const Inputs in = make_inputs(c);   // repeated by Rows::fill
   const Gradients<Bounded> gradients = expected_backward(c, in);
   c.rows *= 1000;
-  c.rows_per_sample = c.rows;
   const auto test = [&] {
     LayerRun run(c, in);
     run.forward();
@@ -71,20 +71,21 @@ TEST_P(Precision, MillionRows) {
 
 // A saturated sigma is its limit and not a NaN, from where exp overflows to the largest dot products.
 TEST_P(Saturation, HugeDotProducts) {
-  for (const Sigma sigma : kSigmas) {
-    for (const double z : {6.0, 9.0, 20.0, 43.0, 44.5, 87.0, 89.0, 104.0, 1e4, 1e10, 1e30}) {
-      for (const Form beta : {Form::kVector, Form::kElementwise}) {
+  for (const Options& form : all_forms(norm())) {
+    if (form.beta == Form::kNone) continue;
+    for (const Sigma sigma : kSigmas) {
+      for (const double z : {6.0, 9.0, 20.0, 43.0, 44.5, 87.0, 89.0, 104.0, 1e4, 1e10, 1e30}) {
         LayerCase c = plain(4, 19);
+        c.options = form;
         c.options.sigma = sigma;
-        c.options.beta = beta;
         Inputs in = make_inputs(c);
         for (size_t i = 0; i < in.x.size(); ++i) {
           in.x[i] = in.normed[i] = i / 19 % 2 == 0 ? 1 : -1;
-          in.dy[i] = round_to(c.data, 1 + static_cast<double>(i % 7) / 8);
+          in.dy[i] = 1 + static_cast<double>(i % 7) / 8;
         }
-        std::vector<double>& direction = in.param(Param::kBeta);
-        for (double& element : direction) element = 0;
-        direction[5] = round_to(c.data, z);
+        std::vector<double>& beta = in.param(Param::kBeta);
+        std::fill(beta.begin(), beta.end(), 0);
+        beta[5] = round_to(c.data, z);
         check(c, in);
       }
     }

@@ -81,11 +81,9 @@ constexpr Sigma kSigmas[] = {Sigma::kTanh, Sigma::kSigmoid, Sigma::kHardtanh, Si
 inline std::vector<Options> all_forms(std::string_view norm) {
   std::vector<Form> gammas = {Form::kVector}, alphas = gammas, betas = gammas;
   if (norm == "seed_norm" || norm == "rms_norm") gammas = {Form::kVector, Form::kNone, Form::kPlusOne};
+  if (norm == "seed_norm") alphas = {Form::kVector, Form::kScalar, Form::kNone};
+  if (norm == "seed_norm") betas = {Form::kVector, Form::kElementwise, Form::kNone};
   if (norm == "layer_norm") gammas = betas = {Form::kVector, Form::kNone};
-  if (is_dynamic(norm)) {
-    alphas = {Form::kVector, Form::kScalar, Form::kNone};
-    betas = {Form::kVector, Form::kElementwise, Form::kNone};
-  }
   std::vector<Options> all;
   for (const Form gamma : gammas) {
     for (const Form alpha : alphas) {

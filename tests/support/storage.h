@@ -49,7 +49,8 @@ inline double round_to(DType dtype, double v) {
   return std::copysign(std::numeric_limits<double>::infinity(), v);
 }
 
-inline double load(DType dtype, const void* from) {
+// Not inlined: where the size of the object is known, compilers warn about the cases of other sizes.
+[[gnu::noinline]] inline double load(DType dtype, const void* from) {
   uint16_t bits = 0;
   if (size_of(dtype) == 2) std::memcpy(&bits, from, 2);
   switch (dtype) {
@@ -74,7 +75,7 @@ inline double load(DType dtype, const void* from) {
   return v;
 }
 
-inline void store(DType dtype, double v, void* to) {
+[[gnu::noinline]] inline void store(DType dtype, double v, void* to) {
   const double rounded = round_to(dtype, v);
   if (dtype == DType::kFloat64) {
     std::memcpy(to, &rounded, 8);
