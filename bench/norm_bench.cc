@@ -131,17 +131,14 @@ class NormBench {
     for (const NormSpec& spec : options_.norms) {
       cases.push_back(std::make_unique<NormCase>(spec, shape, options_.save_stats));
       NormCase* const one = cases.back().get();
-      if (pass == Pass::kForward) {
-        variants.push_back({spec.norm, [this, one, t] { one->forward(t, executor_); }, {}});
-      } else {
-        one->prepare_backward(t, executor_);
-        variants.push_back({spec.norm, [this, one, t] { one->backward(t, executor_); }, {}});
-      }
+      if (pass == Pass::kBackward) one->prepare_backward(t, executor_);
+      const auto call = [this, one, t, pass] {
+        pass == Pass::kForward ? one->forward(t, executor_) : one->backward(t, executor_);
+      };
+      variants.push_back({spec.norm, call, {}});
     }
-    for (const Stream& stream : limits)
-      variants.push_back(stream_variant(stream, moved(bytes, pass), executor_));
-    const std::string state = state_of(mb, pass);
-    const int rounds = measure(protocol(state), &variants);
+    const Moved same_bytes = moved(bytes, pass);
+    for (const Stream& stream : limits) variants.push_back(stream_variant(stream, same_bytes, executor_));
 
     NormResult common;
     common.pass = pass;
@@ -149,8 +146,8 @@ class NormBench {
     common.rows = shape.rows;
     common.cols = cols;
     common.tensor_mb = mb;
-    common.state = state;
-    common.rounds = rounds;
+    common.state = state_of(mb, pass);
+    common.rounds = measure(protocol(common.state), &variants);
     report(common, static_cast<double>(num_tensors(pass) * bytes), variants, limits);
   }
 

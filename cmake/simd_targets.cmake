@@ -23,6 +23,8 @@ endif()
 # All these names exist in Highway 1.0.3 and in the newest one (1.3).
 set(seednorm_disabled_targets HWY_SSSE3 HWY_AVX3_DL HWY_SVE HWY_SVE2 HWY_SVE_256 HWY_SVE2_128 HWY_RVV HWY_WASM
     HWY_WASM_EMU256)
+set(SEEDNORM_DISABLE_SIMD "" CACHE STRING "More of Highway's targets to leave out, as in HWY_SSE4;HWY_AVX3")
+list(APPEND seednorm_disabled_targets ${SEEDNORM_DISABLE_SIMD})
 list(JOIN seednorm_disabled_targets "|" seednorm_disabled_targets)
 
 add_library(seednorm_simd INTERFACE)

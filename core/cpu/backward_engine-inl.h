@@ -10,6 +10,7 @@
 #define SEEDNORM_CORE_CPU_BACKWARD_ENGINE_INL_H_
 #endif
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/cpu/row_engine-inl.h"
@@ -131,18 +132,25 @@ class BackwardEngine {
         const bool wrap = c + kAhead >= dim;
         const Pointers<R>& ahead = wrap ? far : from;
         const size_t ahead_col = wrap ? HWY_MIN(c + kAhead - dim, dim - 1) : c + kAhead;
-        Unit<T> total[Policy::kSlots];
-        clear_total(total);
-        unroll<R>([&](auto i) SEEDNORM_LAMBDA {
-          if constexpr (kMap && kReduce) ahead.prefetch_row(i, ahead_col);
-          if constexpr (kMap) map_unit<false>(at, i, cols, state[i], cur + i, first + i, c, unit, stream, total);
-          if constexpr (kReduce) {
+        // All loads before all stores, see row_engine-inl.h.
+        if constexpr (kReduce) {
+          unroll<R>([&](auto i) SEEDNORM_LAMBDA {
+            if constexpr (kMap) ahead.prefetch_row(i, ahead_col);
             const Unit<T> x = load_unit(from.x + i * from.x_stride + c);
             const Unit<T> g = load_unit(from.dy + i * from.dy_stride + c);
             policy_.accumulate(cols, next + i, first + i, x, g, c, local[i]);
-          }
-        });
+          });
+        }
         if constexpr (kMap) {
+          Unit<T> total[Policy::kSlots];
+          Unit<T> dx[R];
+          clear_total(total);
+          unroll<R>([&](auto i) SEEDNORM_LAMBDA {
+            dx[i] = map_unit<false>(at, i, cols, state[i], cur + i, first + i, c, unit, total);
+          });
+          unroll<R>([&](auto i) SEEDNORM_LAMBDA {
+            store_cols<T, false>(dx[i], at.dx + i * at.dx_stride + c, unit, stream);
+          });
           if (slots != nullptr) add_to_slots(total, slots + c);
         }
       }
@@ -166,15 +174,15 @@ class BackwardEngine {
   }
 
   template <bool kPartial, int R>
-  HWY_INLINE void map_unit(const Pointers<R>& at, int i, const Cols& cols, const State& state, int64_t row, int in_block,
-                           size_t c, size_t n, bool stream, Unit<T>* total) {
+  HWY_INLINE Unit<T> map_unit(const Pointers<R>& at, int i, const Cols& cols, const State& state, int64_t row,
+                              int in_block, size_t c, size_t n, Unit<T>* total) {
     const Unit<T> x = load_cols<T, kPartial>(at.x + i * at.x_stride + c, n);
     const Unit<T> g = load_cols<T, kPartial>(at.dy + i * at.dy_stride + c, n);
     Unit<T> dx = policy_.map(cols, state, row, in_block, x, g, c, total);
     if (at.dsum != nullptr) {
       dx = add_units<T>(dx, load_cols<T, kPartial>(at.dsum + i * at.dsum_stride + c, n));
     }
-    store_cols<T, kPartial>(dx, at.dx + i * at.dx_stride + c, n, stream);
+    return dx;
   }
   static HWY_INLINE void clear_total(Unit<T>* total) {
     unroll<Policy::kSlots>([&](auto s) SEEDNORM_LAMBDA { total[s] = zero_unit<T>(); });
@@ -190,7 +198,8 @@ class BackwardEngine {
   HWY_NOINLINE void partial_map(const State& state, int64_t row, int i, size_t c, size_t n) {
     Unit<T> total[Policy::kSlots];
     clear_total(total);
-    map_unit<true>(Pointers<1>(args_, row), 0, policy_.template cols<true, false>(c), state, row, i, c, n, false, total);
+    const Pointers<1> at(args_, row);
+    store_partial(map_unit<true>(at, 0, policy_.template cols<true, false>(c), state, row, i, c, n, total), at.dx + c, n);
     for (int s = 0; s < Policy::kSlots; ++s) total[s] = keep_first<T>(total[s], n);
     if (slots_ != nullptr) add_to_slots(total, slots_ + c);
   }
@@ -215,21 +224,23 @@ HWY_NOINLINE void finish_chunks(const KernelArgs& args, const Slots& slots, int6
   const View& grad = args.grads[static_cast<int>(slots.params[slot])];
   const int64_t padded = padded_dim(args.dim);
   const Acc<T>* partials = static_cast<const Acc<T>*>(args.partials) + (first * slots.count + slot) * padded;
+  int64_t natural[kMaxUnit];  // units divide kMaxUnit, so the order within it repeats
+  for (int64_t i = 0; i < kMaxUnit; ++i) natural[i] = static_cast<int64_t>(natural_column<T>(i));
   double total = 0;
   for (int64_t begin = 0; begin < padded; begin += kMaxUnit) {
     double sum[kMaxUnit] = {};
     for (int64_t chunk = 0; chunk < num_chunks; ++chunk) {
       const Acc<T>* p = partials + chunk * slots.count * padded + begin;
-      for (int64_t i = 0; i < kMaxUnit; ++i) sum[i] += p[i];
+      for (int64_t i = 0; i < kMaxUnit; ++i) sum[natural[i]] += p[i];
     }
-    for (int64_t i = 0; i < kMaxUnit; ++i) {
-      const int64_t col = static_cast<int64_t>(natural_column<T>(begin + i));
-      if (col >= args.dim) continue;
-      if (scalar) {
-        total += sum[i];
-      } else {
-        store_scalar(grad.data, grad.dtype, offset + col, sum[i]);
-      }
+    const int64_t count = std::min(kMaxUnit, args.dim - begin);
+    if (scalar) {
+      for (int64_t i = 0; i < count; ++i) total += sum[i];
+    } else if (grad.dtype == DType::kFloat32) {
+      float* out = static_cast<float*>(grad.data) + offset + begin;
+      for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(sum[i]);
+    } else {
+      for (int64_t i = 0; i < count; ++i) store_scalar(grad.data, grad.dtype, offset + begin + i, sum[i]);
     }
   }
   if (scalar) store_scalar(grad.data, grad.dtype, offset, total);

@@ -37,7 +37,7 @@ class GainForward : public SingleSegment {
     Unit<T> gamma;
   };
   struct Sums {
-    Unit<T> squares;
+    V<T> squares;
   };
   struct State {
     V<T> scale;
@@ -52,14 +52,14 @@ class GainForward : public SingleSegment {
     if constexpr (kMap) out.gamma = load_unit_order<T>(gamma_ + c);
     return out;
   }
-  HWY_INLINE Sums begin_sums() const { return {zero_unit<T>()}; }
+  HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>())}; }
   HWY_INLINE void accumulate(const Cols&, const Unit<T>& x, size_t, int, Sums& sums) const {
-    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.squares.v[k] = hn::MulAdd(x.v[k], x.v[k], sums.squares.v[k]); });
+    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.squares = hn::MulAdd(x.v[k], x.v[k], sums.squares); });
   }
   template <int R>
   HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) const {
     for (int i = 0; i < R; ++i) {
-      const A scale = Scale::scale(sum_unit<T>(sums[i].squares), static_cast<A>(args_.dim), static_cast<A>(args_.options.eps));
+      const A scale = Scale::scale(sum_lanes(Tag<T>(), sums[i].squares), static_cast<A>(args_.dim), static_cast<A>(args_.options.eps));
       if (args_.stats_out != nullptr) static_cast<A*>(args_.stats_out)[row + i] = scale;
       states[i].scale = hn::Set(Tag<T>(), scale);
     }
@@ -87,7 +87,7 @@ class GainBackward : public SingleSegment {
     Unit<T> gamma;
   };
   struct Sums {
-    Unit<T> dot;  // of g gamma and x
+    V<T> dot;  // of g gamma and x
   };
   struct State {
     V<T> scale, pull;
@@ -100,18 +100,18 @@ class GainBackward : public SingleSegment {
   HWY_INLINE Cols cols(size_t c) const {
     return {load_unit_order<T>(gamma_ + c)};
   }
-  HWY_INLINE Sums begin_sums() const { return {zero_unit<T>()}; }
+  HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>())}; }
   HWY_INLINE void accumulate(const Cols& cols, int64_t, int, const Unit<T>& x, const Unit<T>& g, size_t,
                              Sums& sums) const {
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
-      sums.dot.v[k] = hn::MulAdd(cols.gamma.v[k], hn::Mul(g.v[k], x.v[k]), sums.dot.v[k]);
+      sums.dot = hn::MulAdd(cols.gamma.v[k], hn::Mul(g.v[k], x.v[k]), sums.dot);
     });
   }
   template <int R>
   HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) const {
     for (int i = 0; i < R; ++i) {
       const A scale = static_cast<const A*>(args_.stats)[row + i];
-      const A sum = sum_unit<T>(sums[i].dot);
+      const A sum = sum_lanes(Tag<T>(), sums[i].dot);
       states[i].scale = hn::Set(Tag<T>(), scale);
       states[i].pull = hn::Set(
           Tag<T>(), Scale::pull(scale, sum, static_cast<A>(args_.dim), static_cast<A>(args_.options.eps)));

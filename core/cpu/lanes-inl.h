@@ -450,12 +450,6 @@ HWY_INLINE hn::TFromD<D> sum_lanes([[maybe_unused]] D d, VF v) {
   }
 }
 #endif
-template <class T>
-HWY_INLINE Acc<T> sum_unit(const Unit<T>& u) {
-  const Tag<T> d;
-  if constexpr (kVecs<T> == 2) return sum_lanes(d, hn::Add(u.v[0], u.v[1]));
-  return sum_lanes(d, u.v[0]);
-}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace seednorm

@@ -202,13 +202,26 @@ class ForwardEngine {
         const bool wrap = c + kAhead >= dim;
         const Pointers<R>& ahead = wrap ? far : from;
         const size_t ahead_col = wrap ? HWY_MIN(c + kAhead - dim, dim - 1) : c + kAhead;
-        unroll<R>([&](auto i) SEEDNORM_LAMBDA {
-          if constexpr (kMap && kReduce) ahead.prefetch_row(i, ahead_col);
-          if constexpr (kMap) map_unit<false>(at, i, cols, state[i], cur + i, first + i, c, unit, stream);
-          if constexpr (kReduce) {
+        // All loads before all stores: rows a multiple of 4 KB apart, as they usually are, share the address bits
+        // by which the processor matches loads with earlier stores, and a load behind such a store waits for it.
+        if constexpr (kReduce) {
+          unroll<R>([&](auto i) SEEDNORM_LAMBDA {
+            if constexpr (kMap) ahead.prefetch_row(i, ahead_col);
             policy_.accumulate(cols, from.template input<false>(i, c, unit), c, first + i, local[i]);
-          }
-        });
+          });
+        }
+        if constexpr (kMap) {
+          Unit<T> x[R];
+          Unit<T> y[R];
+          unroll<R>([&](auto i) SEEDNORM_LAMBDA {
+            x[i] = at.template input<false>(i, c, unit);
+            y[i] = policy_.map(cols, state[i], cur + i, first + i, x[i], c);
+          });
+          unroll<R>([&](auto i) SEEDNORM_LAMBDA {
+            if constexpr (kResidual) store_cols<T, false>(x[i], at.sum + i * at.sum_stride + c, unit, stream);
+            store_cols<T, false>(y[i], at.y + i * at.y_stride + c, unit, stream);
+          });
+        }
       }
       if (c < end) {
         unroll<R>([&](auto i) SEEDNORM_LAMBDA {
@@ -229,17 +242,12 @@ class ForwardEngine {
     if constexpr (kReduce) unroll<R>([&](auto i) SEEDNORM_LAMBDA { sums[i] = local[i]; });
   }
 
-  template <bool kPartial, int R>
-  HWY_INLINE void map_unit(const Pointers<R>& at, int i, const Cols& cols, const State& state, int64_t row, int in_block,
-                           size_t c, size_t n, bool stream) {
-    const Unit<T> x = at.template input<kPartial>(i, c, n);
-    if constexpr (kResidual) store_cols<T, kPartial>(x, at.sum + i * at.sum_stride + c, n, stream);
-    const Unit<T> y = policy_.map(cols, state, row, in_block, x, c);
-    store_cols<T, kPartial>(y, at.y + i * at.y_stride + c, n, stream);
-  }
   // The last, incomplete unit, apart from the loops: it is rare, and they compile better without it.
   HWY_NOINLINE void partial_map(const State& state, int64_t row, int i, size_t c, size_t n) {
-    map_unit<true>(Pointers<1>(args_, row), 0, policy_.template cols<true, false>(c), state, row, i, c, n, false);
+    const Pointers<1> at(args_, row);
+    const Unit<T> x = at.template input<true>(0, c, n);
+    if constexpr (kResidual) store_partial(x, at.sum + c, n);
+    store_partial(policy_.map(policy_.template cols<true, false>(c), state, row, i, x, c), at.y + c, n);
   }
   HWY_NOINLINE void partial_sum(int64_t row, int i, size_t c, size_t n, Sums& sums) {
     const Unit<T> x = Pointers<1>(args_, row).template input<true>(0, c, n);

@@ -122,7 +122,7 @@ class SeedForward {
     Unit<T> gamma, alpha, beta, gamma_c, eta_c;
   };
   struct Sums {
-    Unit<T> squares, dot;
+    V<T> squares, dot;
   };
   struct State {
     V<T> scale, u;
@@ -139,7 +139,7 @@ class SeedForward {
         keep_(args),
         z_(heads_.values()),
         u_(heads_.values()),
-        wide_(expanded() ? kRows * padded_units<T>(args.dim) : 0),
+        wide_(expanded() ? 2 * kRows * padded_units<T>(args.dim) : 0),
         condition(args) {}
 
   size_t num_segments() const { return expanded() ? 1 : heads_.count; }
@@ -160,21 +160,21 @@ class SeedForward {
     return out;
   }
 
-  HWY_INLINE Sums begin_sums() const { return {zero_unit<T>(), zero_unit<T>()}; }
+  HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
   HWY_INLINE void accumulate(const Cols& cols, const Unit<T>& x, size_t c, int i, Sums& sums) {
-    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.squares.v[k] = hn::MulAdd(x.v[k], x.v[k], sums.squares.v[k]); });
+    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.squares = hn::MulAdd(x.v[k], x.v[k], sums.squares); });
     if (expanded()) {
       Unit<T> product;
       for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { product.v[k] = hn::Mul(x.v[k], cols.beta.v[k]); });
-      store_unit_order(product, wide(i) + c);
+      store_unit_order(product, wide(i, kProducts) + c);
     } else {
-      for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.dot.v[k] = hn::MulAdd(x.v[k], cols.beta.v[k], sums.dot.v[k]); });
+      for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.dot = hn::MulAdd(x.v[k], cols.beta.v[k], sums.dot); });
     }
   }
   HWY_INLINE void end_segment(size_t h, int i, Sums& sums) {
     if (expanded()) return;
-    z_[i * heads_.count + h] = sum_unit<T>(sums.dot);
-    sums.dot = zero_unit<T>();
+    z_[i * heads_.count + h] = sum_lanes(Tag<T>(), sums.dot);
+    sums.dot = hn::Zero(Tag<T>());
   }
 
   template <int R>
@@ -182,12 +182,12 @@ class SeedForward {
     const size_t count = heads_.count;
     const A dot_scale = static_cast<A>(args_.options.dot_scale);
     if (expanded()) {
-      for (int i = 0; i < R; ++i) heads_.sum(wide(i), &z_[i * count]);
+      for (int i = 0; i < R; ++i) heads_.sum(wide(i, kProducts), &z_[i * count]);
     }
     for (size_t j = 0; j < R * count; ++j) z_[j] *= dot_scale;
     sigma_array<false>(args_.options.sigma, z_.data(), R * count, u_.data());
     for (int i = 0; i < R; ++i) {
-      const A scale = 1 / std::sqrt(sum_unit<T>(sums[i].squares) / static_cast<A>(args_.dim) +
+      const A scale = 1 / std::sqrt(sum_lanes(Tag<T>(), sums[i].squares) / static_cast<A>(args_.dim) +
                                     static_cast<A>(args_.options.eps));
       states[i].scale = hn::Set(Tag<T>(), scale);
       if (args_.stats_out != nullptr) {
@@ -195,7 +195,7 @@ class SeedForward {
         stats[0] = scale;
         for (size_t h = 0; h < count; ++h) stats[1 + h] = z_[i * count + h];
       }
-      if (expanded()) heads_.spread(&u_[i * count], wide(i));
+      if (expanded()) heads_.spread(&u_[i * count], wide(i, kU));
     }
   }
   HWY_INLINE void begin_segment(size_t h, int i, State& state) const {
@@ -209,7 +209,7 @@ class SeedForward {
       for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { alpha.v[k] = hn::Mul(alpha.v[k], keep.v[k]); });
     }
     Unit<T> u = zero_unit<T>();
-    if (expanded()) u = load_unit_order<T>(wide(i) + c);
+    if (expanded()) u = load_unit_order<T>(wide(i, kU) + c);
     Unit<T> y;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
       const auto gain = hn::MulAdd(expanded() ? u.v[k] : state.u, alpha.v[k], cols.gamma.v[k]);
@@ -223,10 +223,9 @@ class SeedForward {
   bool expanded() const { return kGeneral && expanded_; }
   bool dropout() const { return kGeneral && args_.dropout; }
 
-  // Expanded heads only: x beta of the block that is summed, then u of the same block once it is mapped.
-  // A block is summed while the one before it is mapped, so the two share a row's array at the same column:
-  // map reads u there before accumulate writes the product.
-  A* wide(int i) { return wide_.data() + i * padded_units<T>(args_.dim); }
+  // Expanded heads only: two arrays a row of the block, of x beta while it is summed and of u while it is mapped.
+  enum Wide { kProducts, kU };
+  A* wide(int i, Wide which) { return wide_.data() + (2 * i + which) * padded_units<T>(args_.dim); }
 
   const KernelArgs& args_;
   Staged<T, 3> staged_;
@@ -261,7 +260,7 @@ class SeedBackward {
     Unit<T> gamma, alpha, beta, gamma_c;
   };
   struct Sums {
-    Unit<T> dot_gamma, dot_alpha;
+    V<T> dot_gamma, dot_alpha;
   };
   struct State {
     V<T> scale, pull, u, c;
@@ -281,7 +280,7 @@ class SeedBackward {
         z_(heads_.values()),
         u_(heads_.values()),
         c_(heads_.values()),
-        wide_(expanded() ? 2 * kRows * padded_units<T>(args.dim) : 0),
+        wide_(expanded() ? 3 * kRows * padded_units<T>(args.dim) : 0),
         condition(args) {}
 
   size_t num_segments() const { return expanded() ? 1 : heads_.count; }
@@ -297,26 +296,26 @@ class SeedBackward {
     return out;
   }
 
-  HWY_INLINE Sums begin_sums() const { return {zero_unit<T>(), zero_unit<T>()}; }
+  HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
   HWY_INLINE void accumulate(const Cols& cols, int64_t row, int i, const Unit<T>& x, const Unit<T>& dy, size_t c,
                              Sums& sums) {
     const Unit<T> alpha = kept_alpha(cols, keep_sum_, row, i, c);
     Unit<T> product;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
       const auto gx = hn::Mul(upstream(cols, dy, k), x.v[k]);
-      sums.dot_gamma.v[k] = hn::MulAdd(cols.gamma.v[k], gx, sums.dot_gamma.v[k]);
+      sums.dot_gamma = hn::MulAdd(cols.gamma.v[k], gx, sums.dot_gamma);
       if (expanded()) {
         product.v[k] = hn::Mul(alpha.v[k], gx);
       } else {
-        sums.dot_alpha.v[k] = hn::MulAdd(alpha.v[k], gx, sums.dot_alpha.v[k]);
+        sums.dot_alpha = hn::MulAdd(alpha.v[k], gx, sums.dot_alpha);
       }
     });
-    if (expanded()) store_unit_order(product, wide(2 * i) + c);
+    if (expanded()) store_unit_order(product, wide(i, kProducts) + c);
   }
   HWY_INLINE void end_segment(size_t h, int i, Sums& sums) {
     if (expanded()) return;
-    a_[i * heads_.count + h] = sum_unit<T>(sums.dot_alpha);
-    sums.dot_alpha = zero_unit<T>();
+    a_[i * heads_.count + h] = sum_lanes(Tag<T>(), sums.dot_alpha);
+    sums.dot_alpha = hn::Zero(Tag<T>());
   }
 
   template <int R>
@@ -324,7 +323,7 @@ class SeedBackward {
     const size_t count = heads_.count;
     const A* stats = static_cast<const A*>(args_.stats) + row * args_.num_stats;
     for (int i = 0; i < R; ++i) {
-      if (expanded()) heads_.sum(wide(2 * i), &a_[i * count]);
+      if (expanded()) heads_.sum(wide(i, kProducts), &a_[i * count]);
       for (size_t h = 0; h < count; ++h) z_[i * count + h] = stats[i * args_.num_stats + 1 + h];
     }
     sigma_array<false>(args_.options.sigma, z_.data(), R * count, u_.data());
@@ -332,7 +331,7 @@ class SeedBackward {
     const A dot_scale = static_cast<A>(args_.options.dot_scale);
     for (int i = 0; i < R; ++i) {
       const A scale = stats[i * args_.num_stats];
-      A sum = sum_unit<T>(sums[i].dot_gamma);
+      A sum = sum_lanes(Tag<T>(), sums[i].dot_gamma);
       for (size_t h = 0; h < count; ++h) {
         const A a = a_[i * count + h];
         sum += u_[i * count + h] * a;
@@ -341,8 +340,8 @@ class SeedBackward {
       states[i].scale = hn::Set(Tag<T>(), scale);
       states[i].pull = hn::Set(Tag<T>(), RmsScale::pull(scale, sum, static_cast<A>(args_.dim), A{0}));
       if (expanded()) {
-        heads_.spread(&u_[i * count], wide(2 * i));
-        heads_.spread(&c_[i * count], wide(2 * i + 1));
+        heads_.spread(&u_[i * count], wide(i, kU));
+        heads_.spread(&c_[i * count], wide(i, kC));
       }
     }
   }
@@ -357,8 +356,8 @@ class SeedBackward {
     if (dropout()) keep = keep_map_.unit(row, i, c);
     Unit<T> wide_u = zero_unit<T>(), wide_c = zero_unit<T>();
     if (expanded()) {
-      wide_u = load_unit_order<T>(wide(2 * i) + c);
-      wide_c = load_unit_order<T>(wide(2 * i + 1) + c);
+      wide_u = load_unit_order<T>(wide(i, kU) + c);
+      wide_c = load_unit_order<T>(wide(i, kC) + c);
     }
     Unit<T> dx;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
@@ -398,8 +397,9 @@ class SeedBackward {
   bool expanded() const { return kGeneral && expanded_; }
   bool dropout() const { return kGeneral && args_.dropout; }
 
-  // Two arrays a row: products, then u; c. See SeedForward::wide.
-  A* wide(int i) { return wide_.data() + i * padded_units<T>(args_.dim); }
+  // See SeedForward::wide.
+  enum Wide { kProducts, kU, kC };
+  A* wide(int i, Wide which) { return wide_.data() + (3 * i + which) * padded_units<T>(args_.dim); }
 
   const KernelArgs& args_;
   Staged<T, 3> staged_;

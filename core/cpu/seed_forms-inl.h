@@ -68,30 +68,30 @@ class SeedFormForward : public SeedForm<T> {
   using typename Base::Cols;
   static constexpr bool kCentred = false;
   struct Sums {
-    Unit<T> squares, dot;
+    V<T> squares, dot;
   };
   struct State {
     V<T> scale, u;
   };
   using Base::Base;
 
-  HWY_INLINE Sums begin_sums() const { return {zero_unit<T>(), zero_unit<T>()}; }
+  HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
   HWY_INLINE void accumulate(const Cols& cols, const Unit<T>& x, size_t c, int, Sums& sums) const {
     Unit<T> weighted;  // beyond the row sigma(0) may not be zero
     for (int k = 0; k < kVecs<T>; ++k) {
-      sums.squares.v[k] = hn::MulAdd(x.v[k], x.v[k], sums.squares.v[k]);
+      sums.squares = hn::MulAdd(x.v[k], x.v[k], sums.squares);
       weighted.v[k] = hn::Mul(this->value(this->inner(cols, x, k)), cols.alpha.v[k]);
     }
     if (this->elementwise_) return;
     const size_t left = static_cast<size_t>(this->args_.dim) - c;
     if (left < unit_cols<T>()) weighted = keep_first<T>(weighted, left);
-    sums.dot = add_units<T>(sums.dot, weighted);
+    for (int k = 0; k < kVecs<T>; ++k) sums.dot = hn::Add(sums.dot, weighted.v[k]);
   }
   template <int R>
   HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) const {
     const auto& args = this->args_;
-    const A scale = RmsScale::scale(sum_unit<T>(sums[0].squares), static_cast<A>(args.dim), static_cast<A>(args.options.eps));
-    const A u = sum_unit<T>(sums[0].dot);
+    const A scale = RmsScale::scale(sum_lanes(Tag<T>(), sums[0].squares), static_cast<A>(args.dim), static_cast<A>(args.options.eps));
+    const A u = sum_lanes(Tag<T>(), sums[0].dot);
     states[0] = {hn::Set(Tag<T>(), scale), hn::Set(Tag<T>(), u)};
     if (args.stats_out == nullptr) return;
     A* stats = static_cast<A*>(args.stats_out) + row * args.num_stats;
@@ -125,14 +125,14 @@ class SeedFormBackward : public SeedForm<T> {
   using typename Base::Cols;
   static constexpr int kSlots = 3;
   struct Sums {
-    Unit<T> dot, kept;  // sums of g w x (no beta: of g gamma x), and of g m x
+    V<T> dot, kept;  // sums of g w x (no beta: of g gamma x), and of g m x
   };
   struct State {
     V<T> scale, pull, u, k;
   };
   using Base::Base;
 
-  HWY_INLINE Sums begin_sums() const { return {zero_unit<T>(), zero_unit<T>()}; }
+  HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
   HWY_INLINE void accumulate(const Cols& cols, int64_t row, int, const Unit<T>& x, const Unit<T>& g, size_t c,
                              Sums& sums) {
     const Unit<T> keep = this->keep(this->keep_sum_, row, c);
@@ -143,8 +143,8 @@ class SeedFormBackward : public SeedForm<T> {
         const auto dynamic = hn::Mul(this->value(this->inner(cols, x, k)), cols.alpha.v[k]);
         gain = hn::MulAdd(dynamic, keep.v[k], gain);
       }
-      sums.dot.v[k] = hn::MulAdd(gain, gx, sums.dot.v[k]);
-      sums.kept.v[k] = hn::MulAdd(keep.v[k], gx, sums.kept.v[k]);
+      sums.dot = hn::MulAdd(gain, gx, sums.dot);
+      sums.kept = hn::MulAdd(keep.v[k], gx, sums.kept);
     }
   }
   template <int R>
@@ -154,8 +154,8 @@ class SeedFormBackward : public SeedForm<T> {
     const A* stats = static_cast<const A*>(args.stats) + row * args.num_stats;
     const A scale = stats[0];
     const A u = this->elementwise_ ? A{0} : stats[1];
-    const A kept = sum_unit<T>(sums[0].kept);
-    const A sum = sum_unit<T>(sums[0].dot) + (this->elementwise_ ? A{0} : u * kept);
+    const A kept = sum_lanes(Tag<T>(), sums[0].kept);
+    const A sum = sum_lanes(Tag<T>(), sums[0].dot) + (this->elementwise_ ? A{0} : u * kept);
     const A pull = RmsScale::pull(scale, sum, static_cast<A>(args.dim), A{0});
     states[0] = {hn::Set(d, scale), hn::Set(d, pull), hn::Set(d, u), hn::Set(d, scale * kept)};
   }

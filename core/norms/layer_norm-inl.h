@@ -56,7 +56,7 @@ class Forward : public SingleSegment {
     Unit<T> gamma, beta;
   };
   struct Sums {
-    Unit<T> total;  // of x, then of (x - mean)^2
+    V<T> total;  // of x, then of (x - mean)^2
   };
   struct State {
     V<T> mean, scale;
@@ -74,16 +74,16 @@ class Forward : public SingleSegment {
     if constexpr (kMap) out = {load_unit_order<T>(gamma_ + c), load_unit_order<T>(beta_ + c)};
     return out;
   }
-  HWY_INLINE Sums begin_sums() const { return {zero_unit<T>()}; }
+  HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>())}; }
   HWY_INLINE void accumulate(const Cols&, const Unit<T>& x, size_t, int, Sums& sums) const {
-    sums.total = add_units<T>(sums.total, x);
+    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.total = hn::Add(sums.total, x.v[k]); });
   }
   // After the first pass: the means.
   template <int R>
   HWY_INLINE void finish_first(Sums* sums, State* states) const {
     for (int i = 0; i < R; ++i) {
-      states[i].mean = hn::Set(Tag<T>(), sum_unit<T>(sums[i].total) / static_cast<A>(args_.dim));
-      sums[i].total = zero_unit<T>();
+      states[i].mean = hn::Set(Tag<T>(), sum_lanes(Tag<T>(), sums[i].total) / static_cast<A>(args_.dim));
+      sums[i].total = hn::Zero(Tag<T>());
     }
   }
   // Second pass. Lanes beyond the row hold zero, whose distance from the mean does not count.
@@ -92,12 +92,12 @@ class Forward : public SingleSegment {
     Unit<T> centred;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { centred.v[k] = hn::Sub(x.v[k], state.mean); });
     if constexpr (kPartial) centred = keep_first<T>(centred, n);
-    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.total.v[k] = hn::MulAdd(centred.v[k], centred.v[k], sums.total.v[k]); });
+    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.total = hn::MulAdd(centred.v[k], centred.v[k], sums.total); });
   }
   template <int R>
   HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) const {
     for (int i = 0; i < R; ++i) {
-      const A variance = sum_unit<T>(sums[i].total) / static_cast<A>(args_.dim);
+      const A variance = sum_lanes(Tag<T>(), sums[i].total) / static_cast<A>(args_.dim);
       const A scale = 1 / std::sqrt(variance + static_cast<A>(args_.options.eps));
       states[i].scale = hn::Set(Tag<T>(), scale);
       if (args_.stats_out == nullptr) continue;
@@ -132,7 +132,7 @@ class Backward : public SingleSegment {
     Unit<T> gamma;
   };
   struct Sums {
-    Unit<T> h, hn;  // sums of h, and of h (x - mean)
+    V<T> h, hn;  // sums of h, and of h (x - mean)
   };
   struct State {
     V<T> mean, scale, mean_h, pull;  // pull: rstd^2 mean(h (x - mean))
@@ -145,15 +145,15 @@ class Backward : public SingleSegment {
   HWY_INLINE Cols cols(size_t c) const {
     return {load_unit_order<T>(gamma_ + c)};
   }
-  HWY_INLINE Sums begin_sums() const { return {zero_unit<T>(), zero_unit<T>()}; }
+  HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
   // Lanes beyond the row have dy = 0 and add nothing.
   HWY_INLINE void accumulate(const Cols& cols, int64_t row, int, const Unit<T>& x, const Unit<T>& g, size_t,
                              Sums& sums) const {
     const auto mean = hn::Set(Tag<T>(), stats(row)[0]);
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
       const auto h = hn::Mul(g.v[k], cols.gamma.v[k]);
-      sums.h.v[k] = hn::Add(sums.h.v[k], h);
-      sums.hn.v[k] = hn::MulAdd(h, hn::Sub(x.v[k], mean), sums.hn.v[k]);
+      sums.h = hn::Add(sums.h, h);
+      sums.hn = hn::MulAdd(h, hn::Sub(x.v[k], mean), sums.hn);
     });
   }
   template <int R>
@@ -162,8 +162,8 @@ class Backward : public SingleSegment {
     const A dim = static_cast<A>(args_.dim);
     for (int i = 0; i < R; ++i) {
       const A mean = stats(row + i)[0], scale = stats(row + i)[1];
-      states[i] = {hn::Set(d, mean), hn::Set(d, scale), hn::Set(d, sum_unit<T>(sums[i].h) / dim),
-                   hn::Set(d, sum_unit<T>(sums[i].hn) / dim * scale * scale)};
+      states[i] = {hn::Set(d, mean), hn::Set(d, scale), hn::Set(d, sum_lanes(Tag<T>(), sums[i].h) / dim),
+                   hn::Set(d, sum_lanes(Tag<T>(), sums[i].hn) / dim * scale * scale)};
     }
   }
   HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t, int, const Unit<T>& x, const Unit<T>& g, size_t,

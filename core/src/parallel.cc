@@ -41,12 +41,21 @@ inline void pause_cpu() {
 #endif
 }
 
-// Waits for `ready`, for about as long as waking a sleeping thread takes: the caller's part of that alone was
-// 8 to 17 us on a virtual Xeon (Sapphire Rapids, November 2026). So this at most doubles the price of a
-// sleep, and saves it where calls follow each other closely.
+// Processors this process may run on.
+int num_processors() {
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));  // 0: unknown
+}
+
+// Waits for `ready` before going to sleep. Sleeping and waking costs 25 to 30 us on a virtual Xeon (November
+// 2026), at both ends of a call; 100 us bridge the work between two layers of a small model and the
+// unevenness of pieces.
 template <class Ready>
 void spin_for(Ready ready) {
-  constexpr std::chrono::microseconds kSpin(20);
+  constexpr std::chrono::microseconds kSpin(100);
   const auto end = std::chrono::steady_clock::now() + kSpin;
   while (!ready() && std::chrono::steady_clock::now() < end) pause_cpu();
 }
@@ -92,6 +101,7 @@ class Pool {
   void resize(int num_threads) {
     if (num_threads == num_threads_) return;
     join_all();
+    spin_ = num_threads <= num_processors();
     try {
       while (static_cast<int>(workers_.size()) < num_threads - 1) workers_.emplace_back([this] { work(); });
     } catch (const std::system_error&) {  // the system gives no more threads: go on with those there are
@@ -117,7 +127,7 @@ class Pool {
     t_in_task = true;
     int64_t seen = 0;
     for (;;) {
-      spin_for([&] { return job_.load(std::memory_order_relaxed) != seen; });
+      if (spin_) spin_for([&] { return job_.load(std::memory_order_relaxed) != seen; });
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [&] { return stop_ || job_.load(std::memory_order_relaxed) != seen; });
       if (stop_) return;
@@ -146,14 +156,15 @@ class Pool {
     const auto nobody = [this] { return joined_.load(std::memory_order_relaxed) == 0; };
     if (nobody()) return;
     lock.unlock();
-    spin_for(nobody);
+    if (spin_) spin_for(nobody);
     lock.lock();
     done_.wait(lock, nobody);
   }
 
-  std::mutex owner_;  // held by the caller that has the pool; guards the two below
+  std::mutex owner_;  // held by the caller that has the pool; guards the three below
   std::vector<std::thread> workers_;
   int num_threads_ = 1;
+  bool spin_ = false;  // not with more threads than processors: it would keep one from its work
 
   std::mutex mutex_;  // guards the rest; the atomics are only so that they can be watched without it
   std::condition_variable wake_;
@@ -216,14 +227,6 @@ void run_on_pool(void* self, int64_t num_tasks, Task task, void* arg) {
     if (p != nullptr && p->try_run(threads, num_tasks, task, arg)) return;
   }
   run_serial(self, num_tasks, task, arg);
-}
-
-int num_processors() {
-#ifdef __linux__
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-#endif
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));  // 0: unknown
 }
 
 // A value that is no number of threads counts as not set.
