@@ -6,7 +6,8 @@ A comment before a code block says what the block is:
   <!-- run -->          commands; run where the files were saved, with the installed library found
   <!-- output -->       what the commands before print, exactly
   <!-- excerpt: PATH --> lines that the repository's file PATH has, in this order
-Other bash blocks may name this repository's scripts and CMake presets only: these must exist, and accept the options.
+Other bash blocks may name this repository's scripts, programs of build/release and CMake presets only: these must
+exist, and their --help must name the options.
 Blocks of other languages need one of the comments; `text` alone is left alone. Links to files must lead somewhere, and
 so must names in backticks that look like paths.
 """
@@ -30,13 +31,15 @@ class Failure(Exception):
     pass
 
 
-def check_command(words):
+def check_command(words, build):
     """A command of a bash block that is not run here: it is run by script/test, or is too long to run."""
-    if words[0].startswith("script/"):
-        if not os.access(ROOT / words[0], os.X_OK):
-            raise Failure(f"no script {words[0]}")
+    if words[0].startswith(("script/", "bench/", "build/release/")):
+        in_build = words[0].startswith("build/release/")
+        program = build / words[0].removeprefix("build/release/") if in_build else ROOT / words[0]
+        if not os.access(program, os.X_OK):
+            raise Failure(f"no program {words[0]}")
         options = [word for word in words[1:] if word.startswith("--")]
-        text = subprocess.run([ROOT / words[0], "--help"], capture_output=True, text=True).stdout if options else ""
+        text = subprocess.run([program, "--help"], capture_output=True, text=True).stdout if options else ""
         for option in options:
             if not re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text):
                 raise Failure(f"{words[0]} --help does not name {option}")
@@ -86,7 +89,7 @@ def check_blocks(text, work, arguments):
             elif language == "bash":
                 for line in body.replace("\\\n", " ").splitlines():
                     if words := shlex.split(line, comments=True):
-                        check_command(words)
+                        check_command(words, arguments.build)
             elif language != "text":
                 raise Failure(f"a block of '{language}' needs a comment that says what it is")
         except Failure as failure:
@@ -106,6 +109,7 @@ def main():
     parser.add_argument("document", type=pathlib.Path)
     parser.add_argument("--prefix", required=True, help="where the library is installed")
     parser.add_argument("--libdir", required=True, help="its folder of libraries")
+    parser.add_argument("--build", required=True, type=pathlib.Path, help="the folder that stands for build/release")
     parser.add_argument("--work", required=True, type=pathlib.Path, help="a folder to work in")
     parser.add_argument("--cc", required=True)
     parser.add_argument("--cxx", required=True)

@@ -44,7 +44,7 @@ class BackwardEngine {
 
   HWY_NOINLINE void rows(int64_t r, int64_t end) {
     if constexpr (kRows > 1 && Policy::kReduces) {
-      if (r + kRows <= end) r = blocks(r, end);
+      if (r + kRows <= end) r = args_.stream ? blocks<true>(r, end) : blocks<false>(r, end);
     }
     for (; r < end; ++r) single(r);
   }
@@ -79,14 +79,15 @@ class BackwardEngine {
   using Sums = typename Policy::Sums;
   using State = typename Policy::State;
 
-  HWY_INLINE int64_t blocks(int64_t r, int64_t end) {
+  template <bool kStream>
+  HWY_NOINLINE int64_t blocks(int64_t r, int64_t end) {
     constexpr int R = kRows;
     State states[R];
     Sums sums[R];
     for (int i = 0; i < R; ++i) sum_row(r + i, i, sums[i]);
     policy_.template finish<R>(sums, r, states);
     for (; r + 2 * R <= end; r += R) {
-      sweep<R, true, true>(r, r + R, r + 3 * R <= end ? r + 2 * R : r + R, 0, sums, states);
+      sweep<R, true, true, kStream>(r, r + R, r + 3 * R <= end ? r + 2 * R : r + R, 0, sums, states);
       policy_.template finish<R>(sums, r + R, states);
     }
     for (int i = 0; i < R; ++i) map_row(r + i, i, states[i]);
@@ -100,21 +101,20 @@ class BackwardEngine {
     policy_.template finish<1>(&sums, r, &state);
     map_row(r, 0, state);
   }
-  HWY_NOINLINE void sum_row(int64_t r, int i, Sums& sums) { sweep<1, false, true>(0, r, r, i, &sums, nullptr); }
-  HWY_NOINLINE void map_row(int64_t r, int i, State& state) { sweep<1, true, false>(r, r, r, i, nullptr, &state); }
+  HWY_NOINLINE void sum_row(int64_t r, int i, Sums& sums) { sweep<1, false, true, false>(0, r, r, i, &sums, nullptr); }
+  HWY_NOINLINE void map_row(int64_t r, int i, State& state) { sweep<1, true, false, false>(r, r, r, i, nullptr, &state); }
 
   // One pass over the columns: maps rows cur .. cur + R - 1 and takes the sums of rows next .. next + R - 1; `after` is
   // the block that the prefetch goes on to. The rows are the block's first + 0 .. first + R - 1.
   // Pointers, sums and states are locals whose address never leaves: stores through vector pointers may alias
   // anything else, which would then be read again for every unit.
-  template <int R, bool kMap, bool kReduce>
+  template <int R, bool kMap, bool kReduce, bool kStream>
   HWY_INLINE void sweep(int64_t cur, int64_t next, int64_t after, int first, Sums* sums, State* states) {
     const size_t unit = unit_cols<T>();
     const size_t dim = dim_;
     const size_t num_segments = policy_.num_segments();
     const size_t segment_cols = policy_.segment_cols();
     const Pointers<R> at(args_, cur), from(args_, next), far(args_, after);
-    const bool stream = args_.stream;
     A* const slots = slots_;
     Sums local[R];
     State state[R];
@@ -132,25 +132,28 @@ class BackwardEngine {
         const bool wrap = c + kAhead >= dim;
         const Pointers<R>& ahead = wrap ? far : from;
         const size_t ahead_col = wrap ? HWY_MIN(c + kAhead - dim, dim - 1) : c + kAhead;
-        // All loads before all stores, see row_engine-inl.h.
-        if constexpr (kReduce) {
+        Unit<T> total[Policy::kSlots];
+        if constexpr (kMap) clear_total(total);
+        if constexpr (kStream) {  // order of loads and stores: see row_engine-inl.h
           unroll<R>([&](auto i) SEEDNORM_LAMBDA {
-            if constexpr (kMap) ahead.prefetch_row(i, ahead_col);
-            const Unit<T> x = load_unit(from.x + i * from.x_stride + c);
-            const Unit<T> g = load_unit(from.dy + i * from.dy_stride + c);
-            policy_.accumulate(cols, next + i, first + i, x, g, c, local[i]);
+            ahead.prefetch_row(i, ahead_col);
+            const Unit<T> dx = map_unit<false>(at, i, cols, state[i], cur + i, first + i, c, unit, total);
+            store_cols<T, kStream>(dx, at.dx + i * at.dx_stride + c);
+            sum_unit_of(from, i, cols, next + i, first + i, c, local[i]);
           });
+        } else {
+          Unit<T> dx[R];
+          unroll<R>([&](auto i) SEEDNORM_LAMBDA {
+            if constexpr (kReduce) sum_unit_of(from, i, cols, next + i, first + i, c, local[i]);
+          });
+          if constexpr (kMap) {
+            unroll<R>([&](auto i) SEEDNORM_LAMBDA {
+              dx[i] = map_unit<false>(at, i, cols, state[i], cur + i, first + i, c, unit, total);
+            });
+            unroll<R>([&](auto i) SEEDNORM_LAMBDA { store_unit(dx[i], at.dx + i * at.dx_stride + c); });
+          }
         }
         if constexpr (kMap) {
-          Unit<T> total[Policy::kSlots];
-          Unit<T> dx[R];
-          clear_total(total);
-          unroll<R>([&](auto i) SEEDNORM_LAMBDA {
-            dx[i] = map_unit<false>(at, i, cols, state[i], cur + i, first + i, c, unit, total);
-          });
-          unroll<R>([&](auto i) SEEDNORM_LAMBDA {
-            store_cols<T, false>(dx[i], at.dx + i * at.dx_stride + c, unit, stream);
-          });
           if (slots != nullptr) add_to_slots(total, slots + c);
         }
       }
@@ -183,6 +186,13 @@ class BackwardEngine {
       dx = add_units<T>(dx, load_cols<T, kPartial>(at.dsum + i * at.dsum_stride + c, n));
     }
     return dx;
+  }
+  template <int R>
+  HWY_INLINE void sum_unit_of(const Pointers<R>& from, int i, const Cols& cols, int64_t row, int in_block, size_t c,
+                              Sums& sums) {
+    const Unit<T> x = load_unit(from.x + i * from.x_stride + c);
+    const Unit<T> g = load_unit(from.dy + i * from.dy_stride + c);
+    policy_.accumulate(cols, row, in_block, x, g, c, sums);
   }
   static HWY_INLINE void clear_total(Unit<T>* total) {
     unroll<Policy::kSlots>([&](auto s) SEEDNORM_LAMBDA { total[s] = zero_unit<T>(); });

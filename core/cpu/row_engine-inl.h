@@ -54,11 +54,9 @@ HWY_INLINE Unit<T> load_cols(const T* p, size_t n) {
   if constexpr (kPartial) return load_partial(p, n);
   return load_unit(p);
 }
-template <class T, bool kPartial>
-HWY_INLINE void store_cols(const Unit<T>& u, T* p, size_t n, bool stream) {
-  if constexpr (kPartial) {
-    store_partial(u, p, n);
-  } else if (stream) {
+template <class T, bool kStream>
+HWY_INLINE void store_cols(const Unit<T>& u, T* p) {
+  if constexpr (kStream) {
     stream_unit(u, p);
   } else {
     store_unit(u, p);
@@ -84,7 +82,7 @@ class ForwardEngine {
   HWY_INLINE void run(int64_t begin, int64_t end) {
     int64_t r = begin;
     if constexpr (kRows > 1 && Policy::kReduces) {
-      if (r + kRows <= end) r = blocks(r, end);
+      if (r + kRows <= end) r = args_.stream ? blocks<true>(r, end) : blocks<false>(r, end);
     }
     for (; r < end; ++r) single(r);
   }
@@ -128,15 +126,17 @@ class ForwardEngine {
   using Sums = typename Policy::Sums;
   using State = typename Policy::State;
 
-  // The first block's sums and the last block's map stand alone, a row at a time; all else is fused.
-  HWY_INLINE int64_t blocks(int64_t r, int64_t end) {
+  // The first block's sums and the last block's map stand alone, a row at a time; all else is fused. kStream: results
+  // go past the caches.
+  template <bool kStream>
+  HWY_NOINLINE int64_t blocks(int64_t r, int64_t end) {
     constexpr int R = kRows;
     State states[R];
     Sums sums[R];
     for (int i = 0; i < R; ++i) sum_row(r + i, i, sums[i]);
     finish<R>(sums, r, states);
     for (; r + 2 * R <= end; r += R) {
-      sweep<R, true, true>(r, r + R, r + 3 * R <= end ? r + 2 * R : r + R, 0, sums, states);
+      sweep<R, true, true, kStream>(r, r + R, r + 3 * R <= end ? r + 2 * R : r + R, 0, sums, states);
       finish<R>(sums, r + R, states);
     }
     for (int i = 0; i < R; ++i) map_row(r + i, i, states[i]);
@@ -152,8 +152,8 @@ class ForwardEngine {
     }
     map_row(r, 0, state);
   }
-  HWY_NOINLINE void sum_row(int64_t r, int i, Sums& sums) { sweep<1, false, true>(0, r, r, i, &sums, nullptr); }
-  HWY_NOINLINE void map_row(int64_t r, int i, State& state) { sweep<1, true, false>(r, r, r, i, nullptr, &state); }
+  HWY_NOINLINE void sum_row(int64_t r, int i, Sums& sums) { sweep<1, false, true, false>(0, r, r, i, &sums, nullptr); }
+  HWY_NOINLINE void map_row(int64_t r, int i, State& state) { sweep<1, true, false, false>(r, r, r, i, nullptr, &state); }
 
   template <int R>
   HWY_INLINE void finish(Sums* sums, int64_t row, State* states) {
@@ -178,14 +178,13 @@ class ForwardEngine {
   // the block that the prefetch goes on to. The rows are the block's first + 0 .. first + R - 1.
   // Pointers, sums and states are locals whose address never leaves: stores through vector pointers may alias
   // anything else, which would then be read again for every unit.
-  template <int R, bool kMap, bool kReduce>
+  template <int R, bool kMap, bool kReduce, bool kStream>
   HWY_INLINE void sweep(int64_t cur, int64_t next, int64_t after, int first, Sums* sums, State* states) {
     const size_t unit = unit_cols<T>();
     const size_t dim = dim_;
     const size_t num_segments = policy_.num_segments();
     const size_t segment_cols = policy_.segment_cols();
     const Pointers<R> at(args_, cur), from(args_, next), far(args_, after);
-    const bool stream = args_.stream;
     Sums local[R];
     State state[R];
     unroll<R>([&](auto i) SEEDNORM_LAMBDA {
@@ -202,25 +201,27 @@ class ForwardEngine {
         const bool wrap = c + kAhead >= dim;
         const Pointers<R>& ahead = wrap ? far : from;
         const size_t ahead_col = wrap ? HWY_MIN(c + kAhead - dim, dim - 1) : c + kAhead;
-        // All loads before all stores: rows a multiple of 4 KB apart, as they usually are, share the address bits
-        // by which the processor matches loads with earlier stores, and a load behind such a store waits for it.
-        if constexpr (kReduce) {
+        if constexpr (kStream) {  // past the caches: reads and writes take turns, as in the fastest copy
           unroll<R>([&](auto i) SEEDNORM_LAMBDA {
-            if constexpr (kMap) ahead.prefetch_row(i, ahead_col);
+            ahead.prefetch_row(i, ahead_col);
+            store_unit_of<kStream>(at, i, at.template input<false>(i, c, unit), cols, state[i], cur + i, first + i, c);
             policy_.accumulate(cols, from.template input<false>(i, c, unit), c, first + i, local[i]);
           });
-        }
-        if constexpr (kMap) {
+        } else {
+          // All loads before all stores: rows a multiple of 4 KB apart, as they usually are, share the address bits
+          // by which the processor matches loads with earlier stores, and a load behind such a store waits for it.
           Unit<T> x[R];
-          Unit<T> y[R];
           unroll<R>([&](auto i) SEEDNORM_LAMBDA {
-            x[i] = at.template input<false>(i, c, unit);
-            y[i] = policy_.map(cols, state[i], cur + i, first + i, x[i], c);
+            if constexpr (kReduce) {
+              policy_.accumulate(cols, from.template input<false>(i, c, unit), c, first + i, local[i]);
+            }
+            if constexpr (kMap) x[i] = at.template input<false>(i, c, unit);
           });
-          unroll<R>([&](auto i) SEEDNORM_LAMBDA {
-            if constexpr (kResidual) store_cols<T, false>(x[i], at.sum + i * at.sum_stride + c, unit, stream);
-            store_cols<T, false>(y[i], at.y + i * at.y_stride + c, unit, stream);
-          });
+          if constexpr (kMap) {
+            unroll<R>([&](auto i) SEEDNORM_LAMBDA {
+              store_unit_of<kStream>(at, i, x[i], cols, state[i], cur + i, first + i, c);
+            });
+          }
         }
       }
       if (c < end) {
@@ -242,6 +243,12 @@ class ForwardEngine {
     if constexpr (kReduce) unroll<R>([&](auto i) SEEDNORM_LAMBDA { sums[i] = local[i]; });
   }
 
+  template <bool kStream, int R>
+  HWY_INLINE void store_unit_of(const Pointers<R>& at, int i, const Unit<T>& x, const Cols& cols, const State& state,
+                                int64_t row, int in_block, size_t c) {
+    if constexpr (kResidual) store_cols<T, kStream>(x, at.sum + i * at.sum_stride + c);
+    store_cols<T, kStream>(policy_.map(cols, state, row, in_block, x, c), at.y + i * at.y_stride + c);
+  }
   // The last, incomplete unit, apart from the loops: it is rare, and they compile better without it.
   HWY_NOINLINE void partial_map(const State& state, int64_t row, int i, size_t c, size_t n) {
     const Pointers<1> at(args_, row);
