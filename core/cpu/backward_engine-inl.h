@@ -171,7 +171,7 @@ class BackwardEngine {
         });
         c = end;
       }
-      if constexpr (kReduce) unroll<R>([&](auto i) SEEDNORM_LAMBDA { policy_.end_segment(h, first + i, local[i]); });
+      if constexpr (kReduce) policy_.template end_segment<R>(h, first, local);
     }
     if constexpr (kReduce) unroll<R>([&](auto i) SEEDNORM_LAMBDA { sums[i] = local[i]; });
   }

@@ -58,8 +58,10 @@ class GainForward : public SingleSegment {
   }
   template <int R>
   HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) const {
+    A squares[R];
+    sum_rows<T, R>([&](int i) SEEDNORM_LAMBDA { return sums[i].squares; }, squares);
     for (int i = 0; i < R; ++i) {
-      const A scale = Scale::scale(sum_lanes(Tag<T>(), sums[i].squares), static_cast<A>(args_.dim), static_cast<A>(args_.options.eps));
+      const A scale = Scale::scale(squares[i], static_cast<A>(args_.dim), static_cast<A>(args_.options.eps));
       if (args_.stats_out != nullptr) static_cast<A*>(args_.stats_out)[row + i] = scale;
       states[i].scale = hn::Set(Tag<T>(), scale);
     }
@@ -109,9 +111,11 @@ class GainBackward : public SingleSegment {
   }
   template <int R>
   HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) const {
+    A dots[R];
+    sum_rows<T, R>([&](int i) SEEDNORM_LAMBDA { return sums[i].dot; }, dots);
     for (int i = 0; i < R; ++i) {
       const A scale = static_cast<const A*>(args_.stats)[row + i];
-      const A sum = sum_lanes(Tag<T>(), sums[i].dot);
+      const A sum = dots[i];
       states[i].scale = hn::Set(Tag<T>(), scale);
       states[i].pull = hn::Set(
           Tag<T>(), Scale::pull(scale, sum, static_cast<A>(args_.dim), static_cast<A>(args_.options.eps)));

@@ -451,6 +451,45 @@ HWY_INLINE hn::TFromD<D> sum_lanes([[maybe_unused]] D d, VF v) {
 }
 #endif
 
+// The lane sums of a block's four rows in one vector, each summed in sum_lanes' order.
+#if HWY_TARGET != HWY_SCALAR
+using Tag4 = hn::FixedTag<float, 4>;
+using V4 = hn::Vec<Tag4>;
+
+template <class D, class VF = hn::Vec<D>>
+HWY_INLINE V4 fold_to_four([[maybe_unused]] D d, VF v) {
+  if constexpr (hn::MaxLanes(D()) > 4) {
+    const hn::Half<D> dh;
+    return fold_to_four(dh, hn::Add(hn::LowerHalf(dh, v), hn::UpperHalf(dh, v)));
+  } else {
+    return v;
+  }
+}
+template <class D, class VF = hn::Vec<D>>
+HWY_INLINE V4 sum_four(D d, VF row0, VF row1, VF row2, VF row3) {
+  const Tag4 d4;
+  const auto pairs = [&](VF p, VF q) SEEDNORM_LAMBDA {  // p0 + p2, q0 + q2, p1 + p3, q1 + q3
+    const V4 a = fold_to_four(d, p), b = fold_to_four(d, q);
+    return hn::Add(hn::InterleaveLower(d4, a, b), hn::InterleaveUpper(d4, a, b));
+  };
+  const V4 ab = pairs(row0, row1), cd = pairs(row2, row3);
+  return hn::Add(hn::ConcatLowerLower(d4, cd, ab), hn::ConcatUpperUpper(d4, cd, ab));
+}
+#endif
+
+// out[i] = lane sum of of(i), for R rows.
+template <class T, int R, class Of>
+HWY_INLINE void sum_rows(Of of, Acc<T>* out) {
+  const Tag<T> d;
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (R == 4 && std::is_same_v<Acc<T>, float>) {
+    hn::StoreU(sum_four(d, of(0), of(1), of(2), of(3)), Tag4(), out);
+    return;
+  }
+#endif
+  for (int i = 0; i < R; ++i) out[i] = sum_lanes(d, of(i));
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace seednorm
 HWY_AFTER_NAMESPACE();

@@ -186,13 +186,18 @@ HWY_INLINE VF sigma_slope(Sigma sigma, D d, VF z) {
   return one;
 }
 
-// out[i] = sigma(in[i]), or its derivative, for i < n; arrays padded to whole vectors.
+// out[i] = sigma(in[i]), or its derivative, for i < n; arrays padded to whole vectors. Tanh, the paper's, apart: it is
+// what the time between two blocks of rows goes to.
 template <bool kSlope, class A>
 HWY_NOINLINE void sigma_array(Sigma sigma, const A* in, size_t n, A* out) {
   const hn::ScalableTag<A> d;
   for (size_t i = 0; i < n; i += hn::Lanes(d)) {
     const auto z = hn::LoadU(d, in + i);
-    hn::StoreU(kSlope ? sigma_slope(sigma, d, z) : sigma_value(sigma, d, z), d, out + i);
+    if (sigma == Sigma::kTanh) {
+      hn::StoreU(kSlope ? sech_squared(d, z) : tanh(d, z), d, out + i);
+    } else {
+      hn::StoreU(kSlope ? sigma_slope(sigma, d, z) : sigma_value(sigma, d, z), d, out + i);
+    }
   }
 }
 

@@ -72,7 +72,7 @@ HWY_INLINE void store_cols(const Unit<T>& u, T* p) {
 //   map(cols, state, row, i, x, c) -> y              row: in the call, i: in the block
 //   num_segments(), segment_cols()                   heads, if units do not straddle them
 //   begin_segment(h, i, state)                       loads what changes with the head, for mapping
-//   end_segment(h, i, sums)                          stores the head's sums, for summing
+//   end_segment<R>(h, first, sums)                   stores the head's sums of R rows, for summing
 template <class Policy, class T, bool kResidual>
 class ForwardEngine {
  public:
@@ -238,7 +238,7 @@ class ForwardEngine {
         });
         c = end;
       }
-      if constexpr (kReduce) unroll<R>([&](auto i) SEEDNORM_LAMBDA { policy_.end_segment(h, first + i, local[i]); });
+      if constexpr (kReduce) policy_.template end_segment<R>(h, first, local);
     }
     if constexpr (kReduce) unroll<R>([&](auto i) SEEDNORM_LAMBDA { sums[i] = local[i]; });
   }

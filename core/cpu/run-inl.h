@@ -18,8 +18,8 @@ struct SingleSegment {
   static constexpr size_t segment_cols() { return 0; }
   template <class State>
   HWY_INLINE void begin_segment(size_t, int, State&) const {}
-  template <class Sums>
-  HWY_INLINE void end_segment(size_t, int, Sums&) const {}
+  template <int R, class Sums>
+  HWY_INLINE void end_segment(size_t, int, Sums*) const {}
 };
 
 template <class T, bool kResidualAllowed = true, class Policy>

@@ -171,10 +171,15 @@ class SeedForward {
       for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.dot = hn::MulAdd(x.v[k], cols.beta.v[k], sums.dot); });
     }
   }
-  HWY_INLINE void end_segment(size_t h, int i, Sums& sums) {
+  template <int R>
+  HWY_INLINE void end_segment(size_t h, int first, Sums* sums) {
     if (expanded()) return;
-    z_[i * heads_.count + h] = sum_lanes(Tag<T>(), sums.dot);
-    sums.dot = hn::Zero(Tag<T>());
+    A dots[R];
+    sum_rows<T, R>([&](auto i) SEEDNORM_LAMBDA { return sums[i].dot; }, dots);
+    for (int i = 0; i < R; ++i) {
+      z_[(first + i) * heads_.count + h] = dots[i];
+      sums[i].dot = hn::Zero(Tag<T>());
+    }
   }
 
   template <int R>
@@ -186,9 +191,10 @@ class SeedForward {
     }
     for (size_t j = 0; j < R * count; ++j) z_[j] *= dot_scale;
     sigma_array<false>(args_.options.sigma, z_.data(), R * count, u_.data());
+    A squares[R];
+    sum_rows<T, R>([&](int i) SEEDNORM_LAMBDA { return sums[i].squares; }, squares);
     for (int i = 0; i < R; ++i) {
-      const A scale = 1 / std::sqrt(sum_lanes(Tag<T>(), sums[i].squares) / static_cast<A>(args_.dim) +
-                                    static_cast<A>(args_.options.eps));
+      const A scale = RmsScale::scale(squares[i], static_cast<A>(args_.dim), static_cast<A>(args_.options.eps));
       states[i].scale = hn::Set(Tag<T>(), scale);
       if (args_.stats_out != nullptr) {
         A* stats = static_cast<A*>(args_.stats_out) + (row + i) * args_.num_stats;
@@ -312,10 +318,15 @@ class SeedBackward {
     });
     if (expanded()) store_unit_order(product, wide(i, kProducts) + c);
   }
-  HWY_INLINE void end_segment(size_t h, int i, Sums& sums) {
+  template <int R>
+  HWY_INLINE void end_segment(size_t h, int first, Sums* sums) {
     if (expanded()) return;
-    a_[i * heads_.count + h] = sum_lanes(Tag<T>(), sums.dot_alpha);
-    sums.dot_alpha = hn::Zero(Tag<T>());
+    A dots[R];
+    sum_rows<T, R>([&](auto i) SEEDNORM_LAMBDA { return sums[i].dot_alpha; }, dots);
+    for (int i = 0; i < R; ++i) {
+      a_[(first + i) * heads_.count + h] = dots[i];
+      sums[i].dot_alpha = hn::Zero(Tag<T>());
+    }
   }
 
   template <int R>
@@ -329,9 +340,11 @@ class SeedBackward {
     sigma_array<false>(args_.options.sigma, z_.data(), R * count, u_.data());
     sigma_array<true>(args_.options.sigma, z_.data(), R * count, c_.data());
     const A dot_scale = static_cast<A>(args_.options.dot_scale);
+    A dots[R];
+    sum_rows<T, R>([&](int i) SEEDNORM_LAMBDA { return sums[i].dot_gamma; }, dots);
     for (int i = 0; i < R; ++i) {
       const A scale = stats[i * args_.num_stats];
-      A sum = sum_lanes(Tag<T>(), sums[i].dot_gamma);
+      A sum = dots[i];
       for (size_t h = 0; h < count; ++h) {
         const A a = a_[i * count + h];
         sum += u_[i * count + h] * a;
