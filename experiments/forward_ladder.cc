@@ -7,10 +7,12 @@
 //   5 like 4, with the activation and the root of four rows in one vector instead of the C library's tanh
 //   6 like 5, and the sweep prefetches 1 KB further down the stream into the first-level cache
 //   7 like 6, into the second-level cache
-// Each for RMSNorm and for SeeDNorm with one head, float32, non-temporal stores, beside copies of the same bytes.
+// Each for RMSNorm and for SeeDNorm with one head, float32, non-temporal stores, beside copies of the same
+// bytes.
 //
-// g++ -O2 -std=c++20 -march=x86-64-v4 experiments/forward_ladder.cc -o /tmp/ladder -pthread && /tmp/ladder [width] [MB] [rounds]
-// Verdict: version 7 is the engine. Needs AVX-512; findings in docs/notes/cpu_kernels.md.
+// g++ -O2 -std=c++20 -march=x86-64-v4 experiments/forward_ladder.cc -o /tmp/ladder -pthread && /tmp/ladder
+// [width] [MB] [rounds] Verdict: version 7 is the engine. Needs AVX-512; findings in
+// docs/notes/cpu_kernels.md.
 #include <immintrin.h>
 #include <sys/mman.h>
 
@@ -121,7 +123,8 @@ void two_passes(int64_t begin, int64_t end) {
       const V g = _mm512_loadu_ps(gamma_ + c), a = kSeed ? _mm512_loadu_ps(alpha + c) : g;
       for (int i = 0; i < R; ++i) {
         prefetch<kTo>(in + (R + i) * dim + c);
-        _mm512_stream_ps(y + (r + i) * dim + c, map<kSeed>(_mm512_loadu_ps(in + i * dim + c), scalars[i], g, a));
+        _mm512_stream_ps(y + (r + i) * dim + c,
+                         map<kSeed>(_mm512_loadu_ps(in + i * dim + c), scalars[i], g, a));
       }
     }
   }
@@ -147,7 +150,8 @@ void fused(int64_t begin, int64_t end) {
       const float* far = c + kAhead < dim ? next + c + kAhead : after + (c + kAhead - dim) % dim;
       for (int i = 0; i < R; ++i) {
         prefetch<kTo>(far + i * dim);
-        _mm512_stream_ps(y + (r + i) * dim + c, map<kSeed>(_mm512_loadu_ps(in + i * dim + c), scalars[i], g, a));
+        _mm512_stream_ps(y + (r + i) * dim + c,
+                         map<kSeed>(_mm512_loadu_ps(in + i * dim + c), scalars[i], g, a));
         const V v = _mm512_loadu_ps(next + i * dim + c);
         sums[i].squares = _mm512_fmadd_ps(v, v, sums[i].squares);
         if (kSeed) sums[i].dot = _mm512_fmadd_ps(v, b, sums[i].dot);
@@ -209,7 +213,8 @@ class Pair {
 };
 
 float* allocate(size_t elements) {
-  void* p = mmap(nullptr, elements * sizeof(float), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* p =
+      mmap(nullptr, elements * sizeof(float), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   madvise(p, elements * sizeof(float), MADV_HUGEPAGE);
   return static_cast<float*>(p);
 }
@@ -230,7 +235,8 @@ int main(int argc, char** argv) {
   x = allocate(elements + 16 * dim), y = allocate(elements);
   gamma_ = allocate(dim), alpha = allocate(dim), beta = allocate(dim);
   for (size_t i = 0; i < elements; ++i) x[i] = static_cast<float>((i * 2654435761u >> 8) % 1000) / 500.f - 1;
-  for (int64_t i = 0; i < dim; ++i) gamma_[i] = 1, alpha[i] = 0.5f, beta[i] = 0.01f * static_cast<float>(i % 13 - 6);
+  for (int64_t i = 0; i < dim; ++i)
+    gamma_[i] = 1, alpha[i] = 0.5f, beta[i] = 0.01f * static_cast<float>(i % 13 - 6);
   std::memset(y, 0, elements * sizeof(float));
 
   constexpr size_t kCopies = 3;
@@ -262,8 +268,9 @@ int main(int argc, char** argv) {
   }
   double limit = 1e9;
   for (size_t i = 0; i < kCopies; ++i) limit = std::min(limit, median(variants[i].seconds));
-  std::printf("width %lld, %lld rows, %.0f MB a tensor, 2 threads, median of %d rounds\n", static_cast<long long>(dim),
-              static_cast<long long>(num_rows), static_cast<double>(elements) * 4 / 1e6, rounds);
+  std::printf("width %lld, %lld rows, %.0f MB a tensor, 2 threads, median of %d rounds\n",
+              static_cast<long long>(dim), static_cast<long long>(num_rows),
+              static_cast<double>(elements) * 4 / 1e6, rounds);
   for (const Variant& v : variants) {
     const double t = median(v.seconds);
     std::printf("%-26s %8.3f ms %6.1f GB/s  %.3f of the fastest copy\n", v.name, t * 1e3,

@@ -101,11 +101,15 @@ class BackwardEngine {
     policy_.template finish<1>(&sums, r, &state);
     map_row(r, 0, state);
   }
-  HWY_NOINLINE void sum_row(int64_t r, int i, Sums& sums) { sweep<1, false, true, false>(0, r, r, i, &sums, nullptr); }
-  HWY_NOINLINE void map_row(int64_t r, int i, State& state) { sweep<1, true, false, false>(r, r, r, i, nullptr, &state); }
+  HWY_NOINLINE void sum_row(int64_t r, int i, Sums& sums) {
+    sweep<1, false, true, false>(0, r, r, i, &sums, nullptr);
+  }
+  HWY_NOINLINE void map_row(int64_t r, int i, State& state) {
+    sweep<1, true, false, false>(r, r, r, i, nullptr, &state);
+  }
 
-  // One pass over the columns: maps rows cur .. cur + R - 1 and takes the sums of rows next .. next + R - 1; `after` is
-  // the block that the prefetch goes on to. The rows are the block's first + 0 .. first + R - 1.
+  // One pass over the columns: maps rows cur .. cur + R - 1 and takes the sums of rows next .. next + R - 1;
+  // `after` is the block that the prefetch goes on to. The rows are the block's first + 0 .. first + R - 1.
   // Pointers, sums and states are locals whose address never leaves: stores through vector pointers may alias
   // anything else, which would then be read again for every unit.
   template <int R, bool kMap, bool kReduce, bool kStream>
@@ -125,7 +129,8 @@ class BackwardEngine {
     size_t c = 0;
     for (size_t h = 0; h < num_segments; ++h) {
       const size_t end = h + 1 == num_segments ? dim : c + segment_cols;
-      if constexpr (kMap) unroll<R>([&](auto i) SEEDNORM_LAMBDA { policy_.begin_segment(h, first + i, state[i]); });
+      if constexpr (kMap)
+        unroll<R>([&](auto i) SEEDNORM_LAMBDA { policy_.begin_segment(h, first + i, state[i]); });
       for (; c + unit <= end; c += unit) {
         const Cols cols = policy_.template cols<kMap, kReduce>(c);
         // The column kAhead further down the stream of this block and the one after it.
@@ -188,8 +193,8 @@ class BackwardEngine {
     return dx;
   }
   template <int R>
-  HWY_INLINE void sum_unit_of(const Pointers<R>& from, int i, const Cols& cols, int64_t row, int in_block, size_t c,
-                              Sums& sums) {
+  HWY_INLINE void sum_unit_of(const Pointers<R>& from, int i, const Cols& cols, int64_t row, int in_block,
+                              size_t c, Sums& sums) {
     const Unit<T> x = load_unit(from.x + i * from.x_stride + c);
     const Unit<T> g = load_unit(from.dy + i * from.dy_stride + c);
     policy_.accumulate(cols, row, in_block, x, g, c, sums);
@@ -209,7 +214,8 @@ class BackwardEngine {
     Unit<T> total[Policy::kSlots];
     clear_total(total);
     const Pointers<1> at(args_, row);
-    store_partial(map_unit<true>(at, 0, policy_.template cols<true, false>(c), state, row, i, c, n, total), at.dx + c, n);
+    store_partial(map_unit<true>(at, 0, policy_.template cols<true, false>(c), state, row, i, c, n, total),
+                  at.dx + c, n);
     for (int s = 0; s < Policy::kSlots; ++s) total[s] = keep_first<T>(total[s], n);
     if (slots_ != nullptr) add_to_slots(total, slots_ + c);
   }
@@ -226,8 +232,8 @@ class BackwardEngine {
   A* slots_ = nullptr;
 };
 
-// Sums one slot over `num_chunks` chunks from `first` in double, in order, and stores it at element `offset` of the
-// gradient: D values, or their sum.
+// Sums one slot over `num_chunks` chunks from `first` in double, in order, and stores it at element `offset`
+// of the gradient: D values, or their sum.
 template <class T>
 HWY_NOINLINE void finish_chunks(const KernelArgs& args, const Slots& slots, int64_t slot, int64_t first,
                                 int64_t num_chunks, int64_t offset, bool scalar) {

@@ -20,7 +20,7 @@ HWY_INLINE void group_bits(uint64_t seed, uint64_t offset, uint64_t row, uint64_
 }
 #else
 // High and low halves of the 64-bit products a * b.
-template <class D, class VU = hn::Vec<D>>
+template <class D, class VU = hn::Vec<D> >
 HWY_INLINE VU mul_wide(D d, VU a, VU b, VU& low) {
   const hn::Repartition<uint64_t, D> d64;
   const auto even = hn::MulEven(a, b);

@@ -44,7 +44,9 @@ class GainForward : public SingleSegment {
   };
 
   explicit GainForward(const KernelArgs& args)
-      : args_(args), staged_(args.dim), gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)) {}
+      : args_(args),
+        staged_(args.dim),
+        gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)) {}
 
   template <bool kMap, bool kReduce>
   HWY_INLINE Cols cols(size_t c) const {
@@ -68,7 +70,8 @@ class GainForward : public SingleSegment {
   }
   HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t, int, const Unit<T>& x, size_t) const {
     Unit<T> y;
-    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { y.v[k] = hn::Mul(cols.gamma.v[k], hn::Mul(x.v[k], state.scale)); });
+    for_vecs<T>([&](auto k)
+                    SEEDNORM_LAMBDA { y.v[k] = hn::Mul(cols.gamma.v[k], hn::Mul(x.v[k], state.scale)); });
     return y;
   }
 
@@ -96,7 +99,9 @@ class GainBackward : public SingleSegment {
   };
 
   explicit GainBackward(const KernelArgs& args)
-      : args_(args), staged_(args.dim), gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)) {}
+      : args_(args),
+        staged_(args.dim),
+        gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)) {}
 
   template <bool kMap, bool kReduce>
   HWY_INLINE Cols cols(size_t c) const {
@@ -121,8 +126,8 @@ class GainBackward : public SingleSegment {
           Tag<T>(), Scale::pull(scale, sum, static_cast<A>(args_.dim), static_cast<A>(args_.options.eps)));
     }
   }
-  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t, int, const Unit<T>& x, const Unit<T>& g,
-                         size_t, Unit<T>* total) const {
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t, int, const Unit<T>& x,
+                         const Unit<T>& g, size_t, Unit<T>* total) const {
     Unit<T> dx;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
       const auto g_scaled = hn::Mul(g.v[k], state.scale);

@@ -10,7 +10,9 @@
 
 namespace seednorm {
 
-inline float bfloat16_to_float(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+inline float bfloat16_to_float(uint16_t bits) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
 
 // Nearest, ties to even; NaN stays NaN (quiet).
 inline uint16_t float_to_bfloat16(float value) {
@@ -40,7 +42,8 @@ inline uint16_t float_to_half(float value) {
   const uint32_t magnitude = bits & 0x7FFFFFFFu;
   if (magnitude > 0x7F800000u) return static_cast<uint16_t>(sign | 0x7E00u | ((magnitude >> 13) & 0x3FFu));
   if (magnitude >= 0x477FF000u) return static_cast<uint16_t>(sign | 0x7C00u);  // >= 65520
-  if (magnitude < 0x38800000u) {  // below 2^-14: subnormal; adding 0.5 leaves multiples of 2^-24, rounded to even
+  if (magnitude <
+      0x38800000u) {  // below 2^-14: subnormal; adding 0.5 leaves multiples of 2^-24, rounded to even
     const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
     return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3F000000u));
   }
@@ -51,20 +54,32 @@ inline uint16_t float_to_half(float value) {
 // Element i of an array of `dtype`.
 inline double load_scalar(const void* data, DType dtype, size_t i) {
   switch (dtype) {
-    case DType::kFloat32: return static_cast<const float*>(data)[i];
-    case DType::kBFloat16: return bfloat16_to_float(static_cast<const uint16_t*>(data)[i]);
-    case DType::kFloat16: return half_to_float(static_cast<const uint16_t*>(data)[i]);
-    case DType::kFloat64: return static_cast<const double*>(data)[i];
+    case DType::kFloat32:
+      return static_cast<const float*>(data)[i];
+    case DType::kBFloat16:
+      return bfloat16_to_float(static_cast<const uint16_t*>(data)[i]);
+    case DType::kFloat16:
+      return half_to_float(static_cast<const uint16_t*>(data)[i]);
+    case DType::kFloat64:
+      return static_cast<const double*>(data)[i];
   }
   return 0.0;
 }
 
 inline void store_scalar(void* data, DType dtype, size_t i, double value) {
   switch (dtype) {
-    case DType::kFloat32: static_cast<float*>(data)[i] = static_cast<float>(value); break;
-    case DType::kBFloat16: static_cast<uint16_t*>(data)[i] = float_to_bfloat16(static_cast<float>(value)); break;
-    case DType::kFloat16: static_cast<uint16_t*>(data)[i] = float_to_half(static_cast<float>(value)); break;
-    case DType::kFloat64: static_cast<double*>(data)[i] = value; break;
+    case DType::kFloat32:
+      static_cast<float*>(data)[i] = static_cast<float>(value);
+      break;
+    case DType::kBFloat16:
+      static_cast<uint16_t*>(data)[i] = float_to_bfloat16(static_cast<float>(value));
+      break;
+    case DType::kFloat16:
+      static_cast<uint16_t*>(data)[i] = float_to_half(static_cast<float>(value));
+      break;
+    case DType::kFloat64:
+      static_cast<double*>(data)[i] = value;
+      break;
   }
 }
 

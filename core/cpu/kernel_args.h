@@ -49,15 +49,15 @@ struct KernelArgs {
   RowsRef x;
   // Forward.
   MutableRowsRef y;
-  RowsRef residual;    // null: none
+  RowsRef residual;  // null: none
   MutableRowsRef sum;
   void* stats_out = nullptr;
   // Backward.
   RowsRef dy;
-  RowsRef dsum;        // null: none
+  RowsRef dsum;  // null: none
   MutableRowsRef dx;
   const void* stats = nullptr;
-  void* partials = nullptr;   // [chunks][slots][padded dim], null if no parameter gradient is wanted
+  void* partials = nullptr;  // [chunks][slots][padded dim], null if no parameter gradient is wanted
   View grads[kNumParams];
 };
 
@@ -85,7 +85,9 @@ constexpr uint32_t forms(Form first, Rest... rest) {
 
 // Shape of a parameter of form `form`.
 inline ParamKind kind_of(Form form) {
-  return form == Form::kNone ? ParamKind::kAbsent : form == Form::kScalar ? ParamKind::kScalar : ParamKind::kVector;
+  return form == Form::kNone     ? ParamKind::kAbsent
+         : form == Form::kScalar ? ParamKind::kScalar
+                                 : ParamKind::kVector;
 }
 
 // What a norm is: written in its own file, read by norm.cc and check.cc.
@@ -96,10 +98,12 @@ struct NormInfo {
   double (*constant)(const Options& options, Param param);  // what an absent parameter stands for
   int64_t (*num_stats)(const Options& options);
   // Forms that each parameter may take. A norm without an option of the kind has the default, vector.
-  uint32_t gamma_forms = forms(Form::kVector), alpha_forms = forms(Form::kVector), beta_forms = forms(Form::kVector);
+  uint32_t gamma_forms = forms(Form::kVector), alpha_forms = forms(Form::kVector),
+           beta_forms = forms(Form::kVector);
   Slots slots;
   bool residual = false;  // has a fused residual add
-  bool uses_eps = false, uses_heads = false, uses_sigma = false, uses_dropout = false;  // options that are this norm's
+  bool uses_eps = false, uses_heads = false, uses_sigma = false,
+       uses_dropout = false;  // options that are this norm's
 };
 
 }  // namespace seednorm

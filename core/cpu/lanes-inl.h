@@ -153,10 +153,10 @@ HWY_INLINE void stream_unit(const Unit<T>& u, T* HWY_RESTRICT p) {
 
 // ------------------------------------------------------------------ bfloat16
 // Bits of the nearest bfloat16 (ties to even) in the upper half of each 32-bit lane; the lower half is
-// rubbish. Rounding adds 0x7FFF, or 0x8000 if the last kept bit is odd. That would carry a NaN with bits in the
-// lower half over into another number, but no such NaN gets here: NaNs come from bfloat16 data, whose lower half
-// is zero, from parameters, which are made canonical when they are staged, or from an operation, whose NaN is the
-// canonical one. The test costs a quarter of the store otherwise.
+// rubbish. Rounding adds 0x7FFF, or 0x8000 if the last kept bit is odd. That would carry a NaN with bits in
+// the lower half over into another number, but no such NaN gets here: NaNs come from bfloat16 data, whose
+// lower half is zero, from parameters, which are made canonical when they are staged, or from an operation,
+// whose NaN is the canonical one. The test costs a quarter of the store otherwise.
 template <class D, class VF = hn::Vec<D>>
 HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> round_to_bfloat16(D, VF v) {
   const hn::RebindToUnsigned<D> du;
@@ -215,7 +215,8 @@ HWY_INLINE void stream_unit(const Unit<T>& u, T* HWY_RESTRICT p) {
 }
 
 // ------------------------------------------------------------------ float16
-// Targets with conversion instructions (F16C is part of Highway's AVX2); the others go through core/cpu/half.h.
+// Targets with conversion instructions (F16C is part of Highway's AVX2); the others go through
+// core/cpu/half.h.
 #undef SEEDNORM_HAVE_F16
 #undef SEEDNORM_F16_INLINE
 #if HWY_TARGET <= HWY_AVX2 || (HWY_ARCH_ARM && HWY_TARGET != HWY_SCALAR)
@@ -364,8 +365,8 @@ HWY_INLINE VF canonical(D d, VF v) {
   return hn::IfThenElse(hn::Eq(v, v), v, hn::Set(d, std::numeric_limits<hn::TFromD<D>>::quiet_NaN()));
 }
 
-// Writes value(i) = offset + data[i & mask] (or the constant) of all D columns to `out` in unit order, zero up
-// to the end of the last unit.
+// Writes value(i) = offset + data[i & mask] (or the constant) of all D columns to `out` in unit order, zero
+// up to the end of the last unit.
 template <class T, class P>
 HWY_INLINE void stage_as(const P* data, Acc<T> offset, size_t dim, Acc<T>* HWY_RESTRICT out) {
   const size_t unit = unit_cols<T>();
@@ -379,23 +380,32 @@ HWY_INLINE void stage_as(const P* data, Acc<T> offset, size_t dim, Acc<T>* HWY_R
   if (c == dim) return;
   for (size_t pos = c; pos < c + unit; ++pos) {
     const size_t col = natural_column<T>(pos);
-    out[pos] = col < dim ? canonical(static_cast<Acc<T>>(load_scalar(data, DTypeOf<P>::value, col)) + offset) : Acc<T>{0};
+    out[pos] = col < dim ? canonical(static_cast<Acc<T>>(load_scalar(data, DTypeOf<P>::value, col)) + offset)
+                         : Acc<T>{0};
   }
 }
 template <class T>
 HWY_NOINLINE void stage_param(const ParamRef& ref, size_t dim, Acc<T>* HWY_RESTRICT out) {
   const Acc<T> offset = static_cast<Acc<T>>(ref.offset);
   if (ref.data == nullptr || ref.mask == 0) {
-    const double value = ref.data == nullptr ? ref.constant : ref.offset + load_scalar(ref.data, ref.dtype, 0);
+    const double value =
+        ref.data == nullptr ? ref.constant : ref.offset + load_scalar(ref.data, ref.dtype, 0);
     const size_t unit = unit_cols<T>();
-    for (size_t c = 0; c < dim; c += unit) store_unit_order(set_unit<T>(canonical(static_cast<Acc<T>>(value))), out + c);
+    for (size_t c = 0; c < dim; c += unit)
+      store_unit_order(set_unit<T>(canonical(static_cast<Acc<T>>(value))), out + c);
   } else if constexpr (std::is_same_v<T, double>) {
     stage_as<T>(static_cast<const double*>(ref.data), offset, dim, out);
   } else {
     switch (ref.dtype) {
-      case DType::kBFloat16: stage_as<T>(static_cast<const BFloat16*>(ref.data), offset, dim, out); break;
-      case DType::kFloat16: stage_as<T>(static_cast<const Float16*>(ref.data), offset, dim, out); break;
-      default: stage_as<T>(static_cast<const float*>(ref.data), offset, dim, out); break;
+      case DType::kBFloat16:
+        stage_as<T>(static_cast<const BFloat16*>(ref.data), offset, dim, out);
+        break;
+      case DType::kFloat16:
+        stage_as<T>(static_cast<const Float16*>(ref.data), offset, dim, out);
+        break;
+      default:
+        stage_as<T>(static_cast<const float*>(ref.data), offset, dim, out);
+        break;
     }
   }
 }

@@ -1,7 +1,7 @@
 // Elementwise functions: tanh, erf, exp and the activations sigma with their derivatives.
 //
-// float: Highway's exp and tanh (<= 1 and <= 4 ULP on all float32 inputs) and the erf below; float64, which is
-// for checks, calls the C library lane by lane. NaN gives NaN; infinities give the limits.
+// float: Highway's exp and tanh (<= 1 and <= 4 ULP on all float32 inputs) and the erf below; float64, which
+// is for checks, calls the C library lane by lane. NaN gives NaN; infinities give the limits.
 #if defined(SEEDNORM_CORE_CPU_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEEDNORM_CORE_CPU_MATH_INL_H_
 #undef SEEDNORM_CORE_CPU_MATH_INL_H_
@@ -137,25 +137,31 @@ HWY_INLINE VF sigma_value(Sigma sigma, D d, VF z) {
   using A = hn::TFromD<D>;
   const VF one = hn::Set(d, 1);
   switch (sigma) {
-    case Sigma::kTanh: return tanh(d, z);
-    case Sigma::kSigmoid: return sigmoid(d, z);
+    case Sigma::kTanh:
+      return tanh(d, z);
+    case Sigma::kSigmoid:
+      return sigmoid(d, z);
     case Sigma::kHardtanh: {
       const VF below = hn::IfThenElse(hn::Lt(z, hn::Neg(one)), hn::Neg(one), z);
       return hn::IfThenElse(hn::Gt(z, one), one, below);
     }
-    case Sigma::kSoftsign: {  // from 2^26 (float64: 2^55) on it rounds to 1, and infinity must not divide itself
+    case Sigma::kSoftsign: {  // from 2^26 (float64: 2^55) on it rounds to 1, and infinity must not divide
+                              // itself
       const VF magnitude = hn::Abs(z);
       const VF huge = hn::Set(d, static_cast<A>(1e18));
       const VF ratio = hn::Div(z, hn::Add(one, magnitude));
       return hn::IfThenElse(hn::Gt(magnitude, huge), hn::CopySign(one, z), ratio);
     }
     case Sigma::kGelu: {
-      const VF phi = hn::Mul(hn::Set(d, static_cast<A>(0.5)),
-                             hn::Add(one, erf(d, hn::Mul(z, hn::Set(d, static_cast<A>(0.70710678118654752))))));
+      const VF phi =
+          hn::Mul(hn::Set(d, static_cast<A>(0.5)),
+                  hn::Add(one, erf(d, hn::Mul(z, hn::Set(d, static_cast<A>(0.70710678118654752))))));
       return hn::Mul(z, phi);
     }
-    case Sigma::kSilu: return hn::Mul(z, sigmoid(d, z));
-    case Sigma::kIdentity: return z;
+    case Sigma::kSilu:
+      return hn::Mul(z, sigmoid(d, z));
+    case Sigma::kIdentity:
+      return z;
   }
   return z;
 }
@@ -166,9 +172,12 @@ HWY_INLINE VF sigma_slope(Sigma sigma, D d, VF z) {
   using A = hn::TFromD<D>;
   const VF one = hn::Set(d, 1);
   switch (sigma) {
-    case Sigma::kTanh: return sech_squared(d, z);
-    case Sigma::kSigmoid: return sigmoid_slope(d, z);
-    case Sigma::kHardtanh: return keep_nan(d, z, hn::IfThenElseZero(hn::Lt(hn::Abs(z), one), one));
+    case Sigma::kTanh:
+      return sech_squared(d, z);
+    case Sigma::kSigmoid:
+      return sigmoid_slope(d, z);
+    case Sigma::kHardtanh:
+      return keep_nan(d, z, hn::IfThenElseZero(hn::Lt(hn::Abs(z), one), one));
     case Sigma::kSoftsign: {
       const VF one_plus = hn::Add(one, hn::Abs(z));
       return hn::Div(hn::Div(one, one_plus), one_plus);
@@ -181,13 +190,14 @@ HWY_INLINE VF sigma_slope(Sigma sigma, D d, VF z) {
     case Sigma::kSilu: {  // s + z s'
       return hn::MulAdd(z, sigmoid_slope(d, z), sigmoid(d, z));
     }
-    case Sigma::kIdentity: return one;
+    case Sigma::kIdentity:
+      return one;
   }
   return one;
 }
 
-// out[i] = sigma(in[i]), or its derivative, for i < n; arrays padded to whole vectors. Tanh, the paper's, apart: it is
-// what the time between two blocks of rows goes to.
+// out[i] = sigma(in[i]), or its derivative, for i < n; arrays padded to whole vectors. Tanh, the paper's,
+// apart: it is what the time between two blocks of rows goes to.
 template <bool kSlope, class A>
 HWY_NOINLINE void sigma_array(Sigma sigma, const A* in, size_t n, A* out) {
   const hn::ScalableTag<A> d;

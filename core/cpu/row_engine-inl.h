@@ -76,8 +76,7 @@ HWY_INLINE void store_cols(const Unit<T>& u, T* p) {
 template <class Policy, class T, bool kResidual>
 class ForwardEngine {
  public:
-  ForwardEngine(const KernelArgs& args, Policy& policy)
-      : args_(args), policy_(policy), dim_(args.dim) {}
+  ForwardEngine(const KernelArgs& args, Policy& policy) : args_(args), policy_(policy), dim_(args.dim) {}
 
   HWY_INLINE void run(int64_t begin, int64_t end) {
     int64_t r = begin;
@@ -126,8 +125,8 @@ class ForwardEngine {
   using Sums = typename Policy::Sums;
   using State = typename Policy::State;
 
-  // The first block's sums and the last block's map stand alone, a row at a time; all else is fused. kStream: results
-  // go past the caches.
+  // The first block's sums and the last block's map stand alone, a row at a time; all else is fused. kStream:
+  // results go past the caches.
   template <bool kStream>
   HWY_NOINLINE int64_t blocks(int64_t r, int64_t end) {
     constexpr int R = kRows;
@@ -152,8 +151,12 @@ class ForwardEngine {
     }
     map_row(r, 0, state);
   }
-  HWY_NOINLINE void sum_row(int64_t r, int i, Sums& sums) { sweep<1, false, true, false>(0, r, r, i, &sums, nullptr); }
-  HWY_NOINLINE void map_row(int64_t r, int i, State& state) { sweep<1, true, false, false>(r, r, r, i, nullptr, &state); }
+  HWY_NOINLINE void sum_row(int64_t r, int i, Sums& sums) {
+    sweep<1, false, true, false>(0, r, r, i, &sums, nullptr);
+  }
+  HWY_NOINLINE void map_row(int64_t r, int i, State& state) {
+    sweep<1, true, false, false>(r, r, r, i, nullptr, &state);
+  }
 
   template <int R>
   HWY_INLINE void finish(Sums* sums, int64_t row, State* states) {
@@ -174,8 +177,8 @@ class ForwardEngine {
     }
   }
 
-  // One pass over the columns: maps rows cur .. cur + R - 1 and takes the sums of rows next .. next + R - 1; `after` is
-  // the block that the prefetch goes on to. The rows are the block's first + 0 .. first + R - 1.
+  // One pass over the columns: maps rows cur .. cur + R - 1 and takes the sums of rows next .. next + R - 1;
+  // `after` is the block that the prefetch goes on to. The rows are the block's first + 0 .. first + R - 1.
   // Pointers, sums and states are locals whose address never leaves: stores through vector pointers may alias
   // anything else, which would then be read again for every unit.
   template <int R, bool kMap, bool kReduce, bool kStream>
@@ -194,7 +197,8 @@ class ForwardEngine {
     size_t c = 0;
     for (size_t h = 0; h < num_segments; ++h) {
       const size_t end = h + 1 == num_segments ? dim : c + segment_cols;
-      if constexpr (kMap) unroll<R>([&](auto i) SEEDNORM_LAMBDA { policy_.begin_segment(h, first + i, state[i]); });
+      if constexpr (kMap)
+        unroll<R>([&](auto i) SEEDNORM_LAMBDA { policy_.begin_segment(h, first + i, state[i]); });
       for (; c + unit <= end; c += unit) {
         const Cols cols = policy_.template cols<kMap, kReduce>(c);
         // The column kAhead further down the stream of this block and the one after it.
@@ -204,12 +208,14 @@ class ForwardEngine {
         if constexpr (kStream) {  // past the caches: reads and writes take turns, as in the fastest copy
           unroll<R>([&](auto i) SEEDNORM_LAMBDA {
             ahead.prefetch_row(i, ahead_col);
-            store_unit_of<kStream>(at, i, at.template input<false>(i, c, unit), cols, state[i], cur + i, first + i, c);
+            store_unit_of<kStream>(at, i, at.template input<false>(i, c, unit), cols, state[i], cur + i,
+                                   first + i, c);
             policy_.accumulate(cols, from.template input<false>(i, c, unit), c, first + i, local[i]);
           });
         } else {
-          // All loads before all stores: rows a multiple of 4 KB apart, as they usually are, share the address bits
-          // by which the processor matches loads with earlier stores, and a load behind such a store waits for it.
+          // All loads before all stores: rows a multiple of 4 KB apart, as they usually are, share the
+          // address bits by which the processor matches loads with earlier stores, and a load behind such a
+          // store waits for it.
           Unit<T> x[R];
           unroll<R>([&](auto i) SEEDNORM_LAMBDA {
             if constexpr (kReduce) {
@@ -244,8 +250,8 @@ class ForwardEngine {
   }
 
   template <bool kStream, int R>
-  HWY_INLINE void store_unit_of(const Pointers<R>& at, int i, const Unit<T>& x, const Cols& cols, const State& state,
-                                int64_t row, int in_block, size_t c) {
+  HWY_INLINE void store_unit_of(const Pointers<R>& at, int i, const Unit<T>& x, const Cols& cols,
+                                const State& state, int64_t row, int in_block, size_t c) {
     if constexpr (kResidual) store_cols<T, kStream>(x, at.sum + i * at.sum_stride + c);
     store_cols<T, kStream>(policy_.map(cols, state, row, in_block, x, c), at.y + i * at.y_stride + c);
   }

@@ -36,7 +36,8 @@ HWY_INLINE void run_forward(const KernelArgs& args, Policy& policy, int64_t begi
 }
 
 template <class T, class Policy>
-HWY_INLINE void run_backward(const KernelArgs& args, Policy& policy, int64_t begin, int64_t end, int64_t chunk) {
+HWY_INLINE void run_backward(const KernelArgs& args, Policy& policy, int64_t begin, int64_t end,
+                             int64_t chunk) {
   BackwardEngine<Policy, T> engine(args, policy, chunk);
   engine.clear(0, Policy::kSlots);
   engine.rows(begin, end);

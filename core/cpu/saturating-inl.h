@@ -62,9 +62,9 @@ template <class T, class F>
 class SaturatingForward : public SaturatingBase<T> {
  public:
   using Base = SaturatingBase<T>;
+  using Base::Base;
   using typename Base::Cols;
   using typename Base::State;
-  using Base::Base;
   static constexpr bool kCentred = false;
 
   HWY_INLINE Unit<T> map(const Cols& cols, const State&, int64_t, int, const Unit<T>& x, size_t) const {
@@ -76,21 +76,23 @@ class SaturatingForward : public SaturatingBase<T> {
   }
 };
 
-// With q_i = dy_i gamma_i f'(alpha x_i + s): dx_i = alpha q_i, dgamma_i = sum_rows dy_i f, dbeta_i = sum_rows dy_i,
-// dalpha = sum_rows sum_i q_i x_i, ds = sum_rows sum_i q_i. The sums over i are taken when slots are finished.
+// With q_i = dy_i gamma_i f'(alpha x_i + s): dx_i = alpha q_i, dgamma_i = sum_rows dy_i f, dbeta_i = sum_rows
+// dy_i, dalpha = sum_rows sum_i q_i x_i, ds = sum_rows sum_i q_i. The sums over i are taken when slots are
+// finished.
 template <class T, class F, bool kShift>
 class SaturatingBackward : public SaturatingBase<T> {
  public:
   using Base = SaturatingBase<T>;
+  using Base::Base;
   using typename Base::Cols;
   using typename Base::State;
   using typename Base::Sums;
-  using Base::Base;
   static constexpr int kSlots = kShift ? 4 : 3;  // gamma, beta, alpha, shift
 
-  HWY_INLINE void accumulate(const Cols&, int64_t, int, const Unit<T>&, const Unit<T>&, size_t, Sums&) const {}
-  HWY_INLINE Unit<T> map(const Cols& cols, const State&, int64_t, int, const Unit<T>& x, const Unit<T>& g, size_t,
-                         Unit<T>* total) const {
+  HWY_INLINE void accumulate(const Cols&, int64_t, int, const Unit<T>&, const Unit<T>&, size_t, Sums&) const {
+  }
+  HWY_INLINE Unit<T> map(const Cols& cols, const State&, int64_t, int, const Unit<T>& x, const Unit<T>& g,
+                         size_t, Unit<T>* total) const {
     const Tag<T> d;
     Unit<T> dx;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {

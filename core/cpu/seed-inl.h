@@ -1,12 +1,12 @@
 // Policies of SeeDNorm with the dot product (Eq. 4, Eq. 7) and of AdaSeeDNorm (Eq. 8).
 //
 //   z_h = dot_scale sum_{i in h} x_i beta_i,  u_h = sigma(z_h),  y_i = (m_i u_h alpha_i + gamma_i) (x_i rstd)
-// m is the dropout multiplier, 1 without dropout. With beta = 0 the coefficient is exactly gamma and the order of the
-// two products is RMSNorm's, so that y is RMSNorm's bit for bit; the sum of squares runs over the columns in
-// RMSNorm's order whatever the heads.
+// m is the dropout multiplier, 1 without dropout. With beta = 0 the coefficient is exactly gamma and the
+// order of the two products is RMSNorm's, so that y is RMSNorm's bit for bit; the sum of squares runs over
+// the columns in RMSNorm's order whatever the heads.
 //
-// Heads of whole units are segments of the sweep. Others ("expanded") store x beta for the row, sum it by head,
-// and spread u back over the columns. kGeneral: dropout or expanded heads, looked up at run time.
+// Heads of whole units are segments of the sweep. Others ("expanded") store x beta for the row, sum it by
+// head, and spread u back over the columns. kGeneral: dropout or expanded heads, looked up at run time.
 #if defined(SEEDNORM_CORE_CPU_SEED_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEEDNORM_CORE_CPU_SEED_INL_H_
 #undef SEEDNORM_CORE_CPU_SEED_INL_H_
@@ -103,7 +103,8 @@ class Condition<T, true> {
  private:
   const A* stage(Param param, int64_t sample, int slot, double offset) {
     ParamRef ref = args_.params[static_cast<int>(param)];
-    ref.data = static_cast<const char*>(ref.data) + sample * ref.stride * static_cast<int64_t>(size_of(ref.dtype));
+    ref.data =
+        static_cast<const char*>(ref.data) + sample * ref.stride * static_cast<int64_t>(size_of(ref.dtype));
     ref.offset = offset;
     return staged_.get(ref, slot);
   }
@@ -194,7 +195,8 @@ class SeedForward {
     A squares[R];
     sum_rows<T, R>([&](int i) SEEDNORM_LAMBDA { return sums[i].squares; }, squares);
     for (int i = 0; i < R; ++i) {
-      const A scale = RmsScale::scale(squares[i], static_cast<A>(args_.dim), static_cast<A>(args_.options.eps));
+      const A scale =
+          RmsScale::scale(squares[i], static_cast<A>(args_.dim), static_cast<A>(args_.options.eps));
       states[i].scale = hn::Set(Tag<T>(), scale);
       if (args_.stats_out != nullptr) {
         A* stats = static_cast<A*>(args_.stats_out) + (row + i) * args_.num_stats;
@@ -208,7 +210,8 @@ class SeedForward {
     state.u = hn::Set(Tag<T>(), u_[i * heads_.count + h]);
   }
 
-  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int i, const Unit<T>& x, size_t c) {
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int i, const Unit<T>& x,
+                         size_t c) {
     Unit<T> alpha = cols.alpha;
     if (dropout()) {
       const Unit<T> keep = keep_.unit(row, i, c);
@@ -229,7 +232,8 @@ class SeedForward {
   bool expanded() const { return kGeneral && expanded_; }
   bool dropout() const { return kGeneral && args_.dropout; }
 
-  // Expanded heads only: two arrays a row of the block, of x beta while it is summed and of u while it is mapped.
+  // Expanded heads only: two arrays a row of the block, of x beta while it is summed and of u while it is
+  // mapped.
   enum Wide { kProducts, kU };
   A* wide(int i, Wide which) { return wide_.data() + (2 * i + which) * padded_units<T>(args_.dim); }
 
@@ -248,7 +252,8 @@ class SeedForward {
   Condition<T, kConditional> condition;
 };
 
-// Backward (Eq. 6, multi-head: Appendix C). With w = m u alpha + gamma, s = rstd, g = dy (times 1 + gamma(c)):
+// Backward (Eq. 6, multi-head: Appendix C). With w = m u alpha + gamma, s = rstd, g = dy (times 1 +
+// gamma(c)):
 //   A_h = s sum_{i in h} g_i m_i alpha_i x_i,   B = sum_i g_i gamma_i x_i + sum_h u_h A_h / s
 //   dx_i = w_i (g_i s) - x_i s^3 B / D + c_h beta_i,   c_h = dot_scale sigma'(z_h) A_h
 //   dgamma = sum_rows (g s) x,   dalpha = sum_rows u m (g s) x,   dbeta = sum_rows c x
@@ -303,8 +308,8 @@ class SeedBackward {
   }
 
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
-  HWY_INLINE void accumulate(const Cols& cols, int64_t row, int i, const Unit<T>& x, const Unit<T>& dy, size_t c,
-                             Sums& sums) {
+  HWY_INLINE void accumulate(const Cols& cols, int64_t row, int i, const Unit<T>& x, const Unit<T>& dy,
+                             size_t c, Sums& sums) {
     const Unit<T> alpha = kept_alpha(cols, keep_sum_, row, i, c);
     Unit<T> product;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
@@ -363,8 +368,8 @@ class SeedBackward {
     state.c = hn::Set(Tag<T>(), c_[i * heads_.count + h]);
   }
 
-  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int i, const Unit<T>& x, const Unit<T>& dy,
-                         size_t c, Unit<T>* total) {
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int i, const Unit<T>& x,
+                         const Unit<T>& dy, size_t c, Unit<T>* total) {
     Unit<T> keep = zero_unit<T>();
     if (dropout()) keep = keep_map_.unit(row, i, c);
     Unit<T> wide_u = zero_unit<T>(), wide_c = zero_unit<T>();
@@ -399,7 +404,8 @@ class SeedBackward {
     if constexpr (kConditional) return hn::Mul(dy.v[k], cols.gamma_c.v[k]);
     return dy.v[k];
   }
-  HWY_INLINE Unit<T> kept_alpha(const Cols& cols, DropoutRows<T, kRows>& source, int64_t row, int i, size_t c) {
+  HWY_INLINE Unit<T> kept_alpha(const Cols& cols, DropoutRows<T, kRows>& source, int64_t row, int i,
+                                size_t c) {
     Unit<T> alpha = cols.alpha;
     if (dropout()) {
       const Unit<T> keep = source.unit(row, i, c);

@@ -90,7 +90,8 @@ class SeedFormForward : public SeedForm<T> {
   template <int R>
   HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) const {
     const auto& args = this->args_;
-    const A scale = RmsScale::scale(sum_lanes(Tag<T>(), sums[0].squares), static_cast<A>(args.dim), static_cast<A>(args.options.eps));
+    const A scale = RmsScale::scale(sum_lanes(Tag<T>(), sums[0].squares), static_cast<A>(args.dim),
+                                    static_cast<A>(args.options.eps));
     const A u = sum_lanes(Tag<T>(), sums[0].dot);
     states[0] = {hn::Set(Tag<T>(), scale), hn::Set(Tag<T>(), u)};
     if (args.stats_out == nullptr) return;
@@ -102,7 +103,8 @@ class SeedFormForward : public SeedForm<T> {
     const Unit<T> keep = this->keep(this->keep_map_, row, c);
     Unit<T> y;
     for (int k = 0; k < kVecs<T>; ++k) {
-      const auto dynamic = this->elementwise_ ? hn::Mul(this->value(this->inner(cols, x, k)), cols.alpha.v[k]) : state.u;
+      const auto dynamic =
+          this->elementwise_ ? hn::Mul(this->value(this->inner(cols, x, k)), cols.alpha.v[k]) : state.u;
       const auto gain = hn::MulAdd(dynamic, keep.v[k], cols.gamma.v[k]);
       y.v[k] = hn::Mul(gain, hn::Mul(x.v[k], state.scale));
     }
@@ -110,9 +112,10 @@ class SeedFormForward : public SeedForm<T> {
   }
 };
 
-// With w_i = m_i u_i + gamma_i (elementwise: u_i = sigma(v_i) alpha_i, v_i = dot_scale x_i beta_i; no beta: u the
-// row's), s = rstd, B = sum_i g_i w_i x_i, and for no beta K = s sum_i g_i m_i x_i:
-//   elementwise: dx_i = s g_i w_i - x_i s^3 B / D + p_i beta_i,  p_i = s g_i x_i m_i alpha_i sigma'(v_i) dot_scale
+// With w_i = m_i u_i + gamma_i (elementwise: u_i = sigma(v_i) alpha_i, v_i = dot_scale x_i beta_i; no beta: u
+// the row's), s = rstd, B = sum_i g_i w_i x_i, and for no beta K = s sum_i g_i m_i x_i:
+//   elementwise: dx_i = s g_i w_i - x_i s^3 B / D + p_i beta_i,  p_i = s g_i x_i m_i alpha_i sigma'(v_i)
+//   dot_scale
 //                dalpha_i = s g_i x_i m_i sigma(v_i),  dbeta_i = p_i x_i
 //   no beta:     dx_i = s g_i w_i - x_i s^3 B / D + K alpha_i sigma'(dot_scale x_i) dot_scale
 //                dalpha_i = K sigma(dot_scale x_i)
@@ -159,8 +162,8 @@ class SeedFormBackward : public SeedForm<T> {
     const A pull = RmsScale::pull(scale, sum, static_cast<A>(args.dim), A{0});
     states[0] = {hn::Set(d, scale), hn::Set(d, pull), hn::Set(d, u), hn::Set(d, scale * kept)};
   }
-  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int, const Unit<T>& x, const Unit<T>& g,
-                         size_t c, Unit<T>* total) {
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int, const Unit<T>& x,
+                         const Unit<T>& g, size_t c, Unit<T>* total) {
     const auto dot_scale = hn::Set(Tag<T>(), static_cast<A>(this->args_.options.dot_scale));
     const Unit<T> keep = this->keep(this->keep_map_, row, c);
     Unit<T> dx;

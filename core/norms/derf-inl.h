@@ -1,6 +1,7 @@
 // Derf (Chen et al., arXiv 2512.10938): y_i = gamma_i erf(alpha x_i + s) + beta_i; alpha and s are scalars.
 //
-// Backward, with q_i = dy_i gamma_i erf'(alpha x_i + s): dx_i = alpha q_i, dgamma_i = sum_rows dy_i erf, dbeta_i = sum_rows dy_i,
+// Backward, with q_i = dy_i gamma_i erf'(alpha x_i + s): dx_i = alpha q_i, dgamma_i = sum_rows dy_i erf,
+// dbeta_i = sum_rows dy_i,
 //   dalpha = sum_rows sum_i q_i x_i, ds = sum_rows sum_i q_i.
 #ifndef SEEDNORM_NORMS_DERF_ONCE_
 #define SEEDNORM_NORMS_DERF_ONCE_
@@ -11,10 +12,13 @@ namespace seednorm::derf {
 inline ParamKind kind(const Options&, Param p) {
   switch (p) {
     case Param::kGamma:
-    case Param::kBeta: return ParamKind::kVector;
+    case Param::kBeta:
+      return ParamKind::kVector;
     case Param::kAlpha:
-    case Param::kShift: return ParamKind::kScalar;
-    default: return ParamKind::kAbsent;
+    case Param::kShift:
+      return ParamKind::kScalar;
+    default:
+      return ParamKind::kAbsent;
   }
 }
 
@@ -56,7 +60,8 @@ struct Function {
   }
   template <class D, class VF>
   static HWY_INLINE VF slope(D d, VF v) {
-    return hn::Mul(hn::Set(d, static_cast<hn::TFromD<D>>(1.1283791670955126 /* 2 / sqrt(pi) */)), gauss(d, v));
+    return hn::Mul(hn::Set(d, static_cast<hn::TFromD<D>>(1.1283791670955126 /* 2 / sqrt(pi) */)),
+                   gauss(d, v));
   }
 };
 

@@ -1,6 +1,7 @@
 // DyT (Zhu et al., arXiv 2503.10622): y_i = gamma_i tanh(alpha x_i) + beta_i; alpha is one scalar.
 //
-// Backward, with q_i = dy_i gamma_i tanh'(alpha x_i): dx_i = alpha q_i, dgamma_i = sum_rows dy_i tanh, dbeta_i = sum_rows dy_i,
+// Backward, with q_i = dy_i gamma_i tanh'(alpha x_i): dx_i = alpha q_i, dgamma_i = sum_rows dy_i tanh,
+// dbeta_i = sum_rows dy_i,
 //   dalpha = sum_rows sum_i q_i x_i.
 #ifndef SEEDNORM_NORMS_DYT_ONCE_
 #define SEEDNORM_NORMS_DYT_ONCE_
@@ -11,9 +12,12 @@ namespace seednorm::dyt {
 inline ParamKind kind(const Options&, Param p) {
   switch (p) {
     case Param::kGamma:
-    case Param::kBeta: return ParamKind::kVector;
-    case Param::kAlpha: return ParamKind::kScalar;
-    default: return ParamKind::kAbsent;
+    case Param::kBeta:
+      return ParamKind::kVector;
+    case Param::kAlpha:
+      return ParamKind::kScalar;
+    default:
+      return ParamKind::kAbsent;
   }
 }
 

@@ -1,5 +1,5 @@
-// LayerNorm (Ba et al., arXiv 1607.06450): y_i = gamma_i (x_i - mean) rstd + beta_i, rstd = 1 / sqrt(var + eps), var the
-// mean of (x_i - mean)^2, taken in a second pass.
+// LayerNorm (Ba et al., arXiv 1607.06450): y_i = gamma_i (x_i - mean) rstd + beta_i, rstd = 1 / sqrt(var +
+// eps), var the mean of (x_i - mean)^2, taken in a second pass.
 //
 // gamma: vector or none (1); beta: vector or none (0, "without bias").
 // Backward, with n = (x - mean) rstd, h = dy gamma: dx = rstd (h - mean(h) - n mean(h n)),
@@ -13,10 +13,12 @@ namespace seednorm::layer_norm {
 inline NormInfo info() {
   return {
       .name = "layer_norm",
-      .kind = [](const Options& o, Param p) {
-        const bool here = (p == Param::kGamma && o.gamma != Form::kNone) || (p == Param::kBeta && o.beta != Form::kNone);
-        return here ? ParamKind::kVector : ParamKind::kAbsent;
-      },
+      .kind =
+          [](const Options& o, Param p) {
+            const bool here = (p == Param::kGamma && o.gamma != Form::kNone) ||
+                              (p == Param::kBeta && o.beta != Form::kNone);
+            return here ? ParamKind::kVector : ParamKind::kAbsent;
+          },
       .initial_value = [](const Options&, int64_t, Param p) { return p == Param::kGamma ? 1.0 : 0.0; },
       .constant = [](const Options&, Param p) { return p == Param::kGamma ? 1.0 : 0.0; },
       .num_stats = [](const Options&) -> int64_t { return 2; },
@@ -92,7 +94,8 @@ class Forward : public SingleSegment {
     Unit<T> centred;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { centred.v[k] = hn::Sub(x.v[k], state.mean); });
     if constexpr (kPartial) centred = keep_first<T>(centred, n);
-    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.total = hn::MulAdd(centred.v[k], centred.v[k], sums.total); });
+    for_vecs<T>([&](auto k)
+                    SEEDNORM_LAMBDA { sums.total = hn::MulAdd(centred.v[k], centred.v[k], sums.total); });
   }
   template <int R>
   HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) const {
@@ -139,7 +142,9 @@ class Backward : public SingleSegment {
   };
 
   explicit Backward(const KernelArgs& args)
-      : args_(args), staged_(args.dim), gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)) {}
+      : args_(args),
+        staged_(args.dim),
+        gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)) {}
 
   template <bool kMap, bool kReduce>
   HWY_INLINE Cols cols(size_t c) const {
@@ -166,8 +171,8 @@ class Backward : public SingleSegment {
                    hn::Set(d, sum_lanes(Tag<T>(), sums[i].hn) / dim * scale * scale)};
     }
   }
-  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t, int, const Unit<T>& x, const Unit<T>& g, size_t,
-                         Unit<T>* total) const {
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t, int, const Unit<T>& x,
+                         const Unit<T>& g, size_t, Unit<T>* total) const {
     Unit<T> dx;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
       const auto centred = hn::Sub(x.v[k], state.mean);

@@ -1,4 +1,5 @@
-// RMSNorm (Zhang and Sennrich, arXiv 1910.07467): y_i = gamma_i x_i rstd, rstd = 1 / sqrt(mean_i x_i^2 + eps).
+// RMSNorm (Zhang and Sennrich, arXiv 1910.07467): y_i = gamma_i x_i rstd, rstd = 1 / sqrt(mean_i x_i^2 +
+// eps).
 //
 // gamma: vector [D], plus_one (1 + gamma) or none (1).
 // Backward, with g = dy: B = sum_i g_i gamma_i x_i,
@@ -12,9 +13,10 @@ namespace seednorm::rms_norm {
 inline NormInfo info() {
   return {
       .name = "rms_norm",
-      .kind = [](const Options& o, Param p) {
-        return p == Param::kGamma && o.gamma != Form::kNone ? ParamKind::kVector : ParamKind::kAbsent;
-      },
+      .kind =
+          [](const Options& o, Param p) {
+            return p == Param::kGamma && o.gamma != Form::kNone ? ParamKind::kVector : ParamKind::kAbsent;
+          },
       .initial_value = [](const Options& o, int64_t, Param) { return o.gamma == Form::kPlusOne ? 0.0 : 1.0; },
       .constant = [](const Options&, Param) { return 1.0; },
       .num_stats = [](const Options&) -> int64_t { return 1; },

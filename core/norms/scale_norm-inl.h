@@ -1,7 +1,8 @@
-// ScaleNorm (Nguyen and Salazar, arXiv 1910.05895): y = g x / max(|x|, eps), |x| the Euclidean norm, g one scalar.
+// ScaleNorm (Nguyen and Salazar, arXiv 1910.05895): y = g x / max(|x|, eps), |x| the Euclidean norm, g one
+// scalar.
 //
-// Backward, with q = 1 / max(|x|, eps): dx_i = q g dy_i - x_i q^3 sum_j g dy_j x_j while |x| > eps (the second term is
-// absent below), dg = sum_rows sum_i dy_i x_i q.
+// Backward, with q = 1 / max(|x|, eps): dx_i = q g dy_i - x_i q^3 sum_j g dy_j x_j while |x| > eps (the
+// second term is absent below), dg = sum_rows sum_i dy_i x_i q.
 #ifndef SEEDNORM_NORMS_SCALE_NORM_ONCE_
 #define SEEDNORM_NORMS_SCALE_NORM_ONCE_
 #include <cmath>
@@ -13,7 +14,8 @@ namespace seednorm::scale_norm {
 inline NormInfo info() {
   return {
       .name = "scale_norm",
-      .kind = [](const Options&, Param p) { return p == Param::kGamma ? ParamKind::kScalar : ParamKind::kAbsent; },
+      .kind = [](const Options&,
+                 Param p) { return p == Param::kGamma ? ParamKind::kScalar : ParamKind::kAbsent; },
       .initial_value = [](const Options&, int64_t dim, Param) { return std::sqrt(static_cast<double>(dim)); },
       .constant = [](const Options&, Param) { return 1.0; },
       .num_stats = [](const Options&) -> int64_t { return 1; },

@@ -3,9 +3,9 @@
 //   rstd = 1 / sqrt(mean_i x_i^2 + eps),  z_h = dot_scale sum_{i in h} x_i beta_i,  u_h = sigma(z_h)
 //   y_i  = (m_i u_h alpha_i + gamma_i) x_i rstd          m: dropout multiplier, 0 or 1 / (1 - p)
 // beta elementwise: u_i = sigma(dot_scale x_i beta_i).
-// beta none:        u = sum_i sigma(dot_scale x_i) alpha_i, one value a row; y_i = (m_i u + gamma_i) x_i rstd.
-// alpha scalar: one value; none: 1. gamma none: 0 (the dynamic coefficient replaces it); plus_one: 1 + gamma.
-// Backward: see core/cpu/seed-inl.h, core/cpu/seed_forms-inl.h.
+// beta none:        u = sum_i sigma(dot_scale x_i) alpha_i, one value a row; y_i = (m_i u + gamma_i) x_i
+// rstd. alpha scalar: one value; none: 1. gamma none: 0 (the dynamic coefficient replaces it); plus_one: 1 +
+// gamma. Backward: see core/cpu/seed-inl.h, core/cpu/seed_forms-inl.h.
 #ifndef SEEDNORM_NORMS_SEED_NORM_ONCE_
 #define SEEDNORM_NORMS_SEED_NORM_ONCE_
 #include "core/cpu/kernel_args.h"
@@ -14,10 +14,14 @@ namespace seednorm::seed_norm {
 
 inline ParamKind kind(const Options& o, Param p) {
   switch (p) {
-    case Param::kGamma: return kind_of(o.gamma);
-    case Param::kAlpha: return kind_of(o.alpha);
-    case Param::kBeta: return kind_of(o.beta);
-    default: return ParamKind::kAbsent;
+    case Param::kGamma:
+      return kind_of(o.gamma);
+    case Param::kAlpha:
+      return kind_of(o.alpha);
+    case Param::kBeta:
+      return kind_of(o.beta);
+    default:
+      return ParamKind::kAbsent;
   }
 }
 
@@ -25,10 +29,11 @@ inline NormInfo info() {
   return {
       .name = "seed_norm",
       .kind = kind,
-      .initial_value = [](const Options& o, int64_t, Param p) {
-        if (p == Param::kBeta) return 0.0;
-        return p == Param::kGamma && o.gamma == Form::kPlusOne ? 0.0 : 1.0;
-      },
+      .initial_value =
+          [](const Options& o, int64_t, Param p) {
+            if (p == Param::kBeta) return 0.0;
+            return p == Param::kGamma && o.gamma == Form::kPlusOne ? 0.0 : 1.0;
+          },
       .constant = [](const Options&, Param p) { return p == Param::kAlpha ? 1.0 : 0.0; },
       .num_stats = [](const Options& o) -> int64_t {
         if (o.beta == Form::kElementwise) return 1;

@@ -51,7 +51,8 @@ class CallCheck {
     data("x", x, true);
   }
 
-  [[noreturn]] void reject(std::string_view argument, const std::string& expected, const std::string& got) const {
+  [[noreturn]] void reject(std::string_view argument, const std::string& expected,
+                           const std::string& got) const {
     fail(norm_.name(), argument, expected, got);
   }
 
@@ -62,9 +63,11 @@ class CallCheck {
       return;
     }
     if (static_cast<uint32_t>(v.dtype) > 3) reject(argument, "a dtype", text(static_cast<int64_t>(v.dtype)));
-    if (v.dtype != x_.dtype) reject(argument, std::string("dtype of x, ") + name_of(x_.dtype), name_of(v.dtype));
+    if (v.dtype != x_.dtype)
+      reject(argument, std::string("dtype of x, ") + name_of(x_.dtype), name_of(v.dtype));
     if (v.stride != 0 && v.stride < norm_.dim()) {
-      reject(argument, "stride 0 (contiguous) or at least the width " + text(norm_.dim()), "stride " + text(v.stride));
+      reject(argument, "stride 0 (contiguous) or at least the width " + text(norm_.dim()),
+             "stride " + text(v.stride));
     }
   }
 
@@ -82,8 +85,9 @@ class CallCheck {
     const bool same = a.begin == b.begin && (a.stride_bytes == b.stride_bytes || rows_ <= 1);
     if (same && may_be_same) return;
     if (overlap(a, b)) {
-      reject(argument, may_be_same ? "exactly the memory of " + std::string(other) + " or none of it"
-                                   : "memory apart from " + std::string(other),
+      reject(argument,
+             may_be_same ? "exactly the memory of " + std::string(other) + " or none of it"
+                         : "memory apart from " + std::string(other),
              "overlapping memory");
     }
   }
@@ -95,18 +99,22 @@ class CallCheck {
       const ConstView& v = params[param];
       const ParamKind kind = norm_.kind(param);
       if (kind == ParamKind::kAbsent) {
-        if (v) reject(name_of(param), "null (the layer has no such parameter with these options)", "a parameter");
+        if (v)
+          reject(name_of(param), "null (the layer has no such parameter with these options)", "a parameter");
         continue;
       }
       if (!v) {
         if (rows_ == 0 && kind == ParamKind::kPerSample) continue;
-        reject(name_of(param), kind == ParamKind::kScalar ? "1 element" : text(norm_.dim()) + " elements", "null");
+        reject(name_of(param), kind == ParamKind::kScalar ? "1 element" : text(norm_.dim()) + " elements",
+               "null");
       }
-      if (static_cast<uint32_t>(v.dtype) > 3) reject(name_of(param), "a dtype", text(static_cast<int64_t>(v.dtype)));
+      if (static_cast<uint32_t>(v.dtype) > 3)
+        reject(name_of(param), "a dtype", text(static_cast<int64_t>(v.dtype)));
       if ((v.dtype == DType::kFloat64) != (x_.dtype == DType::kFloat64)) {
         reject(name_of(param),
-               x_.dtype == DType::kFloat64 ? "float64 beside float64 data"
-                                           : std::string("float32, bfloat16 or float16 beside ") + name_of(x_.dtype) + " data",
+               x_.dtype == DType::kFloat64
+                   ? "float64 beside float64 data"
+                   : std::string("float32, bfloat16 or float16 beside ") + name_of(x_.dtype) + " data",
                name_of(v.dtype));
       }
       if (kind == ParamKind::kPerSample) {
@@ -119,7 +127,8 @@ class CallCheck {
 
   void sample_stride(std::string_view argument, const ConstView& v) const {
     if (v.stride != 0 && v.stride < norm_.dim()) {
-      reject(argument, "stride 0 (contiguous) or at least the width " + text(norm_.dim()), "stride " + text(v.stride));
+      reject(argument, "stride 0 (contiguous) or at least the width " + text(norm_.dim()),
+             "stride " + text(v.stride));
     }
   }
 
@@ -131,9 +140,10 @@ class CallCheck {
 
 }  // namespace
 
-void fail(std::string_view layer, std::string_view argument, const std::string& expected, const std::string& got) {
-  throw std::invalid_argument("[" + std::string(layer) + "] " + std::string(argument) + ": expected " + expected +
-                              ", got " + got);
+void fail(std::string_view layer, std::string_view argument, const std::string& expected,
+          const std::string& got) {
+  throw std::invalid_argument("[" + std::string(layer) + "] " + std::string(argument) + ": expected " +
+                              expected + ", got " + got);
 }
 
 void check_options(const NormInfo& info, int64_t dim, const Options& o) {
@@ -200,17 +210,19 @@ void check_backward(const Norm& norm, const NormInfo& info, const BackwardArgs& 
     const View& grad = args.grads[param];
     if (!grad) continue;
     if (norm.kind(param) == ParamKind::kAbsent) {
-      check.reject(std::string("grads.") + name_of(param), "null (the layer has no such parameter with these options)",
-                   "a gradient");
+      check.reject(std::string("grads.") + name_of(param),
+                   "null (the layer has no such parameter with these options)", "a gradient");
     }
     if (static_cast<uint32_t>(grad.dtype) > 3) {
       check.reject(std::string("grads.") + name_of(param), "a dtype", text(static_cast<int64_t>(grad.dtype)));
     }
-    if (norm.kind(param) == ParamKind::kPerSample) check.sample_stride(std::string("grads.") + name_of(param), grad);
+    if (norm.kind(param) == ParamKind::kPerSample)
+      check.sample_stride(std::string("grads.") + name_of(param), grad);
     wanted = true;
   }
   if (wanted && args.scratch == nullptr && norm.scratch_bytes(args.rows, args.x.dtype) > 0) {
-    check.reject("scratch", text(static_cast<int64_t>(norm.scratch_bytes(args.rows, args.x.dtype))) + " bytes", "null");
+    check.reject("scratch",
+                 text(static_cast<int64_t>(norm.scratch_bytes(args.rows, args.x.dtype))) + " bytes", "null");
   }
   check.apart("dx", args.dx, "x", args.x, true);
   check.apart("dx", args.dx, "dy", args.dy, true);

@@ -18,17 +18,18 @@ constexpr int64_t kMinParallelBytes = 128 * 1024;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// How rows are cut into the chunks whose partial sums are kept apart: a function of the shape alone. With samples,
-// a chunk holds whole samples, or, when there are few, a part of one.
+// How rows are cut into the chunks whose partial sums are kept apart: a function of the shape alone. With
+// samples, a chunk holds whole samples, or, when there are few, a part of one.
 struct Chunks {
-  int64_t size;            // rows a chunk, but for the last (of the sample)
+  int64_t size;  // rows a chunk, but for the last (of the sample)
   int64_t count;
   int64_t per_sample = 0;  // chunks a sample; 0: whole samples, or no samples
 
   // First row of chunk i.
   int64_t begin(int64_t i, int64_t rows, int64_t rows_per_sample) const {
     if (per_sample == 0) return std::min(rows, i * size);
-    return std::min(rows, i / per_sample * rows_per_sample + std::min(rows_per_sample, i % per_sample * size));
+    return std::min(rows,
+                    i / per_sample * rows_per_sample + std::min(rows_per_sample, i % per_sample * size));
   }
 };
 Chunks cut_chunks(int64_t rows, int64_t rows_per_sample) {
@@ -110,7 +111,7 @@ void parallel_rows(const Executor& executor, int64_t rows, int64_t pieces, const
       executor.self, divide_up(rows, context.size),
       [](void* arg, int64_t i) {
         const Context& c = *static_cast<const Context*>(arg);
-        (*c.work)(i * c.size, std::min(c.rows, (i + 1) * c.size));
+        (*c.work)(i* c.size, std::min(c.rows, (i + 1) * c.size));
       },
       const_cast<Context*>(&context));
 }
@@ -143,16 +144,19 @@ Norm::Norm(std::string_view name, int64_t dim, const Options& options)
 }
 
 double Norm::initial_value(Param param) const {
-  if (kind(param) == ParamKind::kAbsent) fail(name_, name_of(param), "a parameter of the layer", "one it does not have");
+  if (kind(param) == ParamKind::kAbsent)
+    fail(name_, name_of(param), "a parameter of the layer", "one it does not have");
   return info_->initial_value(options_, dim_, param);
 }
 
 size_t Norm::scratch_bytes(int64_t rows, DType data_dtype) const {
   if (rows < 0) fail(name_, "rows", "0 or more", std::to_string(rows));
-  const bool trained = std::any_of(kinds_.begin(), kinds_.end(), [](ParamKind k) { return k != ParamKind::kAbsent; });
+  const bool trained =
+      std::any_of(kinds_.begin(), kinds_.end(), [](ParamKind k) { return k != ParamKind::kAbsent; });
   if (!trained) return 0;
   const bool samples = kind(Param::kGammaC) == ParamKind::kPerSample;
-  const int64_t chunks = samples ? std::min(rows, kMaxChunks) : cut_chunks(rows, 0).count;  // most there can be
+  const int64_t chunks =
+      samples ? std::min(rows, kMaxChunks) : cut_chunks(rows, 0).count;  // most there can be
   const int64_t padded = divide_up(dim_, kMaxUnit) * kMaxUnit;
   return static_cast<size_t>(chunks * info_->slots.count * padded) * accumulator_bytes(data_dtype);
 }
@@ -171,7 +175,8 @@ void Norm::forward(const ForwardArgs& args, const Executor& executor) const {
   k.stream = bytes > stream_threshold_bytes() && can_stream(k.y, k.dtype) &&
              (!args.residual || can_stream(k.sum, k.dtype));
   const int64_t pieces = bytes < kMinParallelBytes ? 1 : parallel_pieces(bytes, executor.num_threads);
-  parallel_rows(executor, args.rows, pieces, [&](int64_t begin, int64_t end) { kernels_->forward(k, begin, end); });
+  parallel_rows(executor, args.rows, pieces,
+                [&](int64_t begin, int64_t end) { kernels_->forward(k, begin, end); });
 }
 
 void Norm::backward(const BackwardArgs& args, const Executor& executor) const {

@@ -6,10 +6,10 @@
 
 namespace seednorm {
 
-#define SEEDNORM_NORM(norm_name)     \
-  namespace norm_name {              \
-  const NormInfo& shared_info();     \
-  const NormKernels& kernels();      \
+#define SEEDNORM_NORM(norm_name) \
+  namespace norm_name {          \
+  const NormInfo& shared_info(); \
+  const NormKernels& kernels();  \
   }
 #include "core/norms/norms.def"
 #undef SEEDNORM_NORM

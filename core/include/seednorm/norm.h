@@ -1,7 +1,8 @@
 // Normalization layers: construct a Norm once, call forward and backward on rows.
 //
 //   seednorm::Norm norm("seed_norm", 1536, {.num_heads = 16});
-//   norm.forward({.rows = n, .x = view(x), .y = view(y), .params = {.gamma = view(g), .alpha = view(a), .beta = view(b)}});
+//   norm.forward({.rows = n, .x = view(x), .y = view(y), .params = {.gamma = view(g), .alpha = view(a), .beta
+//   = view(b)}});
 //
 // Letters: R rows, D width (`dim`), H heads, d = D / H. The source is arXiv 2510.22777v2 ("the paper").
 #ifndef SEEDNORM_NORM_H_
@@ -33,15 +34,15 @@ enum class Form : int32_t {
 };
 
 // What a norm may be told beyond its width. An option a norm does not have must keep its default.
-// Forms: seed_norm gamma vector | none (0) | plus_one, alpha vector | scalar | none (1), beta vector | elementwise | none;
-// ada_seed_norm alpha vector | scalar | none (1); rms_norm gamma vector | none (1) | plus_one; layer_norm gamma
-// vector | none (1), beta vector | none (0).
+// Forms: seed_norm gamma vector | none (0) | plus_one, alpha vector | scalar | none (1), beta vector |
+// elementwise | none; ada_seed_norm alpha vector | scalar | none (1); rms_norm gamma vector | none (1) |
+// plus_one; layer_norm gamma vector | none (1), beta vector | none (0).
 struct Options {
-  double eps = 1e-6;  // > 0; inside the root (ScaleNorm: the smallest |x| divided by)
-  int64_t num_heads = 1;             // H, divides D (Eq. 7)
+  double eps = 1e-6;      // > 0; inside the root (ScaleNorm: the smallest |x| divided by)
+  int64_t num_heads = 1;  // H, divides D (Eq. 7)
   Sigma sigma = Sigma::kTanh;
-  double dot_scale = 1.0;            // factor on x.beta; Appendix D.2 divides by the dimension
-  double dropout = 0.0;              // in [0, 1), on the dynamic coefficient u alpha, elementwise, in training
+  double dot_scale = 1.0;  // factor on x.beta; Appendix D.2 divides by the dimension
+  double dropout = 0.0;    // in [0, 1), on the dynamic coefficient u alpha, elementwise, in training
   Form gamma = Form::kVector;
   Form alpha = Form::kVector;
   Form beta = Form::kVector;
@@ -78,20 +79,20 @@ struct ParamSet {
     return *all[static_cast<int>(p)];
   }
 };
-using Params = ParamSet<ConstView>;   // each in a dtype of its own; float64 exactly if the data is float64
-using ParamGrads = ParamSet<View>;    // each in any dtype; a null one is not computed
+using Params = ParamSet<ConstView>;  // each in a dtype of its own; float64 exactly if the data is float64
+using ParamGrads = ParamSet<View>;   // each in any dtype; a null one is not computed
 
 struct ForwardArgs {
-  int64_t rows = 0;      // R >= 0
-  ConstView x{};           // [R, D]
-  View y{};                // [R, D], dtype of x; may be exactly x (in place), must not overlap it otherwise
+  int64_t rows = 0;  // R >= 0
+  ConstView x{};     // [R, D]
+  View y{};          // [R, D], dtype of x; may be exactly x (in place), must not overlap it otherwise
   Params params{};
   // [R, num_stats()] float32 (float64 for float64 data), what backward needs; null: not kept.
   void* stats = nullptr;
   // Fused residual add (seed_norm, rms_norm, layer_norm): sum = x + residual, rounded to the data's
   // dtype; y = norm(sum). Both or neither; `sum` may be exactly x or exactly residual.
-  ConstView residual{};    // [R, D], dtype of x
-  View sum{};              // [R, D], dtype of x
+  ConstView residual{};         // [R, D], dtype of x
+  View sum{};                   // [R, D], dtype of x
   int64_t rows_per_sample = 0;  // ada_seed_norm: row r belongs to sample r / rows_per_sample
   // Dropout, if options().dropout > 0 and training. The mask of element (r, i) is a function of
   // seed, offset, r and i alone (Philox 4x32-10, see philox.h), so that backward makes it again.
@@ -102,13 +103,14 @@ struct ForwardArgs {
 
 struct BackwardArgs {
   int64_t rows = 0;
-  ConstView x{};           // [R, D] what the norm saw: forward's x, or `sum` after a fused add
-  ConstView dy{};          // [R, D], dtype of x
-  View dx{};               // [R, D], dtype of x; may be exactly x or exactly dy. With a fused add it is the
-                         // gradient of both x and residual
-  ConstView dsum{};        // [R, D], optional with the fused add: gradient reaching `sum` from elsewhere, added to dx
+  ConstView x{};   // [R, D] what the norm saw: forward's x, or `sum` after a fused add
+  ConstView dy{};  // [R, D], dtype of x
+  View dx{};       // [R, D], dtype of x; may be exactly x or exactly dy. With a fused add it is the
+                   // gradient of both x and residual
+  ConstView
+      dsum{};  // [R, D], optional with the fused add: gradient reaching `sum` from elsewhere, added to dx
   Params params{};
-  ParamGrads grads{};      // overwritten, not accumulated into
+  ParamGrads grads{};           // overwritten, not accumulated into
   const void* stats = nullptr;  // as forward wrote it
   // scratch_bytes(rows) bytes, if any parameter gradient is wanted; alignment of double.
   void* scratch = nullptr;

@@ -9,8 +9,10 @@ int main() {
   const float gamma[2] = {1, 1};
   float y[2] = {};
   const seednorm::Norm norm("rms_norm", 2);
-  norm.forward(
-      {.rows = 1, .x = seednorm::view(x), .y = seednorm::view(y), .params = {.gamma = seednorm::view(gamma)}});
+  norm.forward({.rows = 1,
+                .x = seednorm::view(x),
+                .y = seednorm::view(y),
+                .params = {.gamma = seednorm::view(gamma)}});
   const double rstd = 1 / std::sqrt(12.5);
   for (int i = 0; i < 2; ++i) {
     if (!(std::fabs(y[i] - x[i] * rstd) < 1e-6)) return std::printf("y[%d] = %g\n", i, y[i]), 1;
