@@ -30,3 +30,9 @@ list(JOIN seednorm_disabled_targets "|" seednorm_disabled_targets)
 add_library(seednorm_simd INTERFACE)
 target_link_libraries(seednorm_simd INTERFACE hwy::hwy)
 target_compile_definitions(seednorm_simd INTERFACE "HWY_DISABLED_TARGETS=(${seednorm_disabled_targets})")
+# On 64-bit Arm NEON is the baseline and the only target, so nothing needs to be chosen at run time. By this
+# definition Highway leaves out the function attributes for it. With them GCC refuses structs of vectors: their
+# implicit constructors do not get the attributes, and then may not inline the vectors' own.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  target_compile_definitions(seednorm_simd INTERFACE TOOLCHAIN_MISS_SYS_AUXV_H)
+endif()
