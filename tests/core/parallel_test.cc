@@ -184,8 +184,10 @@ int status_of_child(F f) {
 int pool_works() { return counts(default_executor(), 100) == std::vector<int>(100, 1) ? 0 : 1; }
 
 TEST(Fork, ChildGetsAPoolOfItsOwn) {
-#ifdef SEEDNORM_TEST_TSAN
-  GTEST_SKIP() << "the thread sanitizer ends a forked child that starts threads";
+#if defined(SEEDNORM_TEST_TSAN) || defined(__SANITIZE_ADDRESS__)
+  // The thread sanitizer ends such a child; the address sanitizer of GCC 12 does not free its own locks in
+  // it.
+  GTEST_SKIP() << "sanitizers do not support threads in a forked child";
 #endif
   set_num_threads(3);
   EXPECT_EQ(pool_works(), 0);
@@ -200,8 +202,10 @@ TEST(Fork, ChildGetsAPoolOfItsOwn) {
 }
 
 TEST(Fork, WhileAnotherThreadHasThePool) {
-#ifdef SEEDNORM_TEST_TSAN
-  GTEST_SKIP() << "the thread sanitizer ends a forked child that starts threads";
+#if defined(SEEDNORM_TEST_TSAN) || defined(__SANITIZE_ADDRESS__)
+  // The thread sanitizer ends such a child; the address sanitizer of GCC 12 does not free its own locks in
+  // it.
+  GTEST_SKIP() << "sanitizers do not support threads in a forked child";
 #endif
   set_num_threads(3);
   std::atomic<bool> stop{false};
