@@ -1,0 +1,176 @@
+"""Finds out whether a module is RMSNorm, and of which form, by running it.
+
+Names do not tell: a class called T5LayerNorm is RMSNorm, and one called ...RMSNorm may be gated. So a module counts as
+RMSNorm when its forward, with random weights on random rows, agrees with the formula.
+"""
+
+import copy
+import inspect
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from . import reference
+from .modules import RMSNorm
+
+#: How far, in ULP of bfloat16 or float16 data, an order of rounding is from one rounding at the end. With p bits of
+#: significand, rounding changes a value by at most u = 2^-p of it, and u of a value is less than 1 ULP.
+#:   llama   weight * round(x / RMS): one more rounding, u, beside half a ULP for each store: less than 2 ULP, and as
+#:           both results lie on the grid, at most 1.
+#:   gemma   round((1 + weight) * x / RMS), none   round(weight * x / RMS): the same order as ours. The float32 inside
+#:           may differ in its last bits, and tip a value that lies between two others to the other side.
+#:   input   every operation rounds to the data's dtype: x^2, mean, + eps (3 u, which the root halves), root, times x,
+#:           times weight: 4.5 u, and half a ULP for ours.
+#: A ULP is that of the larger of the two values.
+ULP_BOUNDS = {"llama": 1, "gemma": 1, "none": 1, "input": 5}
+
+_EPS_NAMES = ("eps", "variance_epsilon", "epsilon", "norm_eps")
+_WIDTH_NAMES = ("normalized_shape", "dim", "hidden_size")
+
+
+class NotRMSNorm(Exception):
+    """Says why a module cannot be taken for RMSNorm."""
+
+
+@dataclass(frozen=True)
+class Recognized:
+    """What an RMSNorm module computes: gamma x / sqrt(mean of x^2 + eps)."""
+
+    dim: int
+    eps: float
+    gamma_form: str  # vector | plus_one | none
+    casting: str  # a key of ULP_BOUNDS
+    weight: nn.Parameter | None
+
+
+def is_candidate(module: nn.Module) -> bool:
+    """Whether a report should say what happened to it: it is called a norm and contains no other modules."""
+    leaf = not any(True for _ in module.children()) or hasattr(module, "parametrizations")
+    return leaf and "norm" in type(module).__name__.lower()
+
+
+def recognize(module: nn.Module) -> Recognized:
+    """Raises NotRMSNorm with the reason when the module is something else, or cannot be replaced."""
+    weight = _check_state(module)
+    if type(module).forward is RMSNorm.forward:
+        return Recognized(module.dim, module.eps, module.gamma_form, "none", weight)
+    _check_forward(module)
+    dim, eps = _width(module, weight), _epsilon(module, weight)
+    form = _gamma_form(module, weight, dim, eps)
+    return Recognized(dim, eps, form, _casting(module, form, dim, eps), weight)
+
+
+def recognize_layer_norm(module: nn.Module) -> Recognized:
+    """A LayerNorm as if it were RMSNorm, which it is not: its mean and bias are left out."""
+    weight = module._parameters.get("weight")
+    dim, eps = _width(module, weight), _epsilon(module, weight)
+    return Recognized(dim, eps, "none" if weight is None else "vector", "none", weight)
+
+
+def _check_state(module: nn.Module) -> nn.Parameter | None:
+    if hasattr(module, "parametrizations"):
+        raise NotRMSNorm("its weight is parametrized; remove the parametrization first")
+    others = [name for name, p in module._parameters.items() if p is not None and name != "weight"]
+    others += [name for name, b in module._buffers.items() if b is not None]
+    if others:
+        raise NotRMSNorm(f"it has more than a weight: {', '.join(others)}")
+    weight = module._parameters.get("weight")
+    if weight is not None and type(weight.data) is not torch.Tensor:
+        raise NotRMSNorm(f"its weight is a {type(weight.data).__name__}; convert before sharding or quantizing")
+    if weight is not None and not weight.is_floating_point():
+        raise NotRMSNorm(f"its weight is {weight.dtype}, not a floating-point type")
+    return weight
+
+
+def _check_forward(module: nn.Module) -> None:
+    if "forward" in vars(module):
+        raise NotRMSNorm("its forward was replaced on the instance; convert before that")
+    parameters = list(inspect.signature(type(module).forward).parameters.values())[2:]
+    extra = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if extra:
+        raise NotRMSNorm(f"its forward takes more than x: {', '.join(extra)}")
+
+
+def _width(module: nn.Module, weight: nn.Parameter | None) -> int:
+    if weight is not None:
+        shape = tuple(weight.shape)
+    else:
+        given = next((getattr(module, name) for name in _WIDTH_NAMES if hasattr(module, name)), None)
+        if given is None:
+            raise NotRMSNorm("it has no weight that would tell its width")
+        shape = (given,) if isinstance(given, int) else tuple(given)
+    if len(shape) != 1:
+        raise NotRMSNorm(f"it normalizes over the dimensions {list(shape)}; only the last one can be")
+    return shape[0]
+
+
+def _epsilon(module: nn.Module, weight: nn.Parameter | None) -> float:
+    name = next((name for name in _EPS_NAMES if hasattr(module, name)), None)
+    if name is None:
+        raise NotRMSNorm(f"it has no eps (none of the attributes {', '.join(_EPS_NAMES)})")
+    eps = getattr(module, name)
+    if eps is None and isinstance(module, nn.RMSNorm):  # PyTorch then takes the epsilon of the dtype it computes in
+        eps = torch.finfo(torch.float64 if weight is not None and weight.dtype == torch.float64 else torch.float32).eps
+    if not isinstance(eps, float) or not 0 < eps < math.inf:
+        raise NotRMSNorm(f"its {name} is {eps!r}, not a number above 0")
+    return eps
+
+
+def _gamma_form(module: nn.Module, own_weight: nn.Parameter | None, dim: int, eps: float) -> str:
+    wide = torch.float64 if own_weight is not None and own_weight.dtype == torch.float64 else torch.float32
+    x, weight = (t.to(wide) for t in _probe(dim, eps))
+    weight = None if own_weight is None else weight
+    y = _run(module, x, weight)
+    if y.shape != x.shape or y.dtype != x.dtype:
+        raise NotRMSNorm(f"from {list(x.shape)} {x.dtype} its forward makes {list(y.shape)} {y.dtype}")
+    worst = math.inf
+    for form in ("none",) if weight is None else ("vector", "plus_one"):
+        expected = reference.rms_norm(x.double(), weight, eps, gamma_form=form)
+        # Far above float32's errors, far below what another place of eps or a subtracted mean would change.
+        error = ((y.double() - expected).abs() / (expected.abs() + 1e-30)).max().item()
+        if error <= 1e-5:
+            return form
+        worst = min(worst, error)
+    raise NotRMSNorm(f"it does not compute gamma x / RMS(x): off by {worst:.1e} of the value on random rows")
+
+
+def _casting(module: nn.Module, form: str, dim: int, eps: float) -> str:
+    """Which order of rounding gives what the module gives in bfloat16, by the number of different elements."""
+    x, weight = (t.bfloat16() for t in _probe(dim, eps))
+    y = _run(module, x, None if form == "none" else weight)
+    gain = 1 if form == "none" else 1 + weight.float() if form == "plus_one" else weight.float()
+    normed = x.float() * torch.rsqrt(x.float().square().mean(-1, keepdim=True) + eps)
+    rounded = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
+    narrow = gain if form == "none" else gain.to(x.dtype)
+    orders = {
+        "gemma" if form == "plus_one" else "none": (gain * normed).to(x.dtype),
+        "llama": narrow * normed.to(x.dtype),
+        "input": narrow * rounded,
+    }
+    return min(orders, key=lambda order: int((orders[order] != y).sum()))
+
+
+def _probe(dim: int, eps: float) -> tuple[Tensor, Tensor]:
+    """Rows x [2, 3, n, dim] with a mean, of ordinary length, of eps's, and long, and a weight; float32 on the CPU.
+
+    Four dimensions, so that a norm over another one than the last shows. The global generator is left alone.
+    """
+    given = dict(generator=torch.Generator("cpu").manual_seed(0), device="cpu", dtype=torch.float32)
+    x = torch.randn(2, 3, max(4, 1024 // dim), dim, **given) + 0.5
+    for rows, scale in enumerate((1.0, math.sqrt(eps), 1e3)):
+        x[:, rows] *= scale
+    return x, torch.randn(dim, **given)
+
+
+def _run(module: nn.Module, x: Tensor, weight: Tensor | None) -> Tensor:
+    """The module's forward, without hooks, with another weight; the module itself is not touched."""
+    try:
+        clone = copy.copy(module)
+        parameter = None if weight is None else nn.Parameter(weight, requires_grad=False)
+        clone.__dict__["_parameters"] = {"weight": parameter} if "weight" in module._parameters else {}
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            return clone.forward(x)
+    except Exception as error:  # whatever a stranger's forward may raise
+        raise NotRMSNorm(f"its forward failed on random rows: {type(error).__name__}: {error}") from error

@@ -1,0 +1,274 @@
+"""Replaces a model's normalization layers by SeeDNorm, and back, in place.
+
+    report = seednorm.convert(model)
+    print(report)
+
+With beta = 0 SeeDNorm is RMSNorm (Eq. 4), so a converted model starts from the outputs it had.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from torch import nn
+
+from ._fold import coefficient_is_zero, fold, measure
+from ._recognize import ULP_BOUNDS, NotRMSNorm, Recognized, is_candidate, recognize, recognize_layer_norm
+from ._table import table
+from .modules import AdaSeeDNorm, LayerNorm, RMSNorm, SeeDNorm
+
+Rules = str | type | Sequence[str | type]
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A layer that was replaced."""
+
+    name: str  # in the model; several, with commas, when the module has several places
+    was: str  # class it was
+    dim: int
+    casting: str  # the order in which it rounded, see `convert`
+    max_ulp: int | None  # bound on the outputs' change, in ULP of bfloat16 or float16 data; None: they change
+    error: float  # of the outputs, relative, in the mean square over `data`; 0 where nothing was folded
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A normalization layer that was left alone."""
+
+    name: str
+    was: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What `convert` did. str() is a table."""
+
+    to: str
+    replaced: list[Replaced]
+    kept: list[Kept]
+
+    def __str__(self) -> str:
+        header = ("replaced", "was", "dim", "casting", "ULP", "error", "note")
+        rows = [
+            (r.name, r.was, r.dim, r.casting, "changes" if r.max_ulp is None else r.max_ulp, r.error, r.note)
+            for r in self.replaced
+        ]
+        text = f"{len(rows)} layers to {self.to}\n{table(header, rows)}"
+        if self.kept:
+            text += "\n\n" + table(("left alone", "is", "because"), [(k.name, k.was, k.reason) for k in self.kept])
+        return text
+
+
+def convert(
+    model: nn.Module,
+    to: str = "seed_norm",
+    num_heads: int = 1,
+    alpha_init: float = 1.0,
+    include: Rules | None = None,
+    exclude: Rules = (),
+    casting: str | None = None,
+    *,
+    sigma: str = "tanh",
+    dot_scale: float = 1.0,
+    dropout: float = 0.0,
+    data: Callable[[nn.Module], Any] | Iterable[Any] | None = None,
+) -> Conversion:
+    """Replaces the RMSNorm layers of a model in place, by SeeDNorm with beta = 0 or (to="rms_norm") by RMSNorm.
+
+    RMSNorm is what computes gamma x / sqrt(mean x^2 + eps) or (1 + gamma) x / ... on random rows, whatever its class:
+    `torch.nn.RMSNorm`, `seednorm.RMSNorm`, those of Hugging Face transformers and timm. Everything else that is called
+    a norm is left alone and listed with the reason. The new layers share the gain's Parameter object, so that
+    optimizers and ties stay valid, and keep hooks, mode, device and dtype. alpha and beta are new, in gamma's dtype,
+    and trained if gamma is; an optimizer that exists already does not have them.
+
+    to="rms_norm" also takes SeeDNorm back. That is exact when beta = 0; otherwise the mean of the dynamic coefficient
+    over `data` (a function that runs the model, or an iterable of model inputs) is added to gamma in place, and
+    `error` says what that changed. With a tied gamma the sum becomes a Parameter of its own.
+
+    include, exclude: patterns of module names (as of fnmatch) or classes. torch.nn.LayerNorm is replaced only where
+    `include` names its class or, without wildcards, the module: its centring and bias are lost.
+
+    casting: the order of rounding of the layers to replace; None takes each as it is, otherwise those of another order
+    are left alone. Ours rounds once, from float32 to x's dtype, in any case. The outputs differ for bfloat16 and
+    float16 data from an original with "llama" (rounds x / RMS, then multiplies) by at most 1 ULP, "gemma" and "none"
+    (round once) by at most 1 where float32's errors tip a value, "input" (all in x's dtype) by at most 5; from
+    `seednorm.RMSNorm` not at all, bitwise. In float32 they differ by the rounding errors of the sums, a few ULP.
+    Where an original with a float32 weight would make float32 of bfloat16 data, ours keeps bfloat16.
+
+    Raises ValueError, before anything is replaced, for an unknown `to` or `casting`, a sigma with sigma(0) != 0, a
+    num_heads that does not divide a width, nothing to replace, or data that is needed and missing.
+    """
+    _check_options(to, sigma, casting)
+    include, exclude = _rules(include), _rules(exclude)
+    found: list[tuple[nn.Module, list[str], Recognized | SeeDNorm]] = []
+    kept: list[Kept] = []
+    for module, names in _places(model).items():
+        if not is_candidate(module) and not _match(include, module, names):
+            continue
+        try:
+            if _match(exclude, module, names) or not (include is None or _match(include, module, names)):
+                raise NotRMSNorm("not included" if include is not None else "excluded")
+            found.append((module, names, _read(module, to, casting, _accepts_layer_norm(include, module, names))))
+        except NotRMSNorm as reason:
+            kept.append(Kept(", ".join(names), type(module).__name__, str(reason)))
+    if not found:
+        raise ValueError(_nothing(to, include, kept))
+
+    if to == "seed_norm":
+        _check_heads(num_heads, found)
+        options = dict(num_heads=num_heads, alpha_init=alpha_init, sigma=sigma, dot_scale=dot_scale, dropout=dropout)
+        new = {module: _seed_norm(layer, options) for module, _, layer in found}
+        errors = {}
+    else:
+        new, errors = _rms_norms(model, found, data)
+    replaced = []
+    for module, names, layer in found:
+        _carry_over(module, new[module])
+        for name in names:
+            parent, _, child = name.rpartition(".")
+            model.get_submodule(parent)._modules[child] = new[module]
+        replaced.append(_report(module, names, layer, errors.get(module, 0.0)))
+    return Conversion(to, replaced, kept)
+
+
+def _check_options(to: str, sigma: str, casting: str | None) -> None:
+    if to not in ("seed_norm", "rms_norm"):
+        raise ValueError(f"[convert] to: expected 'seed_norm' or 'rms_norm', got {to!r}")
+    if casting is not None and casting not in ULP_BOUNDS:
+        raise ValueError(f"[convert] casting: expected None or one of {', '.join(ULP_BOUNDS)}, got {casting!r}")
+    if sigma == "sigmoid":
+        raise ValueError("[convert] sigma: expected one with sigma(0) = 0, lest outputs change; got 'sigmoid'")
+
+
+def _check_heads(num_heads: int, found: list) -> None:
+    uneven = [f"{names[0]} ({layer.dim})" for _, names, layer in found if num_heads < 1 or layer.dim % num_heads]
+    if uneven:
+        raise ValueError(
+            f"[convert] num_heads: expected a divisor of every width, got {num_heads} for {', '.join(uneven)}; "
+            "choose another or leave these out with exclude"
+        )
+
+
+def _rules(rules: Rules | None) -> list[str | type] | None:
+    return rules if rules is None else [rules] if isinstance(rules, str | type) else list(rules)
+
+
+def _match(rules: Sequence[str | type] | None, module: nn.Module, names: Iterable[str]) -> bool:
+    return any(
+        isinstance(module, rule) if isinstance(rule, type) else any(fnmatchcase(name, rule) for name in names)
+        for rule in rules or ()
+    )
+
+
+def _accepts_layer_norm(include: Sequence[str | type] | None, module: nn.Module, names: list[str]) -> bool:
+    return any(isinstance(module, rule) if isinstance(rule, type) else rule in names for rule in include or ())
+
+
+def _places(model: nn.Module) -> dict[nn.Module, list[str]]:
+    """Every module below the model with all of its names."""
+    places: dict[nn.Module, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if module is not model:
+            places.setdefault(module, []).append(name)
+    if is_candidate(model):
+        raise ValueError("[convert] model: expected a module that contains norms, got a norm, whose place is the caller's")
+    return places
+
+
+def _read(module: nn.Module, to: str, casting: str | None, accept_layer_norm: bool) -> Recognized | SeeDNorm:
+    """What the module computes; NotRMSNorm with the reason when it stays as it is."""
+    if isinstance(module, SeeDNorm if to == "seed_norm" else RMSNorm):
+        raise NotRMSNorm(f"it is {type(module).__name__} already")
+    if isinstance(module, AdaSeeDNorm):
+        raise NotRMSNorm("its gain depends on a condition")
+    if isinstance(module, SeeDNorm):
+        return module
+    if isinstance(module, nn.LayerNorm | LayerNorm):
+        if not accept_layer_norm:
+            raise NotRMSNorm("its centring cannot be folded exactly; name its class in include to accept the change")
+        return recognize_layer_norm(module)
+    layer = recognize(module)
+    if casting not in (None, layer.casting):
+        raise NotRMSNorm(f"it rounds in the order {layer.casting!r}, not {casting!r}")
+    return layer
+
+
+def _nothing(to: str, include: Sequence[str | type] | None, kept: list[Kept]) -> str:
+    asked = "" if include is None else f" that include={include} names"
+    if not kept:
+        return f"[convert] model: expected normalization layers{asked}, found none"
+    lines = "\n".join(f"  {k.name} ({k.was}): {k.reason}" for k in kept)
+    return f"[convert] model: found no layer{asked} to replace by {to}; there are\n{lines}"
+
+
+def _seed_norm(layer: Recognized, options: dict[str, Any]) -> SeeDNorm:
+    weight = layer.weight
+    place = {} if weight is None else dict(device=weight.device, dtype=weight.dtype)
+    # Without a weight gamma is 1 and stays so: "none" would be 0.
+    form = "vector" if weight is None else layer.gamma_form
+    new = SeeDNorm(layer.dim, eps=layer.eps, gamma_form=form, **options, **place)
+    if weight is None:
+        new.weight.requires_grad_(False)
+    else:
+        new.weight = weight
+        new.requires_grad_(weight.requires_grad)
+    return new
+
+
+def _rms_norms(model: nn.Module, found: list, data: Any) -> tuple[dict[nn.Module, nn.Module], dict[nn.Module, float]]:
+    """The new layers, and the errors of those whose dynamic coefficient was folded."""
+    dynamic = [m for m, _, layer in found if isinstance(layer, SeeDNorm) and not coefficient_is_zero(layer)]
+    if dynamic and data is None:
+        names = ", ".join(names[0] for module, names, _ in found if module in dynamic)
+        raise ValueError(
+            f"[convert] data: expected model inputs to measure the mean dynamic coefficient on, since beta is not 0 in "
+            f"{names}; got None"
+        )
+    means = measure(model, dynamic, data) if dynamic else {}
+    unseen = [names[0] for module, names, _ in found if module in means and not means[module].rows]
+    if unseen:
+        raise ValueError(f"[convert] data: expected inputs that reach every layer, none reached {', '.join(unseen)}")
+    uses = Counter(id(p) for module in model.modules() for p in module._parameters.values())
+    errors = {module: mean.error() for module, mean in means.items()}  # before any gamma changes
+    new = {
+        module: fold(layer, means.get(module), uses[id(layer.weight)] > 1)
+        if isinstance(layer, SeeDNorm)
+        else _rms_norm(layer)
+        for module, _, layer in found
+    }
+    return new, errors
+
+
+def _rms_norm(layer: Recognized) -> RMSNorm:
+    place = {} if layer.weight is None else dict(device=layer.weight.device, dtype=layer.weight.dtype)
+    new = RMSNorm(layer.dim, eps=layer.eps, gamma_form=layer.gamma_form, **place)
+    if layer.weight is not None:
+        new.weight = layer.weight
+    return new
+
+
+def _carry_over(old: nn.Module, new: nn.Module) -> None:
+    """Mode and hooks. The very dictionaries of hooks move, so that handles can still remove theirs."""
+    new.training = old.training
+    for key, value in vars(old).items():
+        if key.startswith(("_forward", "_backward")) and "hook" in key or key == "_is_full_backward_hook":
+            new.__dict__[key] = value
+
+
+def _report(module: nn.Module, names: list[str], layer: Recognized | SeeDNorm, error: float) -> Replaced:
+    casting, max_ulp, note = "none", 0, ""
+    if isinstance(layer, Recognized):
+        casting = layer.casting
+        max_ulp = 0 if isinstance(module, RMSNorm) else ULP_BOUNDS[casting]
+        if isinstance(module, nn.LayerNorm | LayerNorm):
+            max_ulp, note = None, "no longer subtracts the mean, nor adds a bias"
+        elif layer.weight is None:
+            note = "had no weight"
+    elif error:
+        max_ulp, note = None, "mean coefficient added to gamma"
+    return Replaced(", ".join(names), type(module).__name__, layer.dim, casting, max_ulp, error, note)

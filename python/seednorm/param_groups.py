@@ -1,0 +1,121 @@
+"""Parameter groups for an optimizer: SeeDNorm's alpha and beta are decayed (Section 3, Table 4), gamma as the baseline.
+
+    optimizer = torch.optim.AdamW(seednorm.param_groups(model, weight_decay=0.1), lr=3e-4)
+    seednorm.check_param_groups(optimizer, model)
+
+Most trainers leave one-dimensional parameters undecayed, and alpha and beta are such.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from ._table import table
+from .modules import AdaSeeDNorm, DyT, Derf, SeeDNorm
+
+#: In this order a parameter with several roles (a tied one) gets its group.
+ROLES = {
+    "dynamic": "alpha and beta of SeeDNorm",
+    "gamma": "gains of norms",
+    "decay": "matrices and higher",
+    "no_decay": "biases and other vectors",
+}
+
+
+class ParamGroups(list[dict[str, Any]]):
+    """Groups as torch.optim takes them, each with a "name" of ROLES. str() is a table."""
+
+    def __init__(self, groups: Iterable[dict[str, Any]], names: dict[nn.Parameter, str]) -> None:
+        super().__init__(groups)
+        self._names = names
+
+    def __str__(self) -> str:
+        rows = []
+        for group in self:
+            params = group["params"]
+            examples = [self._names.get(p, "?") for p in params[:2]]
+            size = sum(p.numel() for p in params)
+            shown = ", ".join(examples) + (", ..." if len(params) > 2 else "")
+            rows.append((group["name"], float(group["weight_decay"]), len(params), size, ROLES[group["name"]], shown))
+        return table(("group", "weight decay", "tensors", "numbers", "what", "names"), rows)
+
+
+def param_groups(model: nn.Module, weight_decay: float, decay_gamma: bool = False) -> ParamGroups:
+    """Every parameter of the model in exactly one group, a tied one once, a frozen one too.
+
+    alpha and beta of SeeDNorm and AdaSeeDNorm get `weight_decay`, wherever in the model the layers are; so do
+    parameters of two dimensions and more. Gains of norms (`weight` of modules called ...Norm, DyT or Derf) get it with
+    `decay_gamma`: say True if your baseline decays them (OLMo's recipes), False if not (most vision recipes). Biases
+    and other vectors get none. Groups without parameters are left out.
+
+    Raises ValueError for a negative weight_decay.
+    """
+    if not weight_decay >= 0:
+        raise ValueError(f"[param_groups] weight_decay: expected a number >= 0, got {weight_decay}")
+    roles = _roles(model)
+    names = {p: name for name, p in model.named_parameters()}
+    members: dict[str, list[nn.Parameter]] = {role: [] for role in ROLES}
+    for p in names:
+        members[roles[p]].append(p)
+    decays = {
+        "dynamic": weight_decay,
+        "gamma": weight_decay if decay_gamma else 0.0,
+        "decay": weight_decay,
+        "no_decay": 0.0,
+    }
+    groups = [dict(name=role, params=members[role], weight_decay=decays[role]) for role in ROLES if members[role]]
+    return ParamGroups(groups, names)
+
+
+def check_param_groups(
+    optimizer_or_groups: torch.optim.Optimizer | Iterable[dict[str, Any]], model: nn.Module
+) -> None:
+    """Raises ValueError when alpha or beta of a SeeDNorm in the model is not in the optimizer, or not decayed there."""
+    is_optimizer = isinstance(optimizer_or_groups, torch.optim.Optimizer)
+    groups = optimizer_or_groups.param_groups if is_optimizer else list(optimizer_or_groups)
+    decay = {id(p): group.get("weight_decay") for group in groups for p in _params(group)}
+    roles = _roles(model)
+    wrong = []
+    for name, p in model.named_parameters():
+        if roles[p] != "dynamic":
+            continue
+        if id(p) not in decay:
+            wrong.append(f"{name} is in no group")
+        elif decay[id(p)] is None:
+            wrong.append(f"{name} is in a group without weight_decay")
+        elif not decay[id(p)] > 0:
+            wrong.append(f"{name} has weight_decay {decay[id(p)]}")
+    if wrong:
+        shown = "; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else "")
+        raise ValueError(
+            f"[check_param_groups] expected weight decay for alpha and beta of every SeeDNorm, but {shown}. "
+            "seednorm.param_groups(model, weight_decay) makes groups that have it."
+        )
+
+
+def _roles(model: nn.Module) -> dict[nn.Parameter, str]:
+    """The role of each parameter; of several, the first in ROLES."""
+    order = list(ROLES)
+    roles: dict[nn.Parameter, str] = {}
+    for module in model.modules():
+        for name, p in module.named_parameters(recurse=False):
+            roles[p] = min(roles.get(p, order[-1]), _role(module, name, p), key=order.index)
+    return roles
+
+
+def _role(module: nn.Module, name: str, p: nn.Parameter) -> str:
+    if isinstance(module, SeeDNorm | AdaSeeDNorm) and name in ("alpha", "beta"):
+        return "dynamic"
+    is_norm = "norm" in type(module).__name__.lower() or isinstance(module, DyT | Derf)
+    if is_norm and name == "weight" and p.ndim < 2:
+        return "gamma"
+    return "decay" if p.ndim >= 2 else "no_decay"
+
+
+def _params(group: dict[str, Any]) -> list[torch.Tensor]:
+    """A group's parameters; torch.optim also takes one alone, and pairs of a name and a parameter."""
+    params = group["params"]
+    params = [params] if isinstance(params, torch.Tensor) else params
+    return [p[1] if isinstance(p, tuple) else p for p in params]
