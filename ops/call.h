@@ -1,0 +1,90 @@
+// A call of an operator, without PyTorch: which tensors and options each norm takes, in which order, and what
+// must hold of them. All of it follows from the norm's own description, so that a new norm needs no line here.
+#ifndef SEEDNORM_OPS_CALL_H_
+#define SEEDNORM_OPS_CALL_H_
+
+#include <cstdint>
+#include <string>
+
+#include "core/cpu/kernel_args.h"
+
+namespace seednorm::ops {
+
+// The operators of a norm `name`: name, add_name (with fused residual add), name_backward (of both).
+enum class Kind : int32_t { kForward = 0, kAddForward, kBackward };
+
+// What is known of a tensor before its elements are touched.
+struct TensorInfo {
+  bool given = false;
+  int64_t ndim = 0;
+  const int64_t* sizes = nullptr;
+  const char* dtype = "";   // as PyTorch spells it
+  const char* device = "";  // type of device: "cpu"
+};
+
+// Arguments of an operator; T stands for a tensor.
+template <class T>
+struct Arguments {
+  T x{}, residual{}, dy{}, stats{}, dsum{};
+  ParamSet<T> params{};
+  int64_t num_heads = 1;
+  double eps = 1e-6;
+  int64_t sigma = 0;  // seednorm::Sigma
+  double dot_scale = 1.0;
+  bool plus_one = false;     // the layer uses 1 + gamma
+  bool elementwise = false;  // u_i = sigma(x_i beta_i)
+  double dropout = 0.0;
+  T seed{};  // int64 [2], seed and offset of dropout; without it there is none
+
+  bool keep_stats = true;  // forward: false leaves stats empty, for inference
+  int64_t wanted = -1;     // backward: bit i asks for the gradient of the norm's parameter i
+};
+
+// Calls visit(type, name, default, field) for each argument of an operator of the norm, in the order of its
+// schema. An empty default: the argument must be given.
+template <class Args, class Visit>
+void visit_arguments(const NormInfo& info, Kind kind, Args& a, const Visit& visit) {
+  const bool backward = kind == Kind::kBackward;
+  if (backward) visit("Tensor", "dy", "", a.dy);
+  visit("Tensor", "x", "", a.x);
+  if (kind == Kind::kAddForward) visit("Tensor", "residual", "", a.residual);
+  for (int i = 0; i < info.slots.count; ++i) {
+    visit("Tensor?", name_of(info.slots.params[i]), "", a.params[info.slots.params[i]]);
+  }
+  if (backward) visit("Tensor", "stats", "", a.stats);
+  if (backward && info.residual) visit("Tensor?", "dsum", "", a.dsum);
+  if (info.uses_heads) visit("int", "num_heads", "1", a.num_heads);
+  if (info.uses_eps) visit("float", "eps", "1e-6", a.eps);
+  if (info.uses_sigma) visit("int", "sigma", "0", a.sigma);
+  if (info.uses_sigma) visit("float", "dot_scale", "1.0", a.dot_scale);
+  if ((info.gamma_forms & forms(Form::kPlusOne)) != 0) visit("bool", "plus_one", "False", a.plus_one);
+  if ((info.beta_forms & forms(Form::kElementwise)) != 0)
+    visit("bool", "elementwise", "False", a.elementwise);
+  if (info.uses_dropout) visit("float", "dropout", "0.0", a.dropout);
+  if (info.uses_dropout) visit("Tensor?", "seed", "None", a.seed);
+  if (backward) {
+    visit("int", "wanted", "-1", a.wanted);
+  } else {
+    visit("bool", "keep_stats", "True", a.keep_stats);
+  }
+}
+
+// The operator's schema, as in "seed_norm(Tensor x, Tensor? gamma, ...) -> (Tensor y, Tensor stats)". The
+// outputs: y, sum (of add_name), stats; or dx and the gradient of each parameter, of no elements where it is
+// not wanted.
+std::string schema(const NormInfo& info, Kind kind);
+
+// A checked call.
+struct Call {
+  Norm norm;
+  DType dtype;  // of the data
+  int64_t rows;
+  int64_t rows_per_sample;  // 1 or more
+};
+
+// Throws std::invalid_argument "[layer] argument: expected ..., got ...".
+Call check_call(const NormInfo& info, Kind kind, const Arguments<TensorInfo>& args);
+
+}  // namespace seednorm::ops
+
+#endif  // SEEDNORM_OPS_CALL_H_

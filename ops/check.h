@@ -1,0 +1,27 @@
+// What the Python package calls of the operators' library directly.
+#ifndef SEEDNORM_OPS_CHECK_H_
+#define SEEDNORM_OPS_CHECK_H_
+
+#include <stdint.h>
+
+extern "C" {
+
+// An argument of an operator: a tensor without its memory, a number, or None.
+struct seednorm_ops_value {
+  double number;
+  const int64_t* sizes;
+  int64_t ndim;
+  const char* dtype;  // as PyTorch spells it; null: no tensor
+  const char* device;
+};
+
+// Checks a call of operator `kind` (seednorm::ops::Kind) of `norm`, whose arguments are `values`, in the order of
+// the schema. Null and the norm's number of stats, or what the operator itself would say is wrong; the text lives
+// until this thread's next call.
+__attribute__((visibility("default"))) const char* seednorm_ops_check(const char* norm, int32_t kind,
+                                                                      const seednorm_ops_value* values,
+                                                                      int64_t* num_stats);
+
+}  // extern "C"
+
+#endif  // SEEDNORM_OPS_CHECK_H_

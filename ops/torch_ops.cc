@@ -1,0 +1,332 @@
+// torch.ops.seednorm.*: the operators of every norm on the CPU, through PyTorch's stable ABI, so that one library
+// serves every PyTorch from the version it targets on. Meta functions and autograd are in python/seednorm.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <cstring>
+#include <optional>
+#include <stdexcept>
+
+#include "core/src/registry.h"
+#include "ops/call.h"
+
+namespace seednorm::ops {
+namespace {
+
+using torch::stable::Tensor;
+
+void check_status(AOTITorchError error) {
+  if (error != AOTI_TORCH_SUCCESS) throw std::runtime_error("[seednorm] PyTorch refused a tensor operation");
+}
+
+// An optional tensor argument, with what of it the hot path reads more than once.
+struct Arg {
+  std::optional<Tensor> tensor;
+  TensorInfo info;
+};
+
+const char* dtype_name(int32_t code) {
+  struct Entry {
+    int32_t code;
+    const char* name;
+  };
+  static const Entry kNames[] = {
+      {aoti_torch_dtype_float32(), "float32"},     {aoti_torch_dtype_bfloat16(), "bfloat16"},
+      {aoti_torch_dtype_float16(), "float16"},     {aoti_torch_dtype_float64(), "float64"},
+      {aoti_torch_dtype_int64(), "int64"},         {aoti_torch_dtype_int32(), "int32"},
+      {aoti_torch_dtype_int16(), "int16"},         {aoti_torch_dtype_int8(), "int8"},
+      {aoti_torch_dtype_uint8(), "uint8"},         {aoti_torch_dtype_bool(), "bool"},
+      {aoti_torch_dtype_complex64(), "complex64"}, {aoti_torch_dtype_complex128(), "complex128"},
+  };
+  for (const Entry& entry : kNames) {
+    if (entry.code == code) return entry.name;
+  }
+  return "another dtype";
+}
+
+int32_t dtype_code(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return aoti_torch_dtype_float32();
+    case DType::kBFloat16:
+      return aoti_torch_dtype_bfloat16();
+    case DType::kFloat16:
+      return aoti_torch_dtype_float16();
+    case DType::kFloat64:
+      break;
+  }
+  return aoti_torch_dtype_float64();
+}
+
+TensorInfo info_of(const Tensor& t) {
+  int64_t* sizes = nullptr;
+  int64_t ndim = 0;
+  int32_t dtype = 0, device = 0;
+  check_status(aoti_torch_get_sizes(t.get(), &sizes));
+  check_status(aoti_torch_get_dim(t.get(), &ndim));
+  check_status(aoti_torch_get_dtype(t.get(), &dtype));
+  check_status(aoti_torch_get_device_type(t.get(), &device));
+  const char* const where = device == aoti_torch_device_type_cpu()    ? "cpu"
+                            : device == aoti_torch_device_type_cuda() ? "cuda"
+                            : device == aoti_torch_device_type_meta() ? "meta"
+                                                                      : "another device";
+  return {true, ndim, sizes, dtype_name(dtype), where};
+}
+
+// Takes the arguments off PyTorch's stack, in the order of the schema.
+struct Reader {
+  StableIValue*& next;
+  void operator()(const char* type, const char*, const char*, Arg& a) const {
+    const StableIValue value = *next++;
+    a.tensor = std::strcmp(type, "Tensor?") == 0 ? torch::stable::detail::to<std::optional<Tensor>>(value)
+                                                 : torch::stable::detail::to<Tensor>(value);
+    if (a.tensor) a.info = info_of(*a.tensor);
+  }
+  template <class T>
+  void operator()(const char*, const char*, const char*, T& value) const {
+    value = torch::stable::detail::to<T>(*next++);
+  }
+};
+
+Arguments<Arg> read(const NormInfo& info, Kind kind, StableIValue* stack) {
+  Arguments<Arg> args;
+  visit_arguments(info, kind, args, Reader{stack});
+  return args;
+}
+
+Call checked(const NormInfo& info, Kind kind, const Arguments<Arg>& a) {
+  Arguments<TensorInfo> t{.x = a.x.info,
+                          .residual = a.residual.info,
+                          .dy = a.dy.info,
+                          .stats = a.stats.info,
+                          .dsum = a.dsum.info,
+                          .num_heads = a.num_heads,
+                          .eps = a.eps,
+                          .sigma = a.sigma,
+                          .dot_scale = a.dot_scale,
+                          .plus_one = a.plus_one,
+                          .elementwise = a.elementwise,
+                          .dropout = a.dropout,
+                          .seed = a.seed.info};
+  for (int p = 0; p < kNumParams; ++p) t.params[static_cast<Param>(p)] = a.params[static_cast<Param>(p)].info;
+  return check_call(info, kind, t);
+}
+
+// A new contiguous tensor on the CPU.
+Tensor empty(const int64_t* sizes, int64_t ndim, int32_t dtype) {
+  int64_t strides[64];
+  int64_t stride = 1;
+  for (int64_t i = ndim - 1; i >= 0; --i) {
+    strides[i] = stride;
+    stride *= std::max<int64_t>(sizes[i], 1);
+  }
+  AtenTensorHandle handle = nullptr;
+  check_status(
+      aoti_torch_empty_strided(ndim, sizes, strides, dtype, aoti_torch_device_type_cpu(), 0, &handle));
+  return Tensor(handle);
+}
+
+// Elements between neighbouring rows of t, or 0 if they are at no equal distance, or overlap.
+int64_t row_stride(const Tensor& t, int64_t ndim, const int64_t* sizes) {
+  const auto strides = t.strides();
+  const int64_t dim = sizes[ndim - 1];
+  if (dim > 1 && strides[ndim - 1] != 1) return 0;
+  int64_t row = 0, next = 0;  // of the rows, and where the next outer dimension must step
+  for (int64_t i = ndim - 2; i >= 0; --i) {
+    if (sizes[i] == 0) return dim;
+    if (sizes[i] == 1) continue;
+    if (row == 0) row = next = strides[i];
+    if (strides[i] != next || row < dim) return 0;
+    next *= sizes[i];
+  }
+  return row == 0 ? dim : row;
+}
+
+// The rows of a; copied, and kept in a, where they have no common stride.
+ConstView rows(Arg& a, DType dtype) {
+  if (!a.tensor) return {};
+  int64_t stride = row_stride(*a.tensor, a.info.ndim, a.info.sizes);
+  if (stride == 0) {
+    a.tensor = torch::stable::contiguous(*a.tensor);
+    a.info = info_of(*a.tensor);
+    stride = a.info.sizes[a.info.ndim - 1];
+  }
+  return {a.tensor->const_data_ptr(), dtype, stride};
+}
+
+DType dtype_of(const Arg& a) {
+  const std::string_view name = a.info.dtype;
+  return name == "float32"    ? DType::kFloat32
+         : name == "bfloat16" ? DType::kBFloat16
+         : name == "float16"  ? DType::kFloat16
+                              : DType::kFloat64;
+}
+
+// [B, 1, D] beside [B, N, D] is read as [B, D]; strides need no care, rows() copies where they are odd.
+Params params_of(const NormInfo& info, Arguments<Arg>& a) {
+  Params params;
+  for (int i = 0; i < info.slots.count; ++i) {
+    Arg& arg = a.params[info.slots.params[i]];
+    if (arg.tensor) params[info.slots.params[i]] = rows(arg, dtype_of(arg));
+  }
+  return params;
+}
+
+// PyTorch's own threads.
+Executor torch_executor() {
+  const auto run = [](void*, int64_t num_tasks, void (*task)(void* arg, int64_t i), void* arg) {
+    torch::stable::parallel_for(0, num_tasks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) task(arg, i);
+    });
+  };
+  return {run, nullptr, static_cast<int>(torch::stable::get_num_threads())};
+}
+
+struct Dropout {
+  bool active = false;
+  uint64_t seed = 0, offset = 0;
+};
+Dropout dropout_of(const Arguments<Arg>& a) {
+  if (!a.seed.tensor || a.dropout == 0) return {};
+  const auto* const words = static_cast<const int64_t*>(a.seed.tensor->const_data_ptr());
+  return {true, static_cast<uint64_t>(words[0]),
+          static_cast<uint64_t>(words[a.seed.tensor->stride(0)])};
+}
+
+void give(StableIValue*& out, const Tensor& t) { *out++ = torch::stable::detail::from(t); }
+
+void forward(const NormInfo& info, Kind kind, StableIValue* stack) {
+  Arguments<Arg> a = read(info, kind, stack);
+  const Call call = checked(info, kind, a);
+  const TensorInfo shape = a.x.info;  // of x as it came
+  const Tensor y = empty(shape.sizes, shape.ndim, dtype_code(call.dtype));
+  std::optional<Tensor> sum;
+  if (kind == Kind::kAddForward) sum = empty(shape.sizes, shape.ndim, dtype_code(call.dtype));
+
+  const DType wide = call.dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
+  int64_t stats_sizes[64] = {0};
+  int64_t stats_ndim = 1;
+  if (a.keep_stats) {
+    stats_ndim = shape.ndim;
+    std::copy(shape.sizes, shape.sizes + shape.ndim - 1, stats_sizes);
+    stats_sizes[shape.ndim - 1] = call.norm.num_stats();
+  }
+  const Tensor stats = empty(stats_sizes, stats_ndim, dtype_code(wide));
+
+  const Dropout dropout = dropout_of(a);
+  call.norm.forward({.rows = call.rows,
+                     .x = rows(a.x, call.dtype),
+                     .y = {y.mutable_data_ptr(), call.dtype},
+                     .params = params_of(info, a),
+                     .stats = a.keep_stats ? stats.mutable_data_ptr() : nullptr,
+                     .residual = rows(a.residual, call.dtype),
+                     .sum = sum ? View{sum->mutable_data_ptr(), call.dtype} : View{},
+                     .rows_per_sample = call.rows_per_sample,
+                     .training = dropout.active,
+                     .seed = dropout.seed,
+                     .offset = dropout.offset},
+                    torch_executor());
+  give(stack, y);
+  if (sum) give(stack, *sum);
+  give(stack, stats);
+}
+
+void backward(const NormInfo& info, StableIValue* stack) {
+  Arguments<Arg> a = read(info, Kind::kBackward, stack);
+  const Call call = checked(info, Kind::kBackward, a);
+  const Tensor dx = empty(a.x.info.sizes, a.x.info.ndim, dtype_code(call.dtype));
+
+  ParamGrads grads;
+  std::optional<Tensor> outputs[kNumParams];
+  bool wanted = false;
+  for (int i = 0; i < info.slots.count; ++i) {
+    const Arg& arg = a.params[info.slots.params[i]];
+    if (!arg.tensor || (a.wanted >> i & 1) == 0) {
+      const int64_t none = 0;
+      outputs[i] = empty(&none, 1, dtype_code(call.dtype));
+      continue;
+    }
+    const DType dtype = dtype_of(arg);
+    outputs[i] = empty(arg.info.sizes, arg.info.ndim, dtype_code(dtype));
+    grads[info.slots.params[i]] = {outputs[i]->mutable_data_ptr(), dtype};
+    wanted = true;
+    // Without rows the core does not know how many samples there are.
+    if (call.rows == 0) {
+      std::memset(outputs[i]->mutable_data_ptr(), 0, outputs[i]->numel() * size_of(dtype));
+    }
+  }
+  std::optional<Tensor> scratch;
+  if (wanted) {
+    const auto bytes = static_cast<int64_t>(call.norm.scratch_bytes(call.rows, call.dtype));
+    scratch = empty(&bytes, 1, aoti_torch_dtype_uint8());
+  }
+  if (!a.stats.tensor->is_contiguous()) a.stats.tensor = torch::stable::contiguous(*a.stats.tensor);
+
+  const Dropout dropout = dropout_of(a);
+  call.norm.backward({.rows = call.rows,
+                      .x = rows(a.x, call.dtype),
+                      .dy = rows(a.dy, call.dtype),
+                      .dx = {dx.mutable_data_ptr(), call.dtype},
+                      .dsum = rows(a.dsum, call.dtype),
+                      .params = params_of(info, a),
+                      .grads = grads,
+                      .stats = a.stats.tensor->const_data_ptr(),
+                      .scratch = scratch ? scratch->mutable_data_ptr() : nullptr,
+                      .rows_per_sample = call.rows_per_sample,
+                      .training = dropout.active,
+                      .seed = dropout.seed,
+                      .offset = dropout.offset},
+                     torch_executor());
+  give(stack, dx);
+  for (int i = 0; i < info.slots.count; ++i) give(stack, *outputs[i]);
+}
+
+// PyTorch calls a plain function, so each norm has three of its own; all they do is to say which norm it is.
+struct Operators {
+  const NormInfo* info;
+  void (*functions[3])(StableIValue*, uint64_t, uint64_t);  // by Kind
+};
+
+#define SEEDNORM_NORM(norm_name)                                                                  \
+  Operators norm_name##_operators() {                                                             \
+    static const NormInfo& info = *find_norm(#norm_name).info;                                    \
+    return {&info,                                                                                \
+            {[](StableIValue* s, uint64_t, uint64_t) { forward(info, Kind::kForward, s); },       \
+             [](StableIValue* s, uint64_t, uint64_t) { forward(info, Kind::kAddForward, s); },    \
+             [](StableIValue* s, uint64_t, uint64_t) { backward(info, s); }}};                    \
+  }
+#include "core/norms/norms.def"
+#undef SEEDNORM_NORM
+
+// Calls visit(info, kind, function) for each operator there is.
+template <class Visit>
+void for_each_operator(const Visit& visit) {
+  const Operators all[] = {
+#define SEEDNORM_NORM(norm_name) norm_name##_operators(),
+#include "core/norms/norms.def"
+#undef SEEDNORM_NORM
+  };
+  for (const Operators& norm : all) {
+    for (Kind kind : {Kind::kForward, Kind::kAddForward, Kind::kBackward}) {
+      if (kind == Kind::kAddForward && !norm.info->residual) continue;
+      visit(*norm.info, kind, norm.functions[static_cast<int>(kind)]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace seednorm::ops
+
+STABLE_TORCH_LIBRARY(seednorm, m) {
+  seednorm::ops::for_each_operator([&](const seednorm::NormInfo& info, seednorm::ops::Kind kind, auto) {
+    m.def(schema(info, kind).c_str());
+  });
+}
+
+STABLE_TORCH_LIBRARY_IMPL(seednorm, CPU, m) {
+  seednorm::ops::for_each_operator([&](const seednorm::NormInfo& info, seednorm::ops::Kind kind, auto f) {
+    const std::string text = schema(info, kind);
+    m.impl(text.substr(0, text.find('(')).c_str(), f);
+  });
+}

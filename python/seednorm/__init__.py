@@ -1,0 +1,32 @@
+"""Normalization layers for PyTorch: SeeDNorm (arXiv 2510.22777), whose gain depends on the input, and its siblings.
+
+    norm = seednorm.SeeDNorm(768)                      # in place of torch.nn.RMSNorm(768)
+    y, stream = norm(branch, residual=stream)          # stream + branch, and its norm, in one pass
+
+`seednorm.functional` has the layers as functions, `seednorm.reference` their formulas in plain PyTorch.
+"""
+
+from . import functional, reference
+from ._library import version as _version
+from .convert import convert
+from .modules import AdaSeeDNorm, Derf, DyT, LayerNorm, RMSNorm, ScaleNorm, SeeDNorm
+from .param_groups import check_param_groups, param_groups
+from .stats import stats
+
+__version__ = _version()
+
+__all__ = [
+    "AdaSeeDNorm",
+    "Derf",
+    "DyT",
+    "LayerNorm",
+    "RMSNorm",
+    "ScaleNorm",
+    "SeeDNorm",
+    "check_param_groups",
+    "convert",
+    "functional",
+    "param_groups",
+    "reference",
+    "stats",
+]

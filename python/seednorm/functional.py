@@ -1,0 +1,175 @@
+"""The layers as functions of tensors: forward and backward are one pass over memory each.
+
+Shapes: x [..., D], whose last dimension is the row; gamma, alpha, beta [D] unless said otherwise. The result has the
+shape and dtype of x: float32, bfloat16, float16 or float64. Parameters may have another dtype than x (float64 only
+together): nothing is cast, and autocast leaves these functions alone, since sums are in float32 (float64 for float64)
+whatever the dtype of x. Kept for backward: x, and a few numbers a row. A second derivative goes through the formula in
+plain PyTorch.
+
+Errors are ValueError "[layer] argument: expected ..., got ...".
+"""
+
+import torch
+from torch import Tensor
+
+from ._library import SIGMAS
+from ._ops import ADD_FORWARD, FORWARD, NORMS, call
+
+__all__ = [
+    "ada_seed_norm",
+    "add_layer_norm",
+    "add_rms_norm",
+    "add_seed_norm",
+    "derf",
+    "dyt",
+    "layer_norm",
+    "rms_norm",
+    "scale_norm",
+    "seed_norm",
+]
+
+_SIGMA_INDEX = {name: i for i, name in enumerate(SIGMAS)}
+_SEED_NORM, _ADA_SEED_NORM = NORMS["seed_norm"], NORMS["ada_seed_norm"]
+_RMS_NORM, _LAYER_NORM, _SCALE_NORM = NORMS["rms_norm"], NORMS["layer_norm"], NORMS["scale_norm"]
+_DYT, _DERF = NORMS["dyt"], NORMS["derf"]
+
+
+def seed_norm(
+    x: Tensor,
+    gamma: Tensor | None,
+    alpha: Tensor | None,
+    beta: Tensor | None,
+    num_heads: int = 1,
+    eps: float = 1e-6,
+    sigma: str = "tanh",
+    dot_scale: float = 1.0,
+    dropout: float = 0.0,
+    training: bool = False,
+    *,
+    gamma_form: str = "vector",
+    beta_form: str = "vector",
+) -> Tensor:
+    """SeeDNorm (arXiv 2510.22777, Eq. 4; Eq. 7 with heads).
+
+        y_i = (sigma(z_h) alpha_i + gamma_i) x_i / sqrt(mean(x^2) + eps),    z_h = dot_scale sum_{i in h} x_i beta_i
+
+    gamma [D], or None for 0; `gamma_form="plus_one"` uses 1 + gamma. alpha [D], [1], or None for 1. beta [D], or None
+    for one value a row, sigma(x) . alpha^T; `beta_form="elementwise"` uses sigma(x_i beta_i) (Table 3). num_heads
+    divides D. sigma is one of tanh, sigmoid, hardtanh, softsign, gelu, silu, identity. In training, dropout acts
+    elementwise on sigma(z) alpha, drawn from PyTorch's generator; no mask is kept.
+    """
+    options = _seed_options(num_heads, eps, sigma, dot_scale, dropout, training, x, "seed_norm")
+    forms = _form("gamma", gamma_form, "plus_one"), _form("beta", beta_form, "elementwise")
+    return call(_SEED_NORM, FORWARD, x, gamma, alpha, beta, *options[:4], *forms, *options[4:])[0]
+
+
+def add_seed_norm(
+    x: Tensor,
+    residual: Tensor,
+    gamma: Tensor | None,
+    alpha: Tensor | None,
+    beta: Tensor | None,
+    num_heads: int = 1,
+    eps: float = 1e-6,
+    sigma: str = "tanh",
+    dot_scale: float = 1.0,
+    dropout: float = 0.0,
+    training: bool = False,
+    *,
+    gamma_form: str = "vector",
+    beta_form: str = "vector",
+) -> tuple[Tensor, Tensor]:
+    """(seed_norm(x + residual, ...), x + residual) in one pass; residual has the shape of x."""
+    x, residual = _same_dtype(x, residual)
+    options = _seed_options(num_heads, eps, sigma, dot_scale, dropout, training, x, "seed_norm")
+    forms = _form("gamma", gamma_form, "plus_one"), _form("beta", beta_form, "elementwise")
+    return call(_SEED_NORM, ADD_FORWARD, x, residual, gamma, alpha, beta, *options[:4], *forms, *options[4:])
+
+
+def ada_seed_norm(
+    x: Tensor,
+    alpha: Tensor | None,
+    beta: Tensor,
+    gamma_c: Tensor,
+    eta_c: Tensor,
+    num_heads: int = 1,
+    eps: float = 1e-6,
+    sigma: str = "tanh",
+    dot_scale: float = 1.0,
+    dropout: float = 0.0,
+    training: bool = False,
+) -> Tensor:
+    """AdaSeeDNorm (Eq. 8): y = [(sigma(z) alpha + 1) x / RMS(x)] (1 + gamma(c)) + eta(c).
+
+    x [B, ..., D]; gamma_c and eta_c, of the condition, [B, D] or [B, 1, D]; the rest as in `seed_norm`.
+    """
+    options = _seed_options(num_heads, eps, sigma, dot_scale, dropout, training, x, "ada_seed_norm")
+    return call(_ADA_SEED_NORM, FORWARD, x, alpha, beta, gamma_c, eta_c, *options)[0]
+
+
+def rms_norm(x: Tensor, gamma: Tensor | None = None, eps: float = 1e-6, *, gamma_form: str = "vector") -> Tensor:
+    """RMSNorm: y = gamma x / sqrt(mean(x^2) + eps). gamma [D], or None for 1; `gamma_form="plus_one"`: 1 + gamma."""
+    return call(_RMS_NORM, FORWARD, x, gamma, eps, _form("gamma", gamma_form, "plus_one"))[0]
+
+
+def add_rms_norm(
+    x: Tensor, residual: Tensor, gamma: Tensor | None = None, eps: float = 1e-6, *, gamma_form: str = "vector"
+) -> tuple[Tensor, Tensor]:
+    """(rms_norm(x + residual, ...), x + residual) in one pass; residual has the shape of x."""
+    x, residual = _same_dtype(x, residual)
+    return call(_RMS_NORM, ADD_FORWARD, x, residual, gamma, eps, _form("gamma", gamma_form, "plus_one"))
+
+
+def layer_norm(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, eps: float = 1e-6) -> Tensor:
+    """LayerNorm: y = gamma (x - mean(x)) / sqrt(var(x) + eps) + beta. gamma [D] or None for 1, beta [D] or None for 0."""
+    return call(_LAYER_NORM, FORWARD, x, gamma, beta, eps)[0]
+
+
+def add_layer_norm(
+    x: Tensor, residual: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, eps: float = 1e-6
+) -> tuple[Tensor, Tensor]:
+    """(layer_norm(x + residual, ...), x + residual) in one pass; residual has the shape of x."""
+    x, residual = _same_dtype(x, residual)
+    return call(_LAYER_NORM, ADD_FORWARD, x, residual, gamma, beta, eps)
+
+
+def dyt(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor) -> Tensor:
+    """Dynamic Tanh (arXiv 2503.10622): y = gamma tanh(alpha x) + beta. gamma, beta [D]; alpha [1]."""
+    return call(_DYT, FORWARD, x, gamma, beta, alpha)[0]
+
+
+def derf(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor, shift: Tensor) -> Tensor:
+    """Dynamic erf (arXiv 2512.10938): y = gamma erf(alpha x + shift) + beta. gamma, beta [D]; alpha, shift [1]."""
+    return call(_DERF, FORWARD, x, gamma, beta, alpha, shift)[0]
+
+
+def scale_norm(x: Tensor, gamma: Tensor, eps: float = 1e-6) -> Tensor:
+    """ScaleNorm (arXiv 1910.05895): y = gamma x / max(|x|, eps), |x| the Euclidean length. gamma [1]."""
+    return call(_SCALE_NORM, FORWARD, x, gamma, eps)[0]
+
+
+def _seed_options(
+    num_heads: int, eps: float, sigma: str, dot_scale: float, dropout: float, training: bool, x: Tensor, layer: str
+) -> tuple[int, float, int, float, float, Tensor | None]:
+    """What the operators of SeeDNorm and AdaSeeDNorm take."""
+    if sigma not in _SIGMA_INDEX:
+        raise ValueError(f"[{layer}] sigma: expected one of {', '.join(SIGMAS)}, got {sigma!r}")
+    seed = None
+    if training and dropout > 0:
+        seed = torch.randint(-(2**63), 2**63 - 1, (2,), dtype=torch.int64, device=x.device)
+    return num_heads, eps, _SIGMA_INDEX[sigma], dot_scale, dropout, seed
+
+
+def _form(param: str, form: str, special: str) -> bool:
+    """Whether the parameter has its special form; the others show in its shape."""
+    if form != "vector" and form != special:
+        raise ValueError(f"{param}_form: expected 'vector' or {special!r}, got {form!r}; [1] and None need no name")
+    return form == special
+
+
+def _same_dtype(x: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the dtype that x + residual would have; under autocast, branches are often narrower than the stream."""
+    if x.dtype == residual.dtype:
+        return x, residual
+    dtype = torch.promote_types(x.dtype, residual.dtype)
+    return x.to(dtype), residual.to(dtype)
