@@ -111,8 +111,10 @@ def convert(
         if not is_candidate(module) and not _match(include, module, names):
             continue
         try:
-            if _match(exclude, module, names) or not (include is None or _match(include, module, names)):
-                raise NotRMSNorm("not included" if include is not None else "excluded")
+            if _match(exclude, module, names):
+                raise NotRMSNorm("excluded")
+            if include is not None and not _match(include, module, names):
+                raise NotRMSNorm("not included")
             found.append((module, names, _read(module, to, casting, _accepts_layer_norm(include, module, names))))
         except NotRMSNorm as reason:
             kept.append(Kept(", ".join(names), type(module).__name__, str(reason)))
@@ -122,7 +124,7 @@ def convert(
     if to == "seed_norm":
         _check_heads(num_heads, found)
         options = dict(num_heads=num_heads, alpha_init=alpha_init, sigma=sigma, dot_scale=dot_scale, dropout=dropout)
-        new = {module: _seed_norm(layer, options) for module, _, layer in found}
+        new = {module: _seed_norm(layer, options, _place(model, names[0])) for module, names, layer in found}
         errors = {}
     else:
         new, errors = _rms_norms(model, found, data)
@@ -206,9 +208,19 @@ def _nothing(to: str, include: Sequence[str | type] | None, kept: list[Kept]) ->
     return f"[convert] model: found no layer{asked} to replace by {to}; there are\n{lines}"
 
 
-def _seed_norm(layer: Recognized, options: dict[str, Any]) -> SeeDNorm:
+def _place(model: nn.Module, name: str) -> dict[str, Any]:
+    """Device and dtype of the parameters of that submodule; without any, of the nearest around it that has some."""
+    while True:
+        for p in model.get_submodule(name).parameters():
+            if p.is_floating_point():
+                return dict(device=p.device, dtype=p.dtype)
+        if not name:
+            return {}
+        name = name.rpartition(".")[0]
+
+
+def _seed_norm(layer: Recognized, options: dict[str, Any], place: dict[str, Any]) -> SeeDNorm:
     weight = layer.weight
-    place = {} if weight is None else dict(device=weight.device, dtype=weight.dtype)
     # Without a weight gamma is 1 and stays so: "none" would be 0.
     form = "vector" if weight is None else layer.gamma_form
     new = SeeDNorm(layer.dim, eps=layer.eps, gamma_form=form, **options, **place)
