@@ -12,8 +12,9 @@ Errors are ValueError "[layer] argument: expected ..., got ...".
 import torch
 from torch import Tensor
 
+from ._gradients import ADD_FORWARD, FORWARD
 from ._library import SIGMAS
-from ._ops import ADD_FORWARD, FORWARD, NORMS, call
+from ._ops import NORMS
 
 __all__ = [
     "ada_seed_norm",
@@ -60,7 +61,7 @@ def seed_norm(
     """
     options = _seed_options(num_heads, eps, sigma, dot_scale, dropout, training, x, "seed_norm")
     forms = _form("gamma", gamma_form, "plus_one"), _form("beta", beta_form, "elementwise")
-    return call(_SEED_NORM, FORWARD, x, gamma, alpha, beta, *options[:4], *forms, *options[4:])[0]
+    return _SEED_NORM.run(FORWARD, x, gamma, alpha, beta, *options[:4], *forms, *options[4:])[0]
 
 
 def add_seed_norm(
@@ -83,7 +84,7 @@ def add_seed_norm(
     x, residual = _same_dtype(x, residual)
     options = _seed_options(num_heads, eps, sigma, dot_scale, dropout, training, x, "seed_norm")
     forms = _form("gamma", gamma_form, "plus_one"), _form("beta", beta_form, "elementwise")
-    return call(_SEED_NORM, ADD_FORWARD, x, residual, gamma, alpha, beta, *options[:4], *forms, *options[4:])
+    return _SEED_NORM.run(ADD_FORWARD, x, residual, gamma, alpha, beta, *options[:4], *forms, *options[4:])
 
 
 def ada_seed_norm(
@@ -104,12 +105,12 @@ def ada_seed_norm(
     x [B, ..., D]; gamma_c and eta_c, of the condition, [B, D] or [B, 1, D]; the rest as in `seed_norm`.
     """
     options = _seed_options(num_heads, eps, sigma, dot_scale, dropout, training, x, "ada_seed_norm")
-    return call(_ADA_SEED_NORM, FORWARD, x, alpha, beta, gamma_c, eta_c, *options)[0]
+    return _ADA_SEED_NORM.run(FORWARD, x, alpha, beta, gamma_c, eta_c, *options)[0]
 
 
 def rms_norm(x: Tensor, gamma: Tensor | None = None, eps: float = 1e-6, *, gamma_form: str = "vector") -> Tensor:
     """RMSNorm: y = gamma x / sqrt(mean(x^2) + eps). gamma [D], or None for 1; `gamma_form="plus_one"`: 1 + gamma."""
-    return call(_RMS_NORM, FORWARD, x, gamma, eps, _form("gamma", gamma_form, "plus_one"))[0]
+    return _RMS_NORM.run(FORWARD, x, gamma, eps, _form("gamma", gamma_form, "plus_one"))[0]
 
 
 def add_rms_norm(
@@ -117,12 +118,12 @@ def add_rms_norm(
 ) -> tuple[Tensor, Tensor]:
     """(rms_norm(x + residual, ...), x + residual) in one pass; residual has the shape of x."""
     x, residual = _same_dtype(x, residual)
-    return call(_RMS_NORM, ADD_FORWARD, x, residual, gamma, eps, _form("gamma", gamma_form, "plus_one"))
+    return _RMS_NORM.run(ADD_FORWARD, x, residual, gamma, eps, _form("gamma", gamma_form, "plus_one"))
 
 
 def layer_norm(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, eps: float = 1e-6) -> Tensor:
     """LayerNorm: y = gamma (x - mean(x)) / sqrt(var(x) + eps) + beta. gamma [D] or None for 1, beta [D] or None for 0."""
-    return call(_LAYER_NORM, FORWARD, x, gamma, beta, eps)[0]
+    return _LAYER_NORM.run(FORWARD, x, gamma, beta, eps)[0]
 
 
 def add_layer_norm(
@@ -130,22 +131,22 @@ def add_layer_norm(
 ) -> tuple[Tensor, Tensor]:
     """(layer_norm(x + residual, ...), x + residual) in one pass; residual has the shape of x."""
     x, residual = _same_dtype(x, residual)
-    return call(_LAYER_NORM, ADD_FORWARD, x, residual, gamma, beta, eps)
+    return _LAYER_NORM.run(ADD_FORWARD, x, residual, gamma, beta, eps)
 
 
 def dyt(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor) -> Tensor:
     """Dynamic Tanh (arXiv 2503.10622): y = gamma tanh(alpha x) + beta. gamma, beta [D]; alpha [1]."""
-    return call(_DYT, FORWARD, x, gamma, beta, alpha)[0]
+    return _DYT.run(FORWARD, x, gamma, beta, alpha)[0]
 
 
 def derf(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor, shift: Tensor) -> Tensor:
     """Dynamic erf (arXiv 2512.10938): y = gamma erf(alpha x + shift) + beta. gamma, beta [D]; alpha, shift [1]."""
-    return call(_DERF, FORWARD, x, gamma, beta, alpha, shift)[0]
+    return _DERF.run(FORWARD, x, gamma, beta, alpha, shift)[0]
 
 
 def scale_norm(x: Tensor, gamma: Tensor, eps: float = 1e-6) -> Tensor:
     """ScaleNorm (arXiv 1910.05895): y = gamma x / max(|x|, eps), |x| the Euclidean length. gamma [1]."""
-    return call(_SCALE_NORM, FORWARD, x, gamma, eps)[0]
+    return _SCALE_NORM.run(FORWARD, x, gamma, eps)[0]
 
 
 def _seed_options(
