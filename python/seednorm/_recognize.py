@@ -64,18 +64,28 @@ def recognize(module: nn.Module) -> Recognized:
 
 def recognize_layer_norm(module: nn.Module) -> Recognized:
     """A LayerNorm as if it were RMSNorm, which it is not: its mean and bias are left out."""
-    weight = module._parameters.get("weight")
+    weight = _plain_weight(module)
     dim, eps = _width(module, weight), _epsilon(module, weight)
+    x, gamma = _probe(dim, eps)
+    params = {name: gamma for name, p in module._parameters.items() if p is not None}
+    expected = reference.layer_norm(x, params.get("weight"), params.get("bias"), eps)
+    if not torch.allclose(_run(module, x, params), expected, rtol=1e-4, atol=1e-4):
+        raise NotRMSNorm("it is not a LayerNorm over the last dimension")
     return Recognized(dim, eps, "none" if weight is None else "vector", "none", weight)
 
 
 def _check_state(module: nn.Module) -> nn.Parameter | None:
-    if hasattr(module, "parametrizations"):
-        raise NotRMSNorm("its weight is parametrized; remove the parametrization first")
+    weight = _plain_weight(module)
     others = [name for name, p in module._parameters.items() if p is not None and name != "weight"]
     others += [name for name, b in module._buffers.items() if b is not None]
     if others:
         raise NotRMSNorm(f"it has more than a weight: {', '.join(others)}")
+    return weight
+
+
+def _plain_weight(module: nn.Module) -> nn.Parameter | None:
+    if hasattr(module, "parametrizations"):
+        raise NotRMSNorm("its weight is parametrized; remove the parametrization first")
     weight = module._parameters.get("weight")
     if weight is not None and type(weight.data) is not torch.Tensor:
         raise NotRMSNorm(f"its weight is a {type(weight.data).__name__}; convert before sharding or quantizing")
@@ -122,7 +132,7 @@ def _gamma_form(module: nn.Module, own_weight: nn.Parameter | None, dim: int, ep
     wide = torch.float64 if own_weight is not None and own_weight.dtype == torch.float64 else torch.float32
     x, weight = (t.to(wide) for t in _probe(dim, eps))
     weight = None if own_weight is None else weight
-    y = _run(module, x, weight)
+    y = _run(module, x, {} if weight is None else {"weight": weight})
     if y.shape != x.shape or y.dtype != x.dtype:
         raise NotRMSNorm(f"from {list(x.shape)} {x.dtype} its forward makes {list(y.shape)} {y.dtype}")
     worst = math.inf
@@ -139,7 +149,7 @@ def _gamma_form(module: nn.Module, own_weight: nn.Parameter | None, dim: int, ep
 def _casting(module: nn.Module, form: str, dim: int, eps: float) -> str:
     """Which order of rounding gives what the module gives in bfloat16, by the number of different elements."""
     x, weight = (t.bfloat16() for t in _probe(dim, eps))
-    y = _run(module, x, None if form == "none" else weight)
+    y = _run(module, x, {} if form == "none" else {"weight": weight})
     gain = 1 if form == "none" else 1 + weight.float() if form == "plus_one" else weight.float()
     normed = x.float() * torch.rsqrt(x.float().square().mean(-1, keepdim=True) + eps)
     rounded = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
@@ -164,12 +174,12 @@ def _probe(dim: int, eps: float) -> tuple[Tensor, Tensor]:
     return x, torch.randn(dim, **given)
 
 
-def _run(module: nn.Module, x: Tensor, weight: Tensor | None) -> Tensor:
-    """The module's forward, without hooks, with another weight; the module itself is not touched."""
+def _run(module: nn.Module, x: Tensor, params: dict[str, Tensor]) -> Tensor:
+    """The module's forward, without hooks, with these for its parameters; the module itself is not touched."""
     try:
         clone = copy.copy(module)
-        parameter = None if weight is None else nn.Parameter(weight, requires_grad=False)
-        clone.__dict__["_parameters"] = {"weight": parameter} if "weight" in module._parameters else {}
+        given = {name: nn.Parameter(value, requires_grad=False) for name, value in params.items()}
+        clone.__dict__["_parameters"] = dict.fromkeys(module._parameters) | given
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
             return clone.forward(x)
     except Exception as error:  # whatever a stranger's forward may raise

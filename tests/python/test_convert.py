@@ -304,6 +304,17 @@ def test_layer_norm_is_replaced_only_when_named():
         assert torch.equal(converted["norm"](x), seednorm.functional.rms_norm(x, gamma, eps))
 
 
+def test_a_layer_norm_over_channels_is_not_replaced_even_when_named():
+    class LayerNorm2d(nn.LayerNorm):
+        def forward(self, x):
+            return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+    model = nn.ModuleDict({"norm": LayerNorm2d(8), "other": nn.RMSNorm(8)})
+    report = seednorm.convert(model, include=[nn.LayerNorm, nn.RMSNorm])
+    assert [entry.name for entry in report.replaced] == ["other"]
+    assert isinstance(model["norm"], LayerNorm2d)
+
+
 def test_casting_takes_only_its_own_order():
     model = nn.ModuleDict({"slow": SlowRmsNorm(64), "fast": nn.RMSNorm(64)})
     report = seednorm.convert(model, casting="none")

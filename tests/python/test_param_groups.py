@@ -1,0 +1,130 @@
+"""seednorm.param_groups and check_param_groups."""
+
+import pytest
+import seednorm
+import torch
+from torch import nn
+
+
+class Block(nn.Module):
+    """Norms of every kind, deep inside, one of them shared, with a tied matrix and a frozen bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.norms = nn.ModuleDict({
+            "seed": seednorm.SeeDNorm(8, num_heads=2),
+            "scalar": seednorm.SeeDNorm(8, alpha_form="scalar", gamma_form="none"),
+            "ada": seednorm.AdaSeeDNorm(8),
+            "rms": seednorm.RMSNorm(8),
+            "torch": nn.LayerNorm(8),
+            "dyt": seednorm.DyT(8),
+            "derf": seednorm.Derf(8),
+            "scale": seednorm.ScaleNorm(8),
+        })
+        self.alias = self.norms["seed"]
+        self.embedding = nn.Embedding(16, 8)
+        self.head = nn.Linear(8, 16)
+        self.head.weight = self.embedding.weight
+        self.head.bias.requires_grad_(False)
+        self.beta = nn.Parameter(torch.zeros(8))  # not SeeDNorm's
+
+
+def names_of(groups, model):
+    names = {id(p): name for name, p in model.named_parameters()}
+    return {group["name"]: {names[id(p)] for p in group["params"]} for group in groups}
+
+
+def make():
+    return nn.Sequential(nn.Sequential(Block()))
+
+
+def test_every_parameter_is_in_the_right_group_once():
+    model = make()
+    groups = seednorm.param_groups(model, weight_decay=0.1)
+    assert names_of(groups, model) == {
+        "dynamic": {f"0.0.norms.{norm}.{p}" for norm in ("seed", "scalar", "ada") for p in ("alpha", "beta")},
+        "gamma": {f"0.0.norms.{norm}.weight" for norm in ("seed", "rms", "torch", "dyt", "derf", "scale")},
+        "decay": {"0.0.embedding.weight"},
+        "no_decay": {"0.0.beta", "0.0.head.bias", "0.0.norms.torch.bias"}
+        | {f"0.0.norms.{norm}.{p}" for norm in ("dyt", "derf") for p in ("alpha", "bias")}
+        | {"0.0.norms.derf.shift"},
+    }
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+    assert {group["name"]: group["weight_decay"] for group in groups} == {
+        "dynamic": 0.1,
+        "gamma": 0.0,
+        "decay": 0.1,
+        "no_decay": 0.0,
+    }
+
+
+def test_gamma_as_the_baseline_has_it():
+    groups = {g["name"]: g for g in seednorm.param_groups(make(), weight_decay=0.1, decay_gamma=True)}
+    assert groups["gamma"]["weight_decay"] == 0.1
+    assert groups["no_decay"]["weight_decay"] == 0
+
+
+def test_a_tied_parameter_takes_its_first_role():
+    model = nn.ModuleList([seednorm.SeeDNorm(8), nn.Linear(8, 8), nn.RMSNorm(8)])
+    model[1].bias = model[0].alpha
+    model[2].weight = model[0].weight
+    groups = seednorm.param_groups(model, weight_decay=0.1)
+    assert names_of(groups, model) == {"dynamic": {"0.alpha", "0.beta"}, "gamma": {"0.weight"}, "decay": {"1.weight"}}
+
+
+def test_optimizers_take_them_and_the_decay_works():
+    model = make()
+    optimizer = torch.optim.SGD(seednorm.param_groups(model, weight_decay=0.5), lr=0.1)
+    seednorm.check_param_groups(optimizer, model)
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    norm = model[0][0].norms["seed"]
+    assert torch.equal(norm.alpha, torch.full((8,), 0.95)) and torch.equal(norm.weight, torch.ones(8))
+
+
+def test_the_table_names_groups_decays_and_sizes():
+    lines = str(seednorm.param_groups(make(), weight_decay=0.1)).splitlines()
+    assert lines[0].split()[:3] == ["group", "weight", "decay"]
+    row = next(line for line in lines if line.startswith("dynamic")).split()
+    assert row[1:4] == ["0.1", "6", "41"]  # alpha and beta of width 8 thrice, one alpha a scalar
+
+
+def test_negative_weight_decay():
+    with pytest.raises(ValueError, match="weight_decay: expected a number >= 0, got -1"):
+        seednorm.param_groups(make(), weight_decay=-1)
+
+
+def usual_groups(model):
+    """What most trainers do: vectors are not decayed."""
+    return [
+        dict(params=[p for p in model.parameters() if p.ndim >= 2], weight_decay=0.1),
+        dict(params=[p for p in model.parameters() if p.ndim < 2], weight_decay=0.0),
+    ]
+
+
+def test_check_takes_groups_and_optimizers():
+    model = make()
+    groups = seednorm.param_groups(model, weight_decay=0.1)
+    seednorm.check_param_groups(groups, model)
+    seednorm.check_param_groups(torch.optim.AdamW(model.parameters(), weight_decay=0.1), model)
+    seednorm.check_param_groups([dict(params=list(model.named_parameters()), weight_decay=0.1)], model)
+    seednorm.check_param_groups([], nn.Linear(8, 8))
+
+
+def test_check_raises_when_alpha_or_beta_would_not_be_decayed():
+    model = make()
+    with pytest.raises(ValueError, match=r"norms.seed.alpha has weight_decay 0\.0"):
+        seednorm.check_param_groups(usual_groups(model), model)
+    with pytest.raises(ValueError, match="norms.seed.alpha has weight_decay 0"):
+        seednorm.check_param_groups(torch.optim.Adam(model.parameters()), model)
+    with pytest.raises(ValueError, match="norms.seed.alpha is in a group without weight_decay"):
+        seednorm.check_param_groups([dict(params=list(model.parameters()))], model)
+
+
+def test_check_raises_when_a_conversion_came_after_the_optimizer():
+    model = nn.Sequential(nn.RMSNorm(8))
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1)
+    seednorm.convert(model)
+    with pytest.raises(ValueError, match="0.alpha is in no group; 0.beta is in no group"):
+        seednorm.check_param_groups(optimizer, model)
