@@ -36,6 +36,15 @@ class GainForward : public SingleSegment {
   struct Cols {
     Unit<T> gamma;
   };
+  struct Params {
+    const A* gamma;
+    template <bool kMap, bool kReduce>
+    HWY_INLINE Cols cols(size_t c) const {
+      Cols out{};
+      if constexpr (kMap) out.gamma = load_unit_order<T>(gamma + c);
+      return out;
+    }
+  };
   struct Sums {
     V<T> squares;
   };
@@ -48,12 +57,7 @@ class GainForward : public SingleSegment {
         staged_(args.dim),
         gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)) {}
 
-  template <bool kMap, bool kReduce>
-  HWY_INLINE Cols cols(size_t c) const {
-    Cols out{};
-    if constexpr (kMap) out.gamma = load_unit_order<T>(gamma_ + c);
-    return out;
-  }
+  HWY_INLINE Params params() const { return {gamma_}; }
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>())}; }
   HWY_INLINE void accumulate(const Cols&, const Unit<T>& x, size_t, int, Sums& sums) const {
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.squares = hn::MulAdd(x.v[k], x.v[k], sums.squares); });
@@ -91,6 +95,13 @@ class GainBackward : public SingleSegment {
   struct Cols {
     Unit<T> gamma;
   };
+  struct Params {
+    const A* gamma;
+    template <bool kMap, bool kReduce>
+    HWY_INLINE Cols cols(size_t c) const {
+      return {load_unit_order<T>(gamma + c)};
+    }
+  };
   struct Sums {
     V<T> dot;  // of g gamma and x
   };
@@ -103,10 +114,7 @@ class GainBackward : public SingleSegment {
         staged_(args.dim),
         gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)) {}
 
-  template <bool kMap, bool kReduce>
-  HWY_INLINE Cols cols(size_t c) const {
-    return {load_unit_order<T>(gamma_ + c)};
-  }
+  HWY_INLINE Params params() const { return {gamma_}; }
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>())}; }
   HWY_INLINE void accumulate(const Cols& cols, int64_t, int, const Unit<T>& x, const Unit<T>& g, size_t,
                              Sums& sums) const {

@@ -61,6 +61,9 @@ struct KernelArgs {
   View grads[kNumParams];
 };
 
+// One row a sample, whatever the norm.
+constexpr bool is_per_sample(Param param) { return param == Param::kGammaC || param == Param::kEtaC; }
+
 // The gradient rows that backward keeps per chunk, in the order of `partials`.
 struct Slots {
   int count = 0;

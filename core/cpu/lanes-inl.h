@@ -324,12 +324,25 @@ HWY_INLINE Unit<T> keep_first(const Unit<T>& u, size_t n) {
 // What T can hold of u: rounded to T and back.
 template <class T>
 HWY_INLINE Unit<T> round_to_storage(const Unit<T>& u) {
+  [[maybe_unused]] const Tag<T> d;
   if constexpr (std::is_floating_point_v<T>) {
     return u;
+  } else if constexpr (std::is_same_v<T, BFloat16>) {
+    const hn::RebindToUnsigned<decltype(d)> du;
+    Unit<T> out;
+    for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
+      out.v[k] = hn::BitCast(d, hn::And(round_to_bfloat16(d, u.v[k]), hn::Set(du, 0xFFFF0000u)));
+    });
+    return out;
   } else {
+#if SEEDNORM_HAVE_F16
+    const hn::Rebind<hwy::float16_t, decltype(d)> d16;
+    return {{hn::PromoteTo(d, hn::DemoteTo(d16, u.v[0]))}};
+#else
     alignas(64) T buffer[kMaxUnit];
     store_unit(u, buffer);
     return load_unit(buffer);
+#endif
   }
 }
 

@@ -6,7 +6,8 @@
 #define SEEDNORM_CORE_CPU_RUN_INL_H_
 #endif
 
-#include "core/cpu/backward_engine-inl.h"
+#include "core/cpu/backward-inl.h"
+#include "core/cpu/forward-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace seednorm {
@@ -24,23 +25,25 @@ struct SingleSegment {
 
 template <class T, bool kResidualAllowed = true, class Policy>
 HWY_INLINE void run_forward(const KernelArgs& args, Policy& policy, int64_t begin, int64_t end) {
-  if constexpr (kResidualAllowed) {
-    if (args.residual.data != nullptr) {
-      ForwardEngine<Policy, T, true>(args, policy).run(begin, end);
-      if (args.stream) hwy::FlushStream();
-      return;
-    }
+  const auto run = [&]<bool kResidual>(std::bool_constant<kResidual>) HWY_ATTR {
+    using Pass = ForwardPass<Policy, T, kResidual>;
+    RowEngine<Pass, T>(Pass{args, policy}).run(begin, end);
+  };
+  if (kResidualAllowed && args.residual.data != nullptr) {
+    run(std::bool_constant<kResidualAllowed>());
+  } else {
+    run(std::false_type());
   }
-  ForwardEngine<Policy, T, false>(args, policy).run(begin, end);
   if (args.stream) hwy::FlushStream();
 }
 
 template <class T, class Policy>
 HWY_INLINE void run_backward(const KernelArgs& args, Policy& policy, int64_t begin, int64_t end,
                              int64_t chunk) {
-  BackwardEngine<Policy, T> engine(args, policy, chunk);
-  engine.clear(0, Policy::kSlots);
-  engine.rows(begin, end);
+  using Pass = BackwardPass<Policy, T>;
+  const Pass pass(args, policy, chunk);
+  pass.clear(0, Policy::kSlots);
+  RowEngine<Pass, T>(pass).run(begin, end);
   if (args.stream) hwy::FlushStream();
 }
 

@@ -23,6 +23,13 @@ class SaturatingBase : public SingleSegment {
   struct Cols {
     Unit<T> gamma, beta;
   };
+  struct Params {
+    const A *gamma, *beta;
+    template <bool kMap, bool kReduce>
+    HWY_INLINE Cols cols(size_t c) const {
+      return {load_unit_order<T>(gamma + c), load_unit_order<T>(beta + c)};
+    }
+  };
   struct Sums {};
   struct State {};
 
@@ -33,10 +40,7 @@ class SaturatingBase : public SingleSegment {
         alpha_(scalar(args.params[static_cast<int>(Param::kAlpha)])),
         shift_(scalar(args.params[static_cast<int>(Param::kShift)])) {}
 
-  template <bool kMap, bool kReduce>
-  HWY_INLINE Cols cols(size_t c) const {
-    return {load_unit_order<T>(gamma_ + c), load_unit_order<T>(beta_ + c)};
-  }
+  HWY_INLINE Params params() const { return {gamma_, beta_}; }
   HWY_INLINE Sums begin_sums() const { return {}; }
   template <int R>
   HWY_INLINE void finish(const Sums*, int64_t, State*) const {}
@@ -54,7 +58,8 @@ class SaturatingBase : public SingleSegment {
 
  private:
   static A scalar(const ParamRef& ref) {
-    return static_cast<A>(ref.data == nullptr ? ref.constant : load_scalar(ref.data, ref.dtype, 0));
+    return canonical(
+        static_cast<A>(ref.data == nullptr ? ref.constant : load_scalar(ref.data, ref.dtype, 0)));
   }
 };
 

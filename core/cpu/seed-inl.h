@@ -87,6 +87,8 @@ template <class T, bool kConditional>
 class Condition {
  public:
   explicit Condition(const KernelArgs&) {}
+  static constexpr const Acc<T>* gamma_c = nullptr;
+  static constexpr const Acc<T>* eta_c = nullptr;
 };
 template <class T>
 class Condition<T, true> {
@@ -122,6 +124,23 @@ class SeedForward {
   struct Cols {
     Unit<T> gamma, alpha, beta, gamma_c, eta_c;
   };
+  struct Params {
+    const A *gamma, *alpha, *beta, *gamma_c, *eta_c;
+    template <bool kMap, bool kReduce>
+    HWY_INLINE Cols cols(size_t c) const {
+      Cols out{};
+      if constexpr (kMap) {
+        out.gamma = load_unit_order<T>(gamma + c);
+        out.alpha = load_unit_order<T>(alpha + c);
+        if constexpr (kConditional) {
+          out.gamma_c = load_unit_order<T>(gamma_c + c);
+          out.eta_c = load_unit_order<T>(eta_c + c);
+        }
+      }
+      if constexpr (kReduce) out.beta = load_unit_order<T>(beta + c);
+      return out;
+    }
+  };
   struct Sums {
     V<T> squares, dot;
   };
@@ -146,20 +165,7 @@ class SeedForward {
   size_t num_segments() const { return expanded() ? 1 : heads_.count; }
   size_t segment_cols() const { return heads_.cols; }
 
-  template <bool kMap, bool kReduce>
-  HWY_INLINE Cols cols(size_t c) const {
-    Cols out{};
-    if constexpr (kMap) {
-      out.gamma = load_unit_order<T>(gamma_ + c);
-      out.alpha = load_unit_order<T>(alpha_ + c);
-      if constexpr (kConditional) {
-        out.gamma_c = load_unit_order<T>(condition.gamma_c + c);
-        out.eta_c = load_unit_order<T>(condition.eta_c + c);
-      }
-    }
-    if constexpr (kReduce) out.beta = load_unit_order<T>(beta_ + c);
-    return out;
-  }
+  HWY_INLINE Params params() const { return {gamma_, alpha_, beta_, condition.gamma_c, condition.eta_c}; }
 
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
   HWY_INLINE void accumulate(const Cols& cols, const Unit<T>& x, size_t c, int i, Sums& sums) {
@@ -270,6 +276,18 @@ class SeedBackward {
   struct Cols {
     Unit<T> gamma, alpha, beta, gamma_c;
   };
+  struct Params {
+    const A *gamma, *alpha, *beta, *gamma_c;
+    template <bool kMap, bool kReduce>
+    HWY_INLINE Cols cols(size_t c) const {
+      Cols out{};
+      out.gamma = load_unit_order<T>(gamma + c);
+      out.alpha = load_unit_order<T>(alpha + c);
+      if constexpr (kMap) out.beta = load_unit_order<T>(beta + c);
+      if constexpr (kConditional) out.gamma_c = load_unit_order<T>(gamma_c + c);
+      return out;
+    }
+  };
   struct Sums {
     V<T> dot_gamma, dot_alpha;
   };
@@ -297,15 +315,7 @@ class SeedBackward {
   size_t num_segments() const { return expanded() ? 1 : heads_.count; }
   size_t segment_cols() const { return heads_.cols; }
 
-  template <bool kMap, bool kReduce>
-  HWY_INLINE Cols cols(size_t c) const {
-    Cols out{};
-    out.gamma = load_unit_order<T>(gamma_ + c);
-    out.alpha = load_unit_order<T>(alpha_ + c);
-    if constexpr (kMap) out.beta = load_unit_order<T>(beta_ + c);
-    if constexpr (kConditional) out.gamma_c = load_unit_order<T>(condition.gamma_c + c);
-    return out;
-  }
+  HWY_INLINE Params params() const { return {gamma_, alpha_, beta_, condition.gamma_c}; }
 
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
   HWY_INLINE void accumulate(const Cols& cols, int64_t row, int i, const Unit<T>& x, const Unit<T>& dy,

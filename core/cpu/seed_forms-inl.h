@@ -23,6 +23,13 @@ class SeedForm : public SingleSegment {
   struct Cols {
     Unit<T> gamma, alpha, beta;
   };
+  struct Params {
+    const A *gamma, *alpha, *beta;
+    template <bool kMap, bool kReduce>
+    HWY_INLINE Cols cols(size_t c) const {
+      return {load_unit_order<T>(gamma + c), load_unit_order<T>(alpha + c), load_unit_order<T>(beta + c)};
+    }
+  };
 
   explicit SeedForm(const KernelArgs& args)
       : args_(args),
@@ -34,10 +41,7 @@ class SeedForm : public SingleSegment {
         keep_map_(args),
         keep_sum_(args) {}
 
-  template <bool kMap, bool kReduce>
-  HWY_INLINE Cols cols(size_t c) const {
-    return {load_unit_order<T>(gamma_ + c), load_unit_order<T>(alpha_ + c), load_unit_order<T>(beta_ + c)};
-  }
+  HWY_INLINE Params params() const { return {gamma_, alpha_, beta_}; }
 
  protected:
   // Argument of sigma at column i: dot_scale x_i, times beta_i if there is one.
@@ -66,6 +70,7 @@ class SeedFormForward : public SeedForm<T> {
   using Base = SeedForm<T>;
   using typename Base::A;
   using typename Base::Cols;
+  using typename Base::Params;
   static constexpr bool kCentred = false;
   struct Sums {
     V<T> squares, dot;
@@ -126,6 +131,7 @@ class SeedFormBackward : public SeedForm<T> {
   using Base = SeedForm<T>;
   using typename Base::A;
   using typename Base::Cols;
+  using typename Base::Params;
   static constexpr int kSlots = 3;
   struct Sums {
     V<T> dot, kept;  // sums of g w x (no beta: of g gamma x), and of g m x

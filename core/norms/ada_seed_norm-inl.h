@@ -78,30 +78,23 @@ void forward_typed(const KernelArgs& args, int64_t begin, int64_t end) {
   return general ? run(SeedForward<T, true, true>(args)) : run(SeedForward<T, false, true>(args));
 }
 
-// A sample's gradient row: one slot of its rows' chunk.
-template <class T>
-HWY_NOINLINE void store_sample(const KernelArgs& args, Param param, int64_t sample, const Acc<T>* slot) {
-  const View& grad = args.grads[static_cast<int>(param)];
-  if (grad.data == nullptr) return;
-  for (int64_t pos = 0; pos < padded_dim(args.dim); ++pos) {
-    const int64_t col = static_cast<int64_t>(natural_column<T>(pos));
-    if (col < args.dim) store_scalar(grad.data, grad.dtype, sample * grad.stride + col, slot[pos]);
-  }
-}
-
 template <class T>
 void backward_typed(const KernelArgs& args, int64_t begin, int64_t end, int64_t chunk) {
   const auto run = [&](auto policy) HWY_ATTR {
-    BackwardEngine<decltype(policy), T> engine(args, policy, chunk);
-    engine.clear(0, 4);
+    using Pass = BackwardPass<decltype(policy), T>;
+    const Pass pass(args, policy, chunk);
+    pass.clear(0, 4);
     // Where chunks hold whole samples, a sample's gradients are complete when its rows are done.
     for_samples(args, begin, end, [&](int64_t first, int64_t last, int64_t sample) HWY_ATTR {
       policy.condition.set_sample(sample);
-      engine.clear(2, 4);
-      engine.rows(first, last);
-      if (engine.slot(0) == nullptr || args.chunks_per_sample > 0) return;
-      store_sample<T>(args, Param::kGammaC, sample, engine.slot(2));
-      store_sample<T>(args, Param::kEtaC, sample, engine.slot(3));
+      pass.clear(2, 4);
+      RowEngine<Pass, T>(pass).run(first, last);
+      if (pass.slots == nullptr || args.chunks_per_sample > 0) return;
+      const Slots slots = info().slots;
+      for (int slot = 2; slot < 4; ++slot) {
+        const View& grad = args.grads[static_cast<int>(slots.params[slot])];
+        if (grad) finish_chunks<T>(args, slots, slot, chunk, 1, sample * grad.stride, false);
+      }
     });
     if (args.stream) hwy::FlushStream();
   };

@@ -57,6 +57,15 @@ class Forward : public SingleSegment {
   struct Cols {
     Unit<T> gamma, beta;
   };
+  struct Params {
+    const A *gamma, *beta;
+    template <bool kMap, bool kReduce>
+    HWY_INLINE Cols cols(size_t c) const {
+      Cols out{};
+      if constexpr (kMap) out = {load_unit_order<T>(gamma + c), load_unit_order<T>(beta + c)};
+      return out;
+    }
+  };
   struct Sums {
     V<T> total;  // of x, then of (x - mean)^2
   };
@@ -70,12 +79,7 @@ class Forward : public SingleSegment {
         gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)),
         beta_(staged_.get(args.params[static_cast<int>(Param::kBeta)], 1)) {}
 
-  template <bool kMap, bool kReduce>
-  HWY_INLINE Cols cols(size_t c) const {
-    Cols out{};
-    if constexpr (kMap) out = {load_unit_order<T>(gamma_ + c), load_unit_order<T>(beta_ + c)};
-    return out;
-  }
+  HWY_INLINE Params params() const { return {gamma_, beta_}; }
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>())}; }
   HWY_INLINE void accumulate(const Cols&, const Unit<T>& x, size_t, int, Sums& sums) const {
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.total = hn::Add(sums.total, x.v[k]); });
@@ -134,6 +138,13 @@ class Backward : public SingleSegment {
   struct Cols {
     Unit<T> gamma;
   };
+  struct Params {
+    const A* gamma;
+    template <bool kMap, bool kReduce>
+    HWY_INLINE Cols cols(size_t c) const {
+      return {load_unit_order<T>(gamma + c)};
+    }
+  };
   struct Sums {
     V<T> h, hn;  // sums of h, and of h (x - mean)
   };
@@ -146,10 +157,7 @@ class Backward : public SingleSegment {
         staged_(args.dim),
         gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)) {}
 
-  template <bool kMap, bool kReduce>
-  HWY_INLINE Cols cols(size_t c) const {
-    return {load_unit_order<T>(gamma_ + c)};
-  }
+  HWY_INLINE Params params() const { return {gamma_}; }
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
   // Lanes beyond the row have dy = 0 and add nothing.
   HWY_INLINE void accumulate(const Cols& cols, int64_t row, int, const Unit<T>& x, const Unit<T>& g, size_t,

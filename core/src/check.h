@@ -1,5 +1,5 @@
-// Checks of what callers hand in. Each throws std::invalid_argument "[layer] argument: expected ..., got
-// ...".
+// Checks of what callers hand in. Each throws std::invalid_argument,
+// "[layer] argument: expected ..., got ...".
 #ifndef SEEDNORM_CORE_SRC_CHECK_H_
 #define SEEDNORM_CORE_SRC_CHECK_H_
 

@@ -105,7 +105,7 @@ struct BackwardArgs {
   int64_t rows = 0;
   ConstView x{};   // [R, D] what the norm saw: forward's x, or `sum` after a fused add
   ConstView dy{};  // [R, D], dtype of x
-  View dx{};       // [R, D], dtype of x; may be exactly x or exactly dy. With a fused add it is the
+  View dx{};       // [R, D], dtype of x; may be exactly x, dy or dsum. With a fused add it is the
                    // gradient of both x and residual
   ConstView
       dsum{};  // [R, D], optional with the fused add: gradient reaching `sum` from elsewhere, added to dx
