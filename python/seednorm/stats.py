@@ -38,7 +38,7 @@ class LayerStats:
 class Stats(Mapping[str, LayerStats]):
     """Context manager, and mapping from a layer's name to its LayerStats so far. str() is a table."""
 
-    def __init__(self, model: nn.Module, every: int = 16, rows: int = 64) -> None:
+    def __init__(self, model: nn.Module, every: int = 32, rows: int = 64) -> None:
         for name, value in (("every", every), ("rows", rows)):
             if value < 1:
                 raise ValueError(f"[stats] {name}: expected at least 1, got {value}")
@@ -77,7 +77,7 @@ class Stats(Mapping[str, LayerStats]):
         return table(header, rows)
 
 
-def stats(model: nn.Module, every: int = 16, rows: int = 64) -> Stats:
+def stats(model: nn.Module, every: int = 32, rows: int = 64) -> Stats:
     """Collects LayerStats of every SeeDNorm and AdaSeeDNorm of the model while the context is open.
 
     Of each layer's calls the first and then every `every`-th is looked at, and of its rows at most `rows`, evenly
@@ -97,7 +97,7 @@ class _Sampler:
 
     def __init__(self, layer: SeeDNorm | AdaSeeDNorm, every: int, rows: int) -> None:
         self.layer, self.every, self.max_rows = layer, every, rows
-        self.calls, self.rows, self.count = 0, 0, 0
+        self.calls, self.rows = 0, 0
         self.sums: Tensor | None = None
         self.hook: RemovableHandle | None = None
 
@@ -120,32 +120,30 @@ class _Sampler:
         x = x.reshape(-1, x.shape[-1])
         x = x[:: max(1, -(-x.shape[0] // self.max_rows))]
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        wide = torch.float32 if x.device.type == "mps" else torch.float64
-        u, share = (t.to(wide) for t in _coefficient(self.layer, x))
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True).to(wide).expand_as(u)
+        u, share = (t.double() for t in _coefficient(self.layer, x))
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True).double().expand_as(u)
+        values = torch.stack([torch.ones_like(u), u, length, (u.abs() > SATURATED).double()]).flatten(1)
         known = ~share.isnan()
-        values = [u, u.square(), length, length.square(), u * length, u.abs() > SATURATED, known, share.nan_to_num()]
-        sums = torch.stack([value.sum(dtype=wide) for value in values])
+        # The products of all pairs, with ones among them, are all of the sums but those of share.
+        sums = torch.cat([(values @ values.T).flatten(), known.sum()[None], share.nan_to_num().sum()[None]])
         self.sums = sums if self.sums is None else self.sums + sums
         self.rows += x.shape[0]
-        self.count += u.numel()
 
     def result(self) -> LayerStats:
-        layer, n = self.layer, self.count
-        if self.sums is None:
-            means = [math.nan] * 8
-        else:
-            means = [value / n if n else math.nan for value in self.sums.tolist()]
-        u, uu, length, length2, product, saturated, known, share = means
-        variance = max(uu - u * u, 0.0) if n else math.nan
-        spread = math.sqrt(variance * max(length2 - length * length, 0.0)) if n else math.nan
+        layer = self.layer
+        pairs = [math.nan] * 16 if self.sums is None else self.sums[:16].tolist()
+        known, share = (0.0, 0.0) if self.sums is None else self.sums[16:].tolist()
+        n = pairs[0]
+        u, length, saturated, _, uu, u_length, _, _, _, length2 = (_ratio(pair, n) for pair in pairs[1:11])
+        variance = max(uu - u * u, 0.0)
+        spread = math.sqrt(variance * max(length2 - length * length, 0.0))
         return LayerStats(
             calls=self.calls,
             rows=self.rows,
             saturated=saturated,
             mean=u,
             variance=variance,
-            correlation=_ratio(product - u * length, spread),
+            correlation=_ratio(u_length - u * length, spread),
             top_share=_ratio(share, known),
             alpha_gamma=_ratio(_length(layer.alpha, layer.dim), _gamma_length(layer)),
         )
