@@ -7,12 +7,13 @@
 //   5 like 4, with the activation and the root of four rows in one vector instead of the C library's tanh
 //   6 like 5, and the sweep prefetches 1 KB further down the stream into the first-level cache
 //   7 like 6, into the second-level cache
+//   8 like 7, and 512 bytes ahead of the loads from there into the first-level cache
 // Each for RMSNorm and for SeeDNorm with one head, float32, non-temporal stores, beside copies of the same
 // bytes.
 //
 // g++ -O2 -std=c++20 -march=x86-64-v4 experiments/forward_ladder.cc -o /tmp/ladder -pthread && /tmp/ladder
-// [width] [MB] [rounds] Verdict: version 7 is the engine. Needs AVX-512; findings in
-// docs/notes/cpu_kernels.md.
+// [width] [MB] [rounds]
+// Verdict: version 8 is the engine. Needs AVX-512; findings in docs/notes/cpu_kernels.md.
 #include <immintrin.h>
 #include <sys/mman.h>
 
@@ -130,11 +131,11 @@ void two_passes(int64_t begin, int64_t end) {
   }
 }
 
-// Versions 4 to 7.
-template <bool kSeed, bool kVectorFinish, Prefetch kTo>
+// Versions 4 to 8.
+template <bool kSeed, bool kVectorFinish, Prefetch kTo, bool kNear = false>
 void fused(int64_t begin, int64_t end) {
   constexpr int R = kRows;
-  constexpr int64_t kAhead = 1024 / sizeof(float);
+  constexpr int64_t kAhead = 1024 / sizeof(float), kNearAhead = 512 / sizeof(float);
   Sums sums[R];
   Scalars scalars[R];
   reduce<R, kSeed>(x + begin * dim, sums);
@@ -150,6 +151,10 @@ void fused(int64_t begin, int64_t end) {
       const float* far = c + kAhead < dim ? next + c + kAhead : after + (c + kAhead - dim) % dim;
       for (int i = 0; i < R; ++i) {
         prefetch<kTo>(far + i * dim);
+        if (kNear) {
+          prefetch<kL1>(next + i * dim + c + kNearAhead);
+          prefetch<kL1>(in + i * dim + c + kNearAhead);
+        }
         _mm512_stream_ps(y + (r + i) * dim + c,
                          map<kSeed>(_mm512_loadu_ps(in + i * dim + c), scalars[i], g, a));
         const V v = _mm512_loadu_ps(next + i * dim + c);
@@ -251,6 +256,7 @@ int main(int argc, char** argv) {
       {"rms 5 vector finish", fused<false, true, kNone>, {}},
       {"rms 6 prefetch L1", fused<false, true, kL1>, {}},
       {"rms 7 prefetch L2", fused<false, true, kL2>, {}},
+      {"rms 8 and near", fused<false, true, kL2, true>, {}},
       {"seed 1 row, two passes", two_passes<1, true, kNone>, {}},
       {"seed 2 four rows", two_passes<4, true, kNone>, {}},
       {"seed 3 prefetch", two_passes<4, true, kL1>, {}},
@@ -258,6 +264,7 @@ int main(int argc, char** argv) {
       {"seed 5 vector finish", fused<true, true, kNone>, {}},
       {"seed 6 prefetch L1", fused<true, true, kL1>, {}},
       {"seed 7 prefetch L2", fused<true, true, kL2>, {}},
+      {"seed 8 and near", fused<true, true, kL2, true>, {}},
   };
   Pair pair;
   for (int round = 0; round <= rounds; ++round) {  // the first does not count
