@@ -134,7 +134,7 @@ def convert(
         for name in names:
             parent, _, child = name.rpartition(".")
             model.get_submodule(parent)._modules[child] = new[module]
-        replaced.append(_report(module, names, layer, errors.get(module, 0.0)))
+        replaced.append(_report(module, names, layer, errors.get(module)))
     return Conversion(to, replaced, kept)
 
 
@@ -272,7 +272,7 @@ def _carry_over(old: nn.Module, new: nn.Module) -> None:
             new.__dict__[key] = value
 
 
-def _report(module: nn.Module, names: list[str], layer: Recognized | SeeDNorm, error: float) -> Replaced:
+def _report(module: nn.Module, names: list[str], layer: Recognized | SeeDNorm, error: float | None) -> Replaced:
     casting, max_ulp, note = "none", 0, ""
     if isinstance(layer, Recognized):
         casting = layer.casting
@@ -281,6 +281,6 @@ def _report(module: nn.Module, names: list[str], layer: Recognized | SeeDNorm, e
             max_ulp, note = None, "no longer subtracts the mean, nor adds a bias"
         elif layer.weight is None:
             note = "had no weight"
-    elif error:
+    elif error is not None:
         max_ulp, note = None, "mean coefficient added to gamma"
-    return Replaced(", ".join(names), type(module).__name__, layer.dim, casting, max_ulp, error, note)
+    return Replaced(", ".join(names), type(module).__name__, layer.dim, casting, max_ulp, error or 0.0, note)
