@@ -25,8 +25,13 @@ def coefficient(layer: SeeDNorm, x: Tensor) -> Tensor:
     return value.expand_as(x).reshape(-1, x.shape[-1])
 
 
+def normalized_input(args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Tensor:
+    """What a layer has normalized, as a forward hook sees it: x, or with a residual the sum that it returned."""
+    return output[1] if isinstance(output, tuple) else args[0] if args else kwargs["x"]
+
+
 class MeanCoefficient:
-    """Running sums over the rows that a layer sees, in float64, for its mean coefficient m and the error of using it."""
+    """Sums over the rows that a layer sees, in float64, for its mean coefficient m and the error of using that."""
 
     def __init__(self, layer: SeeDNorm) -> None:
         self.layer = layer
@@ -72,9 +77,11 @@ def measure(
     mapping of keyword arguments.
     """
     means = {layer: MeanCoefficient(layer) for layer in layers}
-    hooks = [
-        layer.register_forward_pre_hook(lambda _, args, mean=mean: mean.add(args[0])) for layer, mean in means.items()
-    ]
+
+    def look(layer: SeeDNorm, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        means[layer].add(normalized_input(args, kwargs, output))
+
+    hooks = [layer.register_forward_hook(look, with_kwargs=True) for layer in means]
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()

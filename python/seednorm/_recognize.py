@@ -123,9 +123,9 @@ def _epsilon(module: nn.Module, weight: nn.Parameter | None) -> float:
     eps = getattr(module, name)
     if eps is None and isinstance(module, nn.RMSNorm):  # PyTorch then takes the epsilon of the dtype it computes in
         eps = torch.finfo(torch.float64 if weight is not None and weight.dtype == torch.float64 else torch.float32).eps
-    if not isinstance(eps, float) or not 0 < eps < math.inf:
+    if not isinstance(eps, int | float) or not 0 < eps < math.inf:
         raise NotRMSNorm(f"its {name} is {eps!r}, not a number above 0")
-    return eps
+    return float(eps)
 
 
 def _gamma_form(module: nn.Module, own_weight: nn.Parameter | None, dim: int, eps: float) -> str:

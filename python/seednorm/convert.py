@@ -20,6 +20,7 @@ from ._table import table
 from .modules import AdaSeeDNorm, LayerNorm, RMSNorm, SeeDNorm
 
 Rules = str | type | Sequence[str | type]
+Found = tuple[nn.Module, list[str], Recognized | SeeDNorm]  # a module, its names, and what it computes
 
 
 @dataclass(frozen=True)
@@ -104,28 +105,31 @@ def convert(
     num_heads that does not divide a width, nothing to replace, or data that is needed and missing.
     """
     _check_options(to, sigma, casting)
-    include, exclude = _rules(include), _rules(exclude)
-    found: list[tuple[nn.Module, list[str], Recognized | SeeDNorm]] = []
+    wanted, unwanted = None if include is None else _rules(include), _rules(exclude)
+    found: list[Found] = []
     kept: list[Kept] = []
     for module, names in _places(model).items():
-        if not is_candidate(module) and not _match(include, module, names):
+        named = _match(wanted or (), module, names, wildcards=False)
+        if not is_candidate(module) and not named:
             continue
         try:
-            if _match(exclude, module, names):
+            if _match(unwanted, module, names):
                 raise NotRMSNorm("excluded")
-            if include is not None and not _match(include, module, names):
+            if wanted is not None and not _match(wanted, module, names):
                 raise NotRMSNorm("not included")
-            found.append((module, names, _read(module, to, casting, _accepts_layer_norm(include, module, names))))
+            found.append((module, names, _read(module, to, casting, named)))
         except NotRMSNorm as reason:
             kept.append(Kept(", ".join(names), type(module).__name__, str(reason)))
     if not found:
-        raise ValueError(_nothing(to, include, kept))
+        raise ValueError(_nothing(to, wanted, kept))
 
     if to == "seed_norm":
         _check_heads(num_heads, found)
         options = dict(num_heads=num_heads, alpha_init=alpha_init, sigma=sigma, dot_scale=dot_scale, dropout=dropout)
-        new = {module: _seed_norm(layer, options, _place(model, names[0])) for module, names, layer in found}
-        errors = {}
+        new: dict[nn.Module, nn.Module] = {
+            module: _seed_norm(layer, options, _place(model, names[0])) for module, names, layer in found
+        }
+        errors: dict[nn.Module, float] = {}
     else:
         new, errors = _rms_norms(model, found, data)
     replaced = []
@@ -147,7 +151,7 @@ def _check_options(to: str, sigma: str, casting: str | None) -> None:
         raise ValueError("[convert] sigma: expected one with sigma(0) = 0, lest outputs change; got 'sigmoid'")
 
 
-def _check_heads(num_heads: int, found: list) -> None:
+def _check_heads(num_heads: int, found: list[Found]) -> None:
     uneven = [f"{names[0]} ({layer.dim})" for _, names, layer in found if num_heads < 1 or layer.dim % num_heads]
     if uneven:
         raise ValueError(
@@ -156,19 +160,19 @@ def _check_heads(num_heads: int, found: list) -> None:
         )
 
 
-def _rules(rules: Rules | None) -> list[str | type] | None:
-    return rules if rules is None else [rules] if isinstance(rules, str | type) else list(rules)
+def _rules(rules: Rules) -> Sequence[str | type]:
+    return [rules] if isinstance(rules, str | type) else list(rules)
 
 
-def _match(rules: Sequence[str | type] | None, module: nn.Module, names: Iterable[str]) -> bool:
-    return any(
-        isinstance(module, rule) if isinstance(rule, type) else any(fnmatchcase(name, rule) for name in names)
-        for rule in rules or ()
-    )
-
-
-def _accepts_layer_norm(include: Sequence[str | type] | None, module: nn.Module, names: list[str]) -> bool:
-    return any(isinstance(module, rule) if isinstance(rule, type) else rule in names for rule in include or ())
+def _match(rules: Sequence[str | type], module: nn.Module, names: list[str], wildcards: bool = True) -> bool:
+    """Whether a rule names the module: its class, or by a pattern, or without wildcards, one of its names."""
+    for rule in rules:
+        if isinstance(rule, type):
+            if isinstance(module, rule):
+                return True
+        elif rule in names or wildcards and any(fnmatchcase(name, rule) for name in names):
+            return True
+    return False
 
 
 def _places(model: nn.Module) -> dict[nn.Module, list[str]]:
@@ -178,11 +182,11 @@ def _places(model: nn.Module) -> dict[nn.Module, list[str]]:
         if module is not model:
             places.setdefault(module, []).append(name)
     if is_candidate(model):
-        raise ValueError("[convert] model: expected a module that contains norms, got a norm, whose place is the caller's")
+        raise ValueError("[convert] model: expected a module with norms in it, got a norm, whose place is the caller's")
     return places
 
 
-def _read(module: nn.Module, to: str, casting: str | None, accept_layer_norm: bool) -> Recognized | SeeDNorm:
+def _read(module: nn.Module, to: str, casting: str | None, named: bool) -> Recognized | SeeDNorm:
     """What the module computes; NotRMSNorm with the reason when it stays as it is."""
     if isinstance(module, SeeDNorm if to == "seed_norm" else RMSNorm):
         raise NotRMSNorm(f"it is {type(module).__name__} already")
@@ -191,7 +195,7 @@ def _read(module: nn.Module, to: str, casting: str | None, accept_layer_norm: bo
     if isinstance(module, SeeDNorm):
         return module
     if isinstance(module, nn.LayerNorm | LayerNorm):
-        if not accept_layer_norm:
+        if not named:
             raise NotRMSNorm("its centring cannot be folded exactly; name its class in include to accept the change")
         return recognize_layer_norm(module)
     layer = recognize(module)
@@ -232,7 +236,9 @@ def _seed_norm(layer: Recognized, options: dict[str, Any], place: dict[str, Any]
     return new
 
 
-def _rms_norms(model: nn.Module, found: list, data: Any) -> tuple[dict[nn.Module, nn.Module], dict[nn.Module, float]]:
+def _rms_norms(
+    model: nn.Module, found: list[Found], data: Any
+) -> tuple[dict[nn.Module, RMSNorm], dict[nn.Module, float]]:
     """The new layers, and the errors of those whose dynamic coefficient was folded."""
     dynamic = [m for m, _, layer in found if isinstance(layer, SeeDNorm) and not coefficient_is_zero(layer)]
     if dynamic and data is None:

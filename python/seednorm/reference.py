@@ -73,7 +73,7 @@ def ada_seed_norm(
 ) -> Tensor:
     """AdaSeeDNorm, Eq. 8: y = [(sigma(x . beta^T) alpha + 1) x / RMS(x)] (1 + gamma(c)) + eta(c).
 
-    x [samples, ..., D]; gamma_c, eta_c [samples, D], or of any shape that broadcasts with x; alpha, beta as `seed_norm`.
+    x [samples, ..., D]; gamma_c, eta_c [samples, D], or of a shape that broadcasts with x; alpha, beta as `seed_norm`.
     """
     coefficient = dynamic_coefficient(
         x, alpha, beta, num_heads, sigma, dot_scale, dropout, training, beta_form=beta_form, keep=keep
@@ -179,7 +179,7 @@ def dropout_keep(
     """The factors [rows, dim] by which the kernels drop, float32: 0 or 1 / (1 - dropout); for `keep` above.
 
     An element's 32 random bits are a function of seed, offset, row and column alone (core/include/seednorm/philox.h):
-    Philox 4x32-10 (Salmon et al., SC 2011), whose four words serve columns j, 16 + j, 32 + j and 48 + j of a group of 64.
+    Philox 4x32-10 (Salmon et al., SC 2011), whose words serve columns j, 16 + j, 32 + j and 48 + j of a group of 64.
     """
     groups = -(-dim // 64)
     row = torch.arange(rows, dtype=torch.int64, device=device).unsqueeze(1)

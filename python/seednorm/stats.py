@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from . import reference
+from ._fold import normalized_input
 from ._table import table
 from .modules import AdaSeeDNorm, SeeDNorm
 
@@ -103,18 +104,18 @@ class _Sampler:
 
     def start(self) -> None:
         if self.hook is None:
-            self.hook = self.layer.register_forward_pre_hook(self._look)
+            self.hook = self.layer.register_forward_hook(self._look, with_kwargs=True)
 
     def stop(self) -> None:
         if self.hook is not None:
             self.hook.remove()
             self.hook = None
 
-    def _look(self, _: nn.Module, args: tuple[Any, ...]) -> None:
+    def _look(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         self.calls += 1
         if (self.calls - 1) % self.every == 0:
             with torch.no_grad():
-                self._add(args[0].detach())
+                self._add(normalized_input(args, kwargs, output).detach())
 
     def _add(self, x: Tensor) -> None:
         x = x.reshape(-1, x.shape[-1])
@@ -150,7 +151,7 @@ class _Sampler:
 
 
 def _coefficient(layer: SeeDNorm | AdaSeeDNorm, x: Tensor) -> tuple[Tensor, Tensor]:
-    """u of rows x [n, D], [n, heads] or one a column, and the largest dimension's share, of the same shape or [n, 1]."""
+    """u of rows x [n, D], one a head or a column, and the largest dimension's share of z, one a head or a row."""
     if layer.beta is None:  # u = sigma(x), without a dot product
         return reference.SIGMAS[layer.sigma](layer.dot_scale * x), x.new_full((x.shape[0], 1), math.nan)
     products = x * layer.beta.to(x.dtype)

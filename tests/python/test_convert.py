@@ -264,10 +264,11 @@ def test_include_and_exclude():
 
     assert len(replaced()) == 6
     assert replaced(include="*.norm") == ["0.norm", "1.norm", "2.norm"]
+    assert replaced(include="*") == replaced()
     assert replaced(include=["0.*", "2.norm"]) == ["0.norm", "0.q_norm", "2.norm"]
     assert replaced(include=nn.RMSNorm, exclude=["*.q_norm", "1.*"]) == ["0.norm", "2.norm"]
-    model = blocks()
-    report = seednorm.convert(model, include="*.norm", exclude="1.*")
+    assert not seednorm.convert(nn.Sequential(nn.Linear(8, 8), *blocks()), include="*").kept
+    report = seednorm.convert(blocks(), include="*.norm", exclude="1.*")
     assert reasons(report) == {
         "0.q_norm": "not included",
         "1.norm": "excluded",
@@ -344,7 +345,8 @@ def test_errors_come_before_anything_is_replaced(options, message):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_back_is_exact_while_beta_is_zero(dtype):
-    model = randomized(model_of(seednorm.RMSNorm(48, gamma_form="plus_one", dtype=dtype), nn.Linear(48, 48, dtype=dtype)))
+    norm = seednorm.RMSNorm(48, gamma_form="plus_one", dtype=dtype)
+    model = randomized(model_of(norm, nn.Linear(48, 48, dtype=dtype)))
     x, gamma = data(48, dtype), model[0].weight
     before, names = model(x), set(model.state_dict())
     seednorm.convert(model, num_heads=4)
@@ -385,6 +387,7 @@ def test_back_folds_the_mean_coefficient(form):
     ).expand_as(x).mean(0)
     expected = mean if layer.weight is None else layer.weight + mean
     assert torch.allclose(model[0].weight, expected, rtol=0, atol=1e-5)
+    assert "mean coefficient" in report.replaced[0].note
     # The error that is reported is the one that was made.
     y, folded = layer(x).double(), model(x).double()
     error = ((y - folded).square().sum() / y.square().sum()).sqrt().item()
@@ -414,7 +417,7 @@ def test_back_with_every_kind_of_data_in_evaluation_mode():
 
         def forward(self, x, scale=1.0):
             assert not self.training
-            return self.norm(x * scale)
+            return self.norm(x * scale - 1, torch.ones_like(x))[0]
 
     x = torch.randn(4, 8)
     weights = []
@@ -424,6 +427,8 @@ def test_back_with_every_kind_of_data_in_evaluation_mode():
         assert model.training and model.norm.training
         weights.append(model.norm.weight)
     assert all(torch.equal(weight, weights[0]) for weight in weights)
+    # The layer sees x * 2 - 1 + 1.
+    assert torch.allclose(weights[0], 1 + (2 * x).sum(-1).tanh().mean(), rtol=0, atol=1e-5)
 
 
 def test_back_with_tied_gammas_unties_those_that_differ():

@@ -131,7 +131,8 @@ def test_ada_seed_norm_is_equation_8():
     for sample in range(2):
         for row in x[sample].tolist():
             plain = row_seed_norm(row, [1.0] * DIM, alpha.tolist(), beta.tolist(), 3, "tanh", 1.0, "vector", "vector")
-            rows.append([p * (1 + c) + e for p, c, e in zip(plain, c[sample].tolist(), e[sample].tolist(), strict=True)])
+            modulated = zip(plain, c[sample].tolist(), e[sample].tolist(), strict=True)
+            rows.append([p * (1 + gamma_c) + eta_c for p, gamma_c, eta_c in modulated])
     expected = torch.tensor(rows, dtype=torch.float64).reshape(x.shape)
     assert_close(reference.ada_seed_norm(x, alpha, beta, c, e, num_heads=3, eps=EPS), expected, 1e-12)
     same = reference.ada_seed_norm(x, alpha, beta, c[:, None], e[:, None], num_heads=3, eps=EPS)

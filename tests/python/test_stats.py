@@ -121,7 +121,7 @@ def test_it_ends_with_the_context_and_can_go_on():
         raise RuntimeError("mine")
     model(rows())
     assert stats["0"].calls == 2
-    assert not model[0]._forward_pre_hooks
+    assert not model[0]._forward_hooks
 
 
 def test_mapping_names_and_table():
@@ -150,6 +150,15 @@ def test_other_dtypes_and_empty_batches(dtype):
         layer(x[:0])
         layer(x)
     assert stats["0"].mean == pytest.approx(expected_stats(layer, x)["mean"], rel=1e-4)
+
+
+def test_keyword_and_residual():
+    layer, x = make({}), rows()
+    expected = expected_stats(layer, x)["mean"]
+    for call in (lambda: layer(x=x), lambda: layer(x - 1, torch.ones_like(x)), lambda: layer(x - 1, residual=x * 0 + 1)):
+        with seednorm.stats(nn.Sequential(layer), every=1, rows=1000) as stats:
+            call()
+        assert stats["0"].mean == pytest.approx(expected, rel=1e-4)
 
 
 def test_errors():
