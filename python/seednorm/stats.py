@@ -85,8 +85,8 @@ def stats(model: nn.Module, every: int = 32, rows: int = 64) -> Stats:
     spaced; u is computed anew from x and beta. Nothing is read back from the device before a result is asked for, and
     outputs, gradients and generators are not touched. Rows are the last dimension: x is [..., D].
 
-    It works by forward hooks: a model that torch.compile has compiled does not see hooks that are added later, so open
-    the context around a model that is not compiled (or before it is first called, with fullgraph=False).
+    It works by forward hooks. A model under torch.compile sees only those that are there when it is first called, breaks
+    its graph at each of them, and so cannot have fullgraph=True: better watch the model uncompiled.
 
     Raises ValueError for a model without such layers, and every or rows below 1.
     """
@@ -104,12 +104,18 @@ class _Sampler:
 
     def start(self) -> None:
         if self.hook is None:
-            self.hook = self.layer.register_forward_hook(self._look, with_kwargs=True)
+            self.opaque = torch.compiler.disable(self._look)
+            self.hook = self.layer.register_forward_hook(self._route, with_kwargs=True)
 
     def stop(self) -> None:
         if self.hook is not None:
             self.hook.remove()
             self.hook = None
+
+    def _route(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        # A compiler would guard on the number of calls, and compile again for each.
+        look = self.opaque if torch.compiler.is_compiling() else self._look
+        look(layer, args, kwargs, output)
 
     def _look(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         self.calls += 1
