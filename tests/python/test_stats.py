@@ -5,6 +5,7 @@ import math
 import pytest
 import seednorm
 import torch
+import torch._dynamo.testing
 from torch import nn
 
 FORMS = [
@@ -159,6 +160,17 @@ def test_keyword_and_residual():
         with seednorm.stats(nn.Sequential(layer), every=1, rows=1000) as stats:
             call()
         assert stats["0"].mean == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_model_compiled_afterwards_is_watched_without_compiling_for_each_call():
+    model, x = nn.Sequential(nn.Linear(16, 16), make({})), rows(10)
+    counter = torch._dynamo.testing.CompileCounter()
+    compiled = torch.compile(model, backend=counter)
+    with seednorm.stats(model, every=4) as stats:
+        for _ in range(20):
+            compiled(x)
+    assert (stats["1"].calls, stats["1"].rows) == (20, 50)
+    assert counter.frame_count <= 3
 
 
 def test_errors():
