@@ -98,7 +98,8 @@ class Checker {
     if (!fits) {
       std::string batch = shape(x_.sizes, x_.ndim - 1);
       batch.back() = ',';
-      reject("stats", (x_.ndim == 1 ? "[" : batch + " ") + std::to_string(num_stats) + "], as forward made it",
+      reject("stats",
+             (x_.ndim == 1 ? "[" : batch + " ") + std::to_string(num_stats) + "], as forward made it",
              shape(t));
     }
     const char* const wide = name_of(dtype_ == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32);
@@ -126,9 +127,9 @@ class Checker {
     const std::optional<DType> dtype = dtype_of(t);
     if (!dtype || (*dtype == DType::kFloat64) != (dtype_ == DType::kFloat64)) {
       reject(name,
-             dtype_ == DType::kFloat64 ? "float64, beside float64 data"
-                                       : std::string("float32, bfloat16 or float16, beside ") + x_.dtype +
-                                             " data",
+             dtype_ == DType::kFloat64
+                 ? "float64, beside float64 data"
+                 : std::string("float32, bfloat16 or float16, beside ") + x_.dtype + " data",
              t.dtype);
     }
     same_device(name, t);
@@ -174,14 +175,17 @@ class Checker {
 std::string schema(const NormInfo& info, Kind kind) {
   const bool backward = kind == Kind::kBackward;
   std::string text = std::string(kind == Kind::kAddForward ? "add_" : "") + info.name +
-                     (backward ? "_backward" : "") + "(", comma;
+                     (backward ? "_backward" : "") + "(",
+              comma;
   Arguments<TensorInfo> unused;
   visit_arguments(info, kind, unused,
                   [&](const char* type, const char* name, const std::string& default_value, const auto&) {
                     text += comma + type + " " + name + (default_value.empty() ? "" : "=" + default_value);
                     comma = ", ";
                   });
-  text += backward ? ") -> (Tensor dx" : kind == Kind::kAddForward ? ") -> (Tensor y, Tensor sum" : ") -> (Tensor y";
+  text += backward                    ? ") -> (Tensor dx"
+          : kind == Kind::kAddForward ? ") -> (Tensor y, Tensor sum"
+                                      : ") -> (Tensor y";
   for (int i = 0; backward && i < info.slots.count; ++i) {
     text += std::string(", Tensor d") + name_of(info.slots.params[i]);
   }

@@ -1,5 +1,6 @@
 // A call of an operator, without PyTorch: which tensors and options each norm takes, in which order, and what
-// must hold of them. All of it follows from the norm's own description, so that a new norm needs no line here.
+// must hold of them. All of it follows from the norm's own description, so that a new norm needs no line
+// here.
 #ifndef SEEDNORM_OPS_CALL_H_
 #define SEEDNORM_OPS_CALL_H_
 

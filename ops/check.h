@@ -15,9 +15,9 @@ struct seednorm_ops_value {
   const char* device;
 };
 
-// Checks a call of operator `kind` (seednorm::ops::Kind) of `norm`, whose arguments are `values`, in the order of
-// the schema. Null and the norm's number of stats, or what the operator itself would say is wrong; the text lives
-// until this thread's next call.
+// Checks a call of operator `kind` (seednorm::ops::Kind) of `norm`, whose arguments are `values`, in the
+// order of the schema. Null and the norm's number of stats, or what the operator itself would say is wrong;
+// the text lives until this thread's next call.
 __attribute__((visibility("default"))) const char* seednorm_ops_check(const char* norm, int32_t kind,
                                                                       const seednorm_ops_value* values,
                                                                       int64_t* num_stats);

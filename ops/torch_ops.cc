@@ -1,5 +1,6 @@
-// torch.ops.seednorm.*: the operators of every norm on the CPU, through PyTorch's stable ABI, so that one library
-// serves every PyTorch from the version it targets on. Meta functions and autograd are in python/seednorm.
+// torch.ops.seednorm.*: the operators of every norm on the CPU, through PyTorch's stable ABI, so that one
+// library serves every PyTorch from the version it targets on. Meta functions and autograd are in
+// python/seednorm.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -190,8 +191,7 @@ struct Dropout {
 Dropout dropout_of(const Arguments<Arg>& a) {
   if (!a.seed.tensor || a.dropout == 0) return {};
   const auto* const words = static_cast<const int64_t*>(a.seed.tensor->const_data_ptr());
-  return {true, static_cast<uint64_t>(words[0]),
-          static_cast<uint64_t>(words[a.seed.tensor->stride(0)])};
+  return {true, static_cast<uint64_t>(words[0]), static_cast<uint64_t>(words[a.seed.tensor->stride(0)])};
 }
 
 void give(StableIValue*& out, const Tensor& t) { *out++ = torch::stable::detail::from(t); }
@@ -288,13 +288,13 @@ struct Operators {
   void (*functions[3])(StableIValue*, uint64_t, uint64_t);  // by Kind
 };
 
-#define SEEDNORM_NORM(norm_name)                                                                  \
-  Operators norm_name##_operators() {                                                             \
-    static const NormInfo& info = *find_norm(#norm_name).info;                                    \
-    return {&info,                                                                                \
-            {[](StableIValue* s, uint64_t, uint64_t) { forward(info, Kind::kForward, s); },       \
-             [](StableIValue* s, uint64_t, uint64_t) { forward(info, Kind::kAddForward, s); },    \
-             [](StableIValue* s, uint64_t, uint64_t) { backward(info, s); }}};                    \
+#define SEEDNORM_NORM(norm_name)                                                               \
+  Operators norm_name##_operators() {                                                          \
+    static const NormInfo& info = *find_norm(#norm_name).info;                                 \
+    return {&info,                                                                             \
+            {[](StableIValue* s, uint64_t, uint64_t) { forward(info, Kind::kForward, s); },    \
+             [](StableIValue* s, uint64_t, uint64_t) { forward(info, Kind::kAddForward, s); }, \
+             [](StableIValue* s, uint64_t, uint64_t) { backward(info, s); }}};                 \
   }
 #include "core/norms/norms.def"
 #undef SEEDNORM_NORM

@@ -4,6 +4,7 @@
 A comment before a code block says what the block is:
   <!-- file: NAME -->   the text of a file; saved under that name
   <!-- run -->          commands; run where the files were saved, with the installed library found
+  <!-- run: python -->  commands that need the Python package; run if --python says where it is, and then only these
   <!-- output -->       what the commands before print, exactly
   <!-- excerpt: PATH --> lines that the repository's file PATH has, in this order
 Other bash blocks may name this repository's scripts, programs of build/release and CMake presets only: these must
@@ -25,6 +26,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(?:^<!-- *([a-z]+)(?:: *(\S+))? *-->\n)?^```([a-z+]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 PATH = re.compile(r"`((?:bench|cmake|core|docs|examples|ops|python|script|tests|\.ci)/[\w./-]*)`")
+
+OTHER_RUN = "not run here"
 
 
 class Failure(Exception):
@@ -49,7 +52,8 @@ def check_command(words, build):
         presets = json.loads((ROOT / "CMakePresets.json").read_text())[kind]
         if name not in [preset["name"] for preset in presets if not preset.get("hidden")]:
             raise Failure(f"no {kind} {name}")
-    elif words[:2] != ["cmake", "--install"]:  # run by the test of the package
+    # These two are run by the tests of the packages.
+    elif words[:2] != ["cmake", "--install"] and words[:3] != ["pip", "install", "."]:
         raise Failure(f"not checked by anything: {shlex.join(words)}")
 
 
@@ -61,6 +65,8 @@ def check_excerpt(path, body):
 
 
 def environment(arguments):
+    if arguments.python:
+        return {**os.environ, "PATH": f"{arguments.python}:{os.environ['PATH']}"}
     added = {"CMAKE_PREFIX_PATH": arguments.prefix, "PKG_CONFIG_PATH": f"{arguments.libdir}/pkgconfig",
              "LD_LIBRARY_PATH": arguments.libdir, "CC": arguments.cc, "CXX": arguments.cxx}
     return {**os.environ, **added}
@@ -75,6 +81,8 @@ def check_blocks(text, work, arguments):
             if kind == "file":
                 (work / name).parent.mkdir(parents=True, exist_ok=True)
                 (work / name).write_text(body)
+            elif kind == "run" and (name == "python") != bool(arguments.python):
+                printed = OTHER_RUN
             elif kind == "run":
                 result = subprocess.run(["bash", "-euo", "pipefail", "-c", body], cwd=work, capture_output=True,
                                         text=True, env=environment(arguments))
@@ -82,15 +90,17 @@ def check_blocks(text, work, arguments):
                 if result.returncode != 0:
                     raise Failure(f"exit code {result.returncode}\n{result.stdout}{result.stderr}")
             elif kind == "output":
+                if printed is OTHER_RUN:
+                    continue
                 if printed is None or not printed.endswith(body):
                     raise Failure(f"printed instead:\n{printed}")
             elif kind == "excerpt":
                 check_excerpt(name, body)
-            elif language == "bash":
+            elif language == "bash" and not arguments.python:
                 for line in body.replace("\\\n", " ").splitlines():
                     if words := shlex.split(line, comments=True):
-                        check_command(words, arguments.build)
-            elif language != "text":
+                        check_command(words, pathlib.Path(arguments.build))
+            elif language not in ("text", "bash"):
                 raise Failure(f"a block of '{language}' needs a comment that says what it is")
         except Failure as failure:
             line = text.count("\n", 0, match.start()) + 1
@@ -107,12 +117,11 @@ def check_paths(text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("document", type=pathlib.Path)
-    parser.add_argument("--prefix", required=True, help="where the library is installed")
-    parser.add_argument("--libdir", required=True, help="its folder of libraries")
-    parser.add_argument("--build", required=True, type=pathlib.Path, help="the folder that stands for build/release")
     parser.add_argument("--work", required=True, type=pathlib.Path, help="a folder to work in")
-    parser.add_argument("--cc", required=True)
-    parser.add_argument("--cxx", required=True)
+    parser.add_argument("--python", help="folder of the python that has the package; the rest is not needed then")
+    for option, text in (("--prefix", "where the library is installed"), ("--libdir", "its folder of libraries"),
+                         ("--build", "the folder that stands for build/release"), ("--cc", ""), ("--cxx", "")):
+        parser.add_argument(option, required="--python" not in sys.argv, help=text)
     arguments = parser.parse_args()
     text = arguments.document.read_text()
     work = arguments.work / arguments.document.stem
