@@ -105,7 +105,9 @@ def fold(layer: SeeDNorm, mean: MeanCoefficient | None, tied: bool) -> RMSNorm:
     It has the layer's gamma itself, changed in place, or a new one when others use it too (tied) or there is none.
     """
     any_parameter = next(layer.parameters(), None)
-    place = {} if any_parameter is None else dict(device=any_parameter.device, dtype=any_parameter.dtype)
+    place: dict[str, Any] = {}
+    if any_parameter is not None:
+        place = dict(device=any_parameter.device, dtype=any_parameter.dtype)
     form = "vector" if layer.weight is None else layer.gamma_form
     new = RMSNorm(layer.dim, eps=layer.eps, gamma_form=form, **place)
     with torch.no_grad():

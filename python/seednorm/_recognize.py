@@ -130,8 +130,8 @@ def _epsilon(module: nn.Module, weight: nn.Parameter | None) -> float:
 
 def _gamma_form(module: nn.Module, own_weight: nn.Parameter | None, dim: int, eps: float) -> str:
     wide = torch.float64 if own_weight is not None and own_weight.dtype == torch.float64 else torch.float32
-    x, weight = (t.to(wide) for t in _probe(dim, eps))
-    weight = None if own_weight is None else weight
+    x, gamma = (t.to(wide) for t in _probe(dim, eps))
+    weight = None if own_weight is None else gamma
     y = _run(module, x, {} if weight is None else {"weight": weight})
     if y.shape != x.shape or y.dtype != x.dtype:
         raise NotRMSNorm(f"from {list(x.shape)} {x.dtype} its forward makes {list(y.shape)} {y.dtype}")
@@ -150,10 +150,10 @@ def _casting(module: nn.Module, form: str, dim: int, eps: float) -> str:
     """Which order of rounding gives what the module gives in bfloat16, by the number of different elements."""
     x, weight = (t.bfloat16() for t in _probe(dim, eps))
     y = _run(module, x, {} if form == "none" else {"weight": weight})
-    gain = 1 if form == "none" else 1 + weight.float() if form == "plus_one" else weight.float()
+    gain = {"none": torch.ones(dim), "vector": weight.float(), "plus_one": 1 + weight.float()}[form]
     normed = x.float() * torch.rsqrt(x.float().square().mean(-1, keepdim=True) + eps)
     rounded = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
-    narrow = gain if form == "none" else gain.to(x.dtype)
+    narrow = gain.to(x.dtype)
     orders = {
         "gemma" if form == "plus_one" else "none": (gain * normed).to(x.dtype),
         "llama": narrow * normed.to(x.dtype),
@@ -167,11 +167,15 @@ def _probe(dim: int, eps: float) -> tuple[Tensor, Tensor]:
 
     Four dimensions, so that a norm over another one than the last shows. The global generator is left alone.
     """
-    given = dict(generator=torch.Generator("cpu").manual_seed(0), device="cpu", dtype=torch.float32)
-    x = torch.randn(2, 3, max(4, 1024 // dim), dim, **given) + 0.5
+    generator = torch.Generator("cpu").manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, device="cpu", dtype=torch.float32)
+
+    x = draw(2, 3, max(4, 1024 // dim), dim) + 0.5
     for rows, scale in enumerate((1.0, math.sqrt(eps), 1e3)):
         x[:, rows] *= scale
-    return x, torch.randn(dim, **given)
+    return x, draw(dim)
 
 
 def _run(module: nn.Module, x: Tensor, params: dict[str, Tensor]) -> Tensor:

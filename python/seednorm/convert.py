@@ -105,7 +105,31 @@ def convert(
     num_heads that does not divide a width, nothing to replace, or data that is needed and missing.
     """
     _check_options(to, sigma, casting)
-    wanted, unwanted = None if include is None else _rules(include), _rules(exclude)
+    wanted = None if include is None else _rules(include)
+    found, kept = _survey(model, to, wanted, _rules(exclude), casting)
+    if not found:
+        raise ValueError(_nothing(to, wanted, kept))
+    if to == "seed_norm":
+        _check_heads(num_heads, found)
+        options = dict(num_heads=num_heads, alpha_init=alpha_init, sigma=sigma, dot_scale=dot_scale, dropout=dropout)
+        new = {m: _seed_norm(layer, options, _place(model, names[0])) for m, names, layer in found}
+        errors: dict[nn.Module, float] = {}
+    else:
+        new, errors = _rms_norms(model, found, data)
+    replaced = []
+    for module, names, layer in found:
+        _carry_over(module, new[module])
+        for name in names:
+            parent, _, child = name.rpartition(".")
+            model.get_submodule(parent)._modules[child] = new[module]
+        replaced.append(_report(module, names, layer, errors.get(module)))
+    return Conversion(to, replaced, kept)
+
+
+def _survey(
+    model: nn.Module, to: str, wanted: Sequence[str | type] | None, unwanted: Sequence[str | type], casting: str | None
+) -> tuple[list[Found], list[Kept]]:
+    """What is to be replaced, and which other norms there are."""
     found: list[Found] = []
     kept: list[Kept] = []
     for module, names in _places(model).items():
@@ -120,26 +144,7 @@ def convert(
             found.append((module, names, _read(module, to, casting, named)))
         except NotRMSNorm as reason:
             kept.append(Kept(", ".join(names), type(module).__name__, str(reason)))
-    if not found:
-        raise ValueError(_nothing(to, wanted, kept))
-
-    if to == "seed_norm":
-        _check_heads(num_heads, found)
-        options = dict(num_heads=num_heads, alpha_init=alpha_init, sigma=sigma, dot_scale=dot_scale, dropout=dropout)
-        new: dict[nn.Module, nn.Module] = {
-            module: _seed_norm(layer, options, _place(model, names[0])) for module, names, layer in found
-        }
-        errors: dict[nn.Module, float] = {}
-    else:
-        new, errors = _rms_norms(model, found, data)
-    replaced = []
-    for module, names, layer in found:
-        _carry_over(module, new[module])
-        for name in names:
-            parent, _, child = name.rpartition(".")
-            model.get_submodule(parent)._modules[child] = new[module]
-        replaced.append(_report(module, names, layer, errors.get(module)))
-    return Conversion(to, replaced, kept)
+    return found, kept
 
 
 def _check_options(to: str, sigma: str, casting: str | None) -> None:
@@ -170,7 +175,7 @@ def _match(rules: Sequence[str | type], module: nn.Module, names: list[str], wil
         if isinstance(rule, type):
             if isinstance(module, rule):
                 return True
-        elif rule in names or wildcards and any(fnmatchcase(name, rule) for name in names):
+        elif rule in names or (wildcards and any(fnmatchcase(name, rule) for name in names)):
             return True
     return False
 
@@ -223,7 +228,7 @@ def _place(model: nn.Module, name: str) -> dict[str, Any]:
         name = name.rpartition(".")[0]
 
 
-def _seed_norm(layer: Recognized, options: dict[str, Any], place: dict[str, Any]) -> SeeDNorm:
+def _seed_norm(layer: Recognized | SeeDNorm, options: dict[str, Any], place: dict[str, Any]) -> nn.Module:
     weight = layer.weight
     # Without a weight gamma is 1 and stays so: "none" would be 0.
     form = "vector" if weight is None else layer.gamma_form
@@ -238,48 +243,44 @@ def _seed_norm(layer: Recognized, options: dict[str, Any], place: dict[str, Any]
 
 def _rms_norms(
     model: nn.Module, found: list[Found], data: Any
-) -> tuple[dict[nn.Module, RMSNorm], dict[nn.Module, float]]:
+) -> tuple[dict[nn.Module, nn.Module], dict[nn.Module, float]]:
     """The new layers, and the errors of those whose dynamic coefficient was folded."""
-    dynamic = [m for m, _, layer in found if isinstance(layer, SeeDNorm) and not coefficient_is_zero(layer)]
+    dynamic = {
+        layer: names[0] for _, names, layer in found if isinstance(layer, SeeDNorm) and not coefficient_is_zero(layer)
+    }
     if dynamic and data is None:
-        names = ", ".join(names[0] for module, names, _ in found if module in dynamic)
         raise ValueError(
-            f"[convert] data: expected model inputs to measure the mean dynamic coefficient on, since beta is not 0 in "
-            f"{names}; got None"
+            "[convert] data: expected model inputs to measure the mean dynamic coefficient on, since beta is not 0 in "
+            f"{', '.join(dynamic.values())}; got None"
         )
     means = measure(model, dynamic, data) if dynamic else {}
-    unseen = [names[0] for module, names, _ in found if module in means and not means[module].rows]
+    unseen = [name for layer, name in dynamic.items() if not means[layer].rows]
     if unseen:
         raise ValueError(f"[convert] data: expected inputs that reach every layer, none reached {', '.join(unseen)}")
+    errors: dict[nn.Module, float] = {layer: mean.error() for layer, mean in means.items()}  # before gammas change
     uses = Counter(id(p) for module in model.modules() for p in module._parameters.values())
-    errors = {module: mean.error() for module, mean in means.items()}  # before any gamma changes
-    new = {
-        module: fold(layer, means.get(module), uses[id(layer.weight)] > 1)
-        if isinstance(layer, SeeDNorm)
-        else _rms_norm(layer)
-        for module, _, layer in found
-    }
+    new: dict[nn.Module, nn.Module] = {}
+    for module, names, layer in found:
+        if isinstance(layer, SeeDNorm):
+            new[module] = fold(layer, means.get(layer), tied=uses[id(layer.weight)] > 1)
+        else:
+            norm = RMSNorm(layer.dim, eps=layer.eps, gamma_form=layer.gamma_form, **_place(model, names[0]))
+            norm.weight = layer.weight
+            new[module] = norm
     return new, errors
-
-
-def _rms_norm(layer: Recognized) -> RMSNorm:
-    place = {} if layer.weight is None else dict(device=layer.weight.device, dtype=layer.weight.dtype)
-    new = RMSNorm(layer.dim, eps=layer.eps, gamma_form=layer.gamma_form, **place)
-    if layer.weight is not None:
-        new.weight = layer.weight
-    return new
 
 
 def _carry_over(old: nn.Module, new: nn.Module) -> None:
     """Mode and hooks. The very dictionaries of hooks move, so that handles can still remove theirs."""
     new.training = old.training
     for key, value in vars(old).items():
-        if key.startswith(("_forward", "_backward")) and "hook" in key or key == "_is_full_backward_hook":
+        if "hook" in key and key.startswith(("_forward", "_backward", "_is_full_backward")):
             new.__dict__[key] = value
 
 
 def _report(module: nn.Module, names: list[str], layer: Recognized | SeeDNorm, error: float | None) -> Replaced:
-    casting, max_ulp, note = "none", 0, ""
+    casting, note = "none", ""
+    max_ulp: int | None = 0
     if isinstance(layer, Recognized):
         casting = layer.casting
         max_ulp = 0 if isinstance(module, RMSNorm) else ULP_BOUNDS[casting]

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ._table import table
-from .modules import AdaSeeDNorm, DyT, Derf, SeeDNorm
+from .modules import AdaSeeDNorm, Derf, DyT, SeeDNorm
 
 #: In this order a parameter with several roles (a tied one) gets its group.
 ROLES = {
@@ -69,24 +69,23 @@ def param_groups(model: nn.Module, weight_decay: float, decay_gamma: bool = Fals
     return ParamGroups(groups, names)
 
 
-def check_param_groups(
-    optimizer_or_groups: torch.optim.Optimizer | Iterable[dict[str, Any]], model: nn.Module
-) -> None:
+def check_param_groups(optimizer_or_groups: torch.optim.Optimizer | Iterable[dict[str, Any]], model: nn.Module) -> None:
     """Raises ValueError when alpha or beta of a SeeDNorm in the model is not in the optimizer, or not decayed there."""
-    is_optimizer = isinstance(optimizer_or_groups, torch.optim.Optimizer)
-    groups = optimizer_or_groups.param_groups if is_optimizer else list(optimizer_or_groups)
-    decay = {id(p): group.get("weight_decay") for group in groups for p in _params(group)}
+    if isinstance(optimizer_or_groups, torch.optim.Optimizer):
+        optimizer_or_groups = optimizer_or_groups.param_groups
+    decays = {id(p): group.get("weight_decay") for group in optimizer_or_groups for p in _params(group)}
     roles = _roles(model)
     wrong = []
     for name, p in model.named_parameters():
         if roles[p] != "dynamic":
             continue
-        if id(p) not in decay:
+        decay = decays.get(id(p))
+        if id(p) not in decays:
             wrong.append(f"{name} is in no group")
-        elif decay[id(p)] is None:
+        elif decay is None:
             wrong.append(f"{name} is in a group without weight_decay")
-        elif not decay[id(p)] > 0:
-            wrong.append(f"{name} has weight_decay {decay[id(p)]}")
+        elif not decay > 0:
+            wrong.append(f"{name} has weight_decay {decay}")
     if wrong:
         shown = "; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else "")
         raise ValueError(

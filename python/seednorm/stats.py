@@ -85,8 +85,8 @@ def stats(model: nn.Module, every: int = 32, rows: int = 64) -> Stats:
     spaced; u is computed anew from x and beta. Nothing is read back from the device before a result is asked for, and
     outputs, gradients and generators are not touched. Rows are the last dimension: x is [..., D].
 
-    It works by forward hooks. A model under torch.compile sees only those that are there when it is first called, breaks
-    its graph at each of them, and so cannot have fullgraph=True: better watch the model uncompiled.
+    It works by forward hooks. A model under torch.compile sees only those that are there when it is first called, and
+    breaks its graph at each of them, so that it cannot have fullgraph=True: better watch the model uncompiled.
 
     Raises ValueError for a model without such layers, and every or rows below 1.
     """

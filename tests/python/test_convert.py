@@ -382,9 +382,13 @@ def test_back_folds_the_mean_coefficient(form):
     layer = copy.deepcopy(model[0]).eval()
     x = torch.randn(300, 48) + 0.5
     report = seednorm.convert(model, to="rms_norm", data=[x[:100], x[100:].reshape(2, 100, 48)])
-    mean = seednorm.reference.dynamic_coefficient(
-        x, layer.alpha, layer.beta, layer.num_heads, layer.sigma, layer.dot_scale, beta_form=layer.beta_form
-    ).expand_as(x).mean(0)
+    mean = (
+        seednorm.reference.dynamic_coefficient(
+            x, layer.alpha, layer.beta, layer.num_heads, layer.sigma, layer.dot_scale, beta_form=layer.beta_form
+        )
+        .expand_as(x)
+        .mean(0)
+    )
     expected = mean if layer.weight is None else layer.weight + mean
     assert torch.allclose(model[0].weight, expected, rtol=0, atol=1e-5)
     assert "mean coefficient" in report.replaced[0].note

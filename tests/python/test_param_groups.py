@@ -11,16 +11,18 @@ class Block(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.norms = nn.ModuleDict({
-            "seed": seednorm.SeeDNorm(8, num_heads=2),
-            "scalar": seednorm.SeeDNorm(8, alpha_form="scalar", gamma_form="none"),
-            "ada": seednorm.AdaSeeDNorm(8),
-            "rms": seednorm.RMSNorm(8),
-            "torch": nn.LayerNorm(8),
-            "dyt": seednorm.DyT(8),
-            "derf": seednorm.Derf(8),
-            "scale": seednorm.ScaleNorm(8),
-        })
+        self.norms = nn.ModuleDict(
+            {
+                "seed": seednorm.SeeDNorm(8, num_heads=2),
+                "scalar": seednorm.SeeDNorm(8, alpha_form="scalar", gamma_form="none"),
+                "ada": seednorm.AdaSeeDNorm(8),
+                "rms": seednorm.RMSNorm(8),
+                "torch": nn.LayerNorm(8),
+                "dyt": seednorm.DyT(8),
+                "derf": seednorm.Derf(8),
+                "scale": seednorm.ScaleNorm(8),
+            }
+        )
         self.alias = self.norms["seed"]
         self.embedding = nn.Embedding(16, 8)
         self.head = nn.Linear(8, 16)

@@ -57,7 +57,10 @@ def make(form, dtype=torch.float64, seed=0):
     """x [2, 3, DIM], gamma, alpha, beta in these forms, and the keyword arguments."""
     heads, sigma, scale, gamma, alpha, beta = form
     g = torch.Generator().manual_seed(seed)
-    draw = lambda *shape: torch.randn(*shape, generator=g, dtype=torch.float64).to(dtype)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=g, dtype=torch.float64).to(dtype)
+
     x, params = draw(2, 3, DIM), [draw(DIM), draw(1 if alpha == "scalar" else DIM), draw(DIM)]
     params = [None if kind == "none" else p for p, kind in zip(params, (gamma, alpha, beta), strict=True)]
     options = dict(
@@ -75,9 +78,7 @@ def expected_seed_norm(x, params, options):
     lists = [None if p is None else p.double().tolist() for p in params]
     o = options
     rows = [
-        row_seed_norm(
-            row, *lists, o["num_heads"], o["sigma"], o["dot_scale"], o["gamma_form"], o["beta_form"]
-        )
+        row_seed_norm(row, *lists, o["num_heads"], o["sigma"], o["dot_scale"], o["gamma_form"], o["beta_form"])
         for row in x.double().reshape(-1, DIM).tolist()
     ]
     return torch.tensor(rows, dtype=torch.float64).reshape(x.shape)
@@ -140,7 +141,7 @@ def test_ada_seed_norm_is_equation_8():
 
 
 def test_siblings_are_their_equations():
-    x, (gamma, alpha, beta), _ = make(FORMS[0])
+    x, (gamma, _, beta), _ = make(FORMS[0])
     slope, shift = torch.tensor([0.7], dtype=torch.float64), torch.tensor([0.2], dtype=torch.float64)
     made = {name: [] for name in ("rms", "plus_one", "layer", "dyt", "derf", "scale")}
     for row in x.reshape(-1, DIM).tolist():
@@ -217,7 +218,10 @@ def test_empty_batches():
 def test_dropout_drops_the_coefficient_only():
     torch.manual_seed(0)
     x, (gamma, alpha, beta) = torch.randn(200, DIM), torch.ones(3, DIM)
-    run = lambda p, training: reference.seed_norm(x, gamma, alpha, beta, dropout=p, training=training)
+
+    def run(p, training):
+        return reference.seed_norm(x, gamma, alpha, beta, dropout=p, training=training)
+
     assert torch.equal(run(0.4, False), run(0.0, True))
     u = reference.sigma_values(x, beta)
     coefficient = reference.dynamic_coefficient(x, alpha, beta, dropout=0.4, training=True)

@@ -126,12 +126,14 @@ def test_it_ends_with_the_context_and_can_go_on():
 
 
 def test_mapping_names_and_table():
-    model = nn.ModuleDict({
-        "a": make({}),
-        "deep": nn.Sequential(nn.Linear(16, 16), make(dict(num_heads=2))),
-        "ada": seednorm.AdaSeeDNorm(16),
-        "rms": seednorm.RMSNorm(16),
-    })
+    model = nn.ModuleDict(
+        {
+            "a": make({}),
+            "deep": nn.Sequential(nn.Linear(16, 16), make(dict(num_heads=2))),
+            "ada": seednorm.AdaSeeDNorm(16),
+            "rms": seednorm.RMSNorm(16),
+        }
+    )
     with seednorm.stats(model) as stats:
         model["a"](rows())
         model["ada"](rows(), torch.zeros(200, 16), torch.zeros(200, 16))
@@ -156,7 +158,11 @@ def test_other_dtypes_and_empty_batches(dtype):
 def test_keyword_and_residual():
     layer, x = make({}), rows()
     expected = expected_stats(layer, x)["mean"]
-    for call in (lambda: layer(x=x), lambda: layer(x - 1, torch.ones_like(x)), lambda: layer(x - 1, residual=x * 0 + 1)):
+    for call in (
+        lambda: layer(x=x),
+        lambda: layer(x - 1, torch.ones_like(x)),
+        lambda: layer(x - 1, residual=x * 0 + 1),
+    ):
         with seednorm.stats(nn.Sequential(layer), every=1, rows=1000) as stats:
             call()
         assert stats["0"].mean == pytest.approx(expected, rel=1e-4)
