@@ -63,7 +63,8 @@ def _double_backward(ctx: Any, norm: "Norm", ddx: Tensor | None, *ddparams: Tens
     create_graph = torch.is_grad_enabled()
     dy, x, seed, *params = ctx.saved_tensors
     with torch.enable_grad():
-        dy, x, *params = [None if t is None else _own(t) for t in (dy, x, *params)]
+        dy, x = _own(dy), _own(x)
+        params = [None if t is None else _own(t) for t in params]
         given = {i: t for i, t in enumerate([x, *params]) if t is not None}
         y = _formula(norm, x, params, ctx.options, seed)
         first = torch.autograd.grad(y, list(given.values()), dy, create_graph=True, allow_unused=True)

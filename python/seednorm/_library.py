@@ -52,7 +52,9 @@ def check_torch(version: str) -> None:
     numbers = tuple(int(part) for part in version.split("+")[0].split(".")[:2])
     if numbers < OLDEST_TORCH:
         oldest = ".".join(map(str, OLDEST_TORCH))
-        raise ImportError(f"seednorm needs torch {oldest} or later, this is torch {version}: pip install 'torch>={oldest}'")
+        raise ImportError(
+            f"seednorm needs torch {oldest} or later, this is torch {version}: pip install 'torch>={oldest}'"
+        )
 
 
 def path() -> pathlib.Path:
@@ -62,7 +64,9 @@ def path() -> pathlib.Path:
 def _load() -> ctypes.CDLL:
     check_torch(torch.__version__)
     if not path().exists():
-        raise ImportError(f"seednorm: {path()} is missing; the package has to be built: pip install . in the repository")
+        raise ImportError(
+            f"seednorm: {path()} is missing; the package has to be built: pip install . in the repository"
+        )
     torch.ops.load_library(str(path()))
     library = ctypes.CDLL(str(path()))
     library.seednorm_norm_names.restype = ctypes.POINTER(ctypes.c_char_p)

@@ -30,7 +30,11 @@ class Norm:
         self.name = name
         ops = torch.ops.seednorm
         self.add_forward = getattr(ops, f"add_{name}").default if hasattr(ops, f"add_{name}") else None
-        self.overloads = (getattr(ops, name).default, self.add_forward, getattr(ops, f"{name}_backward").default)
+        self.overloads: tuple[Any, Any, Any] = (
+            getattr(ops, name).default,
+            self.add_forward,
+            getattr(ops, f"{name}_backward").default,
+        )
         arguments = self.overloads[FORWARD]._schema.arguments[1:]
         params = [a.name for a in arguments if str(a.type) == "Optional[Tensor]"]
         self.params = tuple(param for param in params if param != "seed")
@@ -51,7 +55,7 @@ class Norm:
         between = 1 + (self.add_forward is not None) if kind == BACKWARD else 0
         return self.first_param(kind) + len(self.params) + between
 
-    def run(self, kind: int, *inputs: Any) -> tuple[Tensor, ...]:
+    def run(self, kind: int, *inputs: Any) -> Any:
         """y, or y and sum, by the shortest way there is; `inputs` are all arguments but keep_stats.
 
         What PyTorch makes of a gradient registered with an operator costs tens of microseconds a call when it is not
@@ -68,7 +72,7 @@ class Norm:
         with below_autograd():
             return self.overloads[kind](*inputs, False)[:-1]
 
-    def run_backward(self, *inputs: Any) -> tuple[Tensor, ...]:
+    def run_backward(self, *inputs: Any) -> Any:
         """dx and the gradients of the parameters, differentiable where that may be needed."""
         if torch.compiler.is_compiling():
             return self.overloads[BACKWARD](*inputs)

@@ -122,7 +122,7 @@ def add_rms_norm(
 
 
 def layer_norm(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, eps: float = 1e-6) -> Tensor:
-    """LayerNorm: y = gamma (x - mean(x)) / sqrt(var(x) + eps) + beta. gamma [D] or None for 1, beta [D] or None for 0."""
+    """LayerNorm: y = gamma (x - mean) / sqrt(variance + eps) + beta. gamma [D] or None (1), beta [D] or None (0)."""
     return _LAYER_NORM.run(FORWARD, x, gamma, beta, eps)[0]
 
 

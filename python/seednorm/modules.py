@@ -5,6 +5,8 @@ read. `forward(x, residual)` of SeeDNorm, RMSNorm and LayerNorm adds in the same
 Errors: ValueError "[layer] argument: expected ..., got ...".
 """
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -18,9 +20,11 @@ class _Norm(nn.Module):
     """What the layers share: the library says which parameters they have, and where these start."""
 
     name: str  # of the norm in the library
-    names = {"gamma": "weight"}  # of parameters, where not the library's
+    names: ClassVar = {"gamma": "weight"}  # of parameters, where not the library's
 
-    def __init__(self, dim: int, device: torch.device | str | None, dtype: torch.dtype | None, **options: object) -> None:
+    def __init__(
+        self, dim: int, device: torch.device | str | None, dtype: torch.dtype | None, **options: object
+    ) -> None:
         super().__init__()
         self.dim = dim
         self._initial_values: dict[str, float] = {}
@@ -35,6 +39,11 @@ class _Norm(nn.Module):
             name = self.names.get(param, param)
             if options.get(param) == "none":
                 self.register_parameter(name, None)
+
+    def _param(self, name: str) -> Any:
+        """self.NAME, which nn.Module takes a microsecond to find; what is set in a parameter's place still counts."""
+        parameters = self._parameters
+        return parameters[name] if name in parameters else getattr(self, name)
 
     def reset_parameters(self) -> None:
         """Sets every parameter to where training starts."""
@@ -55,6 +64,9 @@ class SeeDNorm(_Norm):
     """
 
     name = "seed_norm"
+    weight: nn.Parameter | None
+    alpha: nn.Parameter | None
+    beta: nn.Parameter | None
 
     def __init__(
         self,
@@ -78,7 +90,7 @@ class SeeDNorm(_Norm):
         self.num_heads, self.alpha_init, self.eps, self.sigma = num_heads, alpha_init, eps, sigma
         self.dot_scale, self.dropout = dot_scale, dropout
         self.gamma_form, self.alpha_form, self.beta_form = gamma_form, alpha_form, beta_form
-        self._forms = {
+        self._forms: dict[str, Any] = {
             "gamma_form": "plus_one" if gamma_form == "plus_one" else "vector",
             "beta_form": "elementwise" if beta_form == "elementwise" else "vector",
         }
@@ -89,8 +101,8 @@ class SeeDNorm(_Norm):
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """y, or with a residual (y, x + residual)."""
         arguments = (
-            self.weight, self.alpha, self.beta, self.num_heads, self.eps, self.sigma, self.dot_scale, self.dropout,
-            self.training,
+            self._param("weight"), self._param("alpha"), self._param("beta"), self.num_heads, self.eps, self.sigma,
+            self.dot_scale, self.dropout, self.training,
         )  # fmt: skip
         if residual is None:
             return F.seed_norm(x, *arguments, **self._forms)
@@ -112,6 +124,8 @@ class AdaSeeDNorm(_Norm):
     """
 
     name = "ada_seed_norm"
+    alpha: nn.Parameter | None
+    beta: nn.Parameter
 
     def __init__(
         self,
@@ -137,8 +151,8 @@ class AdaSeeDNorm(_Norm):
 
     def forward(self, x: Tensor, gamma_c: Tensor, eta_c: Tensor) -> Tensor:
         return F.ada_seed_norm(
-            x, self.alpha, self.beta, gamma_c, eta_c, self.num_heads, self.eps, self.sigma, self.dot_scale,
-            self.dropout, self.training,
+            x, self._param("alpha"), self._param("beta"), gamma_c, eta_c, self.num_heads, self.eps, self.sigma,
+            self.dot_scale, self.dropout, self.training,
         )  # fmt: skip
 
     def extra_repr(self) -> str:
@@ -149,6 +163,7 @@ class RMSNorm(_Norm):
     """RMSNorm: y = weight x / sqrt(mean(x^2) + eps), weight [dim], 1. gamma_form: vector, plus_one, none."""
 
     name = "rms_norm"
+    weight: nn.Parameter | None
 
     def __init__(
         self,
@@ -167,8 +182,8 @@ class RMSNorm(_Norm):
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """y, or with a residual (y, x + residual)."""
         if residual is None:
-            return F.rms_norm(x, self.weight, self.eps, gamma_form=self._form)
-        return F.add_rms_norm(x, residual, self.weight, self.eps, gamma_form=self._form)
+            return F.rms_norm(x, self._param("weight"), self.eps, gamma_form=self._form)
+        return F.add_rms_norm(x, residual, self._param("weight"), self.eps, gamma_form=self._form)
 
     def extra_repr(self) -> str:
         form = "" if self.gamma_form == "vector" else f", gamma_form={self.gamma_form}"
@@ -176,13 +191,15 @@ class RMSNorm(_Norm):
 
 
 class LayerNorm(_Norm):
-    """LayerNorm over the last dimension: y = weight (x - mean) / sqrt(var + eps) + bias; weight [dim], 1; bias [dim], 0.
+    """LayerNorm: y = weight (x - mean) / sqrt(var + eps) + bias, over the last dimension; weight, bias [dim]: 1, 0.
 
     State dicts are those of torch.nn.LayerNorm.
     """
 
     name = "layer_norm"
-    names = {"gamma": "weight", "beta": "bias"}
+    names: ClassVar = {"gamma": "weight", "beta": "bias"}
+    weight: nn.Parameter
+    bias: nn.Parameter | None
 
     def __init__(
         self,
@@ -200,8 +217,8 @@ class LayerNorm(_Norm):
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """y, or with a residual (y, x + residual)."""
         if residual is None:
-            return F.layer_norm(x, self.weight, self.bias, self.eps)
-        return F.add_layer_norm(x, residual, self.weight, self.bias, self.eps)
+            return F.layer_norm(x, self._param("weight"), self._param("bias"), self.eps)
+        return F.add_layer_norm(x, residual, self._param("weight"), self._param("bias"), self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.dim}, eps={self.eps}, bias={self.bias is not None}"
@@ -211,7 +228,10 @@ class DyT(_Norm):
     """Dynamic Tanh (arXiv 2503.10622): y = weight tanh(alpha x) + bias; weight [dim], 1; bias [dim], 0; alpha [1]."""
 
     name = "dyt"
-    names = {"gamma": "weight", "beta": "bias"}
+    names: ClassVar = {"gamma": "weight", "beta": "bias"}
+    weight: nn.Parameter
+    bias: nn.Parameter
+    alpha: nn.Parameter
 
     def __init__(
         self,
@@ -226,7 +246,7 @@ class DyT(_Norm):
         self.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.dyt(x, self.weight, self.bias, self.alpha)
+        return F.dyt(x, self._param("weight"), self._param("bias"), self._param("alpha"))
 
     def extra_repr(self) -> str:
         return f"{self.dim}, alpha_init={self.alpha_init}"
@@ -236,7 +256,11 @@ class Derf(_Norm):
     """Dynamic erf (arXiv 2512.10938): y = weight erf(alpha x + shift) + bias; weight, bias [dim]; alpha, shift [1]."""
 
     name = "derf"
-    names = {"gamma": "weight", "beta": "bias"}
+    names: ClassVar = {"gamma": "weight", "beta": "bias"}
+    weight: nn.Parameter
+    bias: nn.Parameter
+    alpha: nn.Parameter
+    shift: nn.Parameter
 
     def __init__(
         self,
@@ -251,7 +275,7 @@ class Derf(_Norm):
         self.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.derf(x, self.weight, self.bias, self.alpha, self.shift)
+        return F.derf(x, self._param("weight"), self._param("bias"), self._param("alpha"), self._param("shift"))
 
     def extra_repr(self) -> str:
         return f"{self.dim}, alpha_init={self.alpha_init}"
@@ -261,6 +285,7 @@ class ScaleNorm(_Norm):
     """ScaleNorm (arXiv 1910.05895): y = weight x / max(|x|, eps), |x| the Euclidean length; weight [1], sqrt(dim)."""
 
     name = "scale_norm"
+    weight: nn.Parameter
 
     def __init__(
         self,
@@ -275,7 +300,7 @@ class ScaleNorm(_Norm):
         self.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.scale_norm(x, self.weight, self.eps)
+        return F.scale_norm(x, self._param("weight"), self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.dim}, eps={self.eps}"

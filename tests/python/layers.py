@@ -1,4 +1,4 @@
-"""One case for each form of each layer: its function here, the formula it must follow, and parameters to try it with."""
+"""One case for each form of each layer: its function, the formula it must follow, and parameters to try it with."""
 
 import inspect
 from dataclasses import dataclass, field
@@ -69,7 +69,8 @@ PLAIN = [
     Case("scale_norm", scalars=("gamma",)),
 ]
 
-CASES = PLAIN + [
+CASES = [
+    *PLAIN,
     Case("seed_norm", {"num_heads": 3}),
     Case("seed_norm", {"num_heads": 8, "dot_scale": 0.25, "eps": 1e-3}),
     *[Case("seed_norm", {"sigma": sigma}) for sigma in SIGMAS],

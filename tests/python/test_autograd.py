@@ -6,7 +6,6 @@ from layers import PLAIN, Case, check_close
 from seednorm import functional, reference
 
 
-
 @pytest.mark.parametrize("case", PLAIN, ids=str)
 def test_gradcheck(case):
     case = Case(case.norm, scalars=case.scalars, x_shape=(2, 2, 6), c_shape=(2, 6))
@@ -49,7 +48,8 @@ def test_gradient_penalty():
 
 @pytest.mark.parametrize("case", PLAIN, ids=str)
 def test_func_grad(case):
-    x, params = [t.detach() for t in case.draw()[:1]][0], [p.detach() for p in case.draw()[1]]
+    x, params = case.draw()
+    x, params = x.detach(), [p.detach() for p in params]
     every = tuple(range(1 + len(params)))
     got = torch.func.grad(lambda x, *p: case.run(x, p).square().sum(), argnums=every)(x, *params)
     wanted = torch.func.grad(lambda x, *p: case.formula(x, p).square().sum(), argnums=every)(x, *params)

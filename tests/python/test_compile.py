@@ -19,7 +19,9 @@ def both(case, function, shape_of_batch, **options):
         case = Case(case.norm, case.options, case.absent, case.scalars, (batch, 3, DIM), (batch, DIM))
         x, fresh = case.draw()
         # gamma(c) and eta(c) go with the batch.
-        params = [new if name.endswith("_c") else old for name, old, new in zip(case.params, params, fresh, strict=True)]
+        params = [
+            new if name.endswith("_c") else old for name, old, new in zip(case.params, params, fresh, strict=True)
+        ]
         results = []
         for f in (function, compiled):
             y = f(x, *params)
@@ -97,17 +99,22 @@ BAD = [
     ("seed_norm", {"num_heads": 0}, r"\[seed_norm\] num_heads: expected .*, got 0"),
     ("seed_norm", {"eps": 0.0}, r"\[seed_norm\] eps: expected a finite number above 0, got 0"),
     ("seed_norm", {"dropout": 1.0}, r"\[seed_norm\] dropout: expected a probability in \[0, 1\), got 1"),
-    ("seed_norm", {"gamma": None, "gamma_form": "plus_one"}, r"\[seed_norm\] gamma: expected a tensor, with plus_one, got None"),
-    ("seed_norm", {"num_heads": 2, "beta_form": "elementwise"}, r"\[seed_norm\] num_heads: expected 1 with beta elementwise, got 2"),
+    ("seed_norm", {"gamma": None, "gamma_form": "plus_one"},
+     r"\[seed_norm\] gamma: expected a tensor, with plus_one, got None"),
+    ("seed_norm", {"num_heads": 2, "beta_form": "elementwise"},
+     r"\[seed_norm\] num_heads: expected 1 with beta elementwise, got 2"),
     ("seed_norm", {"x": torch.ones(4, DIM, dtype=torch.int64)},
      r"\[seed_norm\] x: expected float32, bfloat16, float16 or float64, got int64"),
     ("seed_norm", {"x": torch.tensor(1.0)}, r"\[seed_norm\] x: expected one dimension or more, the last one the row"),
     ("seed_norm", {"x": torch.ones(4, 0)}, r"\[seed_norm\] dim: expected 1 or more, got 0"),
     ("seed_norm", {"x": torch.ones(4, DIM, dtype=torch.float64)},
      r"\[seed_norm\] gamma: expected float64, beside float64 data, got float32"),
-    ("seed_norm", {"gamma": torch.ones(DIM, device="meta")}, r"\[seed_norm\] gamma: expected a tensor on (cpu|meta), where x is, got (meta|cpu)"),
-    ("ada_seed_norm", {"gamma_c": torch.ones(3, DIM)}, r"\[ada_seed_norm\] gamma_c: expected \[samples, 24\] for x of \[5, 4, 24\], got \[3, 24\]"),
-    ("ada_seed_norm", {"eta_c": torch.ones(DIM)}, r"\[ada_seed_norm\] eta_c: expected the shape of gamma_c, \[5, 24\], got \[24\]"),
+    ("seed_norm", {"gamma": torch.ones(DIM, device="meta")},
+     r"\[seed_norm\] gamma: expected a tensor on (cpu|meta), where x is, got (meta|cpu)"),
+    ("ada_seed_norm", {"gamma_c": torch.ones(3, DIM)},
+     r"\[ada_seed_norm\] gamma_c: expected \[samples, 24\] for x of \[5, 4, 24\], got \[3, 24\]"),
+    ("ada_seed_norm", {"eta_c": torch.ones(DIM)},
+     r"\[ada_seed_norm\] eta_c: expected the shape of gamma_c, \[5, 24\], got \[24\]"),
     ("ada_seed_norm", {"beta": None}, r"\[ada_seed_norm\] beta: expected \[24\], got None"),
     ("rms_norm", {"gamma": torch.ones(1)}, r"\[rms_norm\] gamma: expected \[24\], got \[1\]"),
     ("layer_norm", {"beta": torch.ones(2, DIM)}, r"\[layer_norm\] beta: expected \[24\], got \[2, 24\]"),
@@ -142,7 +149,9 @@ def test_errors_read_the_same_compiled(norm, changed, expected):
 
 def test_residual_of_another_shape():
     x, params = Case("rms_norm").draw()
-    with pytest.raises(ValueError, match=r"\[rms_norm\] residual: expected the shape of x, \[5, 4, 24\], got \[4, 24\]"):
+    with pytest.raises(
+        ValueError, match=r"\[rms_norm\] residual: expected the shape of x, \[5, 4, 24\], got \[4, 24\]"
+    ):
         Case("rms_norm").run_added(x, x[0], params)
 
 
@@ -187,7 +196,7 @@ class Recorded(TorchDispatchMode):
 
 @pytest.mark.parametrize("case", PLAIN, ids=str)
 def test_autocast_casts_nothing(case):
-    """bfloat16 data with float32 parameters: one operator each way, y bfloat16 and gradients of the parameters' dtype."""
+    """bfloat16 data, float32 parameters: one operator each way, gradients of the parameters' dtype."""
     x, params = case.draw(torch.bfloat16, torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16), Recorded() as forward:
         y = case.run(x, params)

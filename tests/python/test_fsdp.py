@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 
-
 WORKER = """
 import copy, os
 import torch, torch.distributed as dist
@@ -55,7 +54,13 @@ def test_two_processes(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",
+    }
     workers = [
         subprocess.Popen([sys.executable, "worker.py"], cwd=tmp_path, env={**environment, "RANK": str(rank)},
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -1,4 +1,4 @@
-"""Forward and backward of every operator: against the formula, in every dtype and layout, and by PyTorch's own checks."""
+"""Forward and backward of every operator: against the formula, in every dtype and layout, and by PyTorch's checks."""
 
 import pytest
 import torch
@@ -110,7 +110,9 @@ def copies(function):
 @pytest.mark.parametrize("layout", ["columns_of_wider", "every_other_row", "collapsible", "odd_start"])
 def test_strided_rows_are_not_copied(layout):
     x, params = LAYOUTS[layout](), Case("seed_norm").draw()[1]
-    assert not {"aten::contiguous", "aten::clone", "aten::copy_"} & set(copies(lambda: Case("seed_norm").run(x, params)))
+    assert not {"aten::contiguous", "aten::clone", "aten::copy_"} & set(
+        copies(lambda: Case("seed_norm").run(x, params))
+    )
 
 
 @pytest.mark.parametrize("case", PLAIN, ids=str)

@@ -56,7 +56,9 @@ def test_main():
 def test_old_torch(version):
     result = python("-c", f"import torch; torch.__version__ = '{version}'; import seednorm")
     last = result.stderr.strip().splitlines()[-1]
-    assert last == f"ImportError: seednorm needs torch 2.10 or later, this is torch {version}: pip install 'torch>=2.10'"
+    assert (
+        last == f"ImportError: seednorm needs torch 2.10 or later, this is torch {version}: pip install 'torch>=2.10'"
+    )
 
 
 @pytest.mark.parametrize("version", ["2.10.0", "2.13.0+cpu", "2.15.0a0+git1234", "3.0.0"])
