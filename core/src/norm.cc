@@ -149,6 +149,8 @@ double Norm::initial_value(Param param) const {
   return info_->initial_value(options_, dim_, param);
 }
 
+bool Norm::has_residual_add() const { return info_->residual; }
+
 size_t Norm::scratch_bytes(int64_t rows, DType data_dtype) const {
   if (rows < 0) fail(name_, "rows", "0 or more", std::to_string(rows));
   const bool trained =

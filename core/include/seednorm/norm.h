@@ -139,6 +139,8 @@ class Norm {
   // Value to start training from: gamma 1 (0 for plus_one), beta 0, alpha 1 (DyT, Derf: 0.5), s 0,
   // ScaleNorm's gain sqrt(D).
   double initial_value(Param param) const;
+  // Whether forward takes a residual.
+  bool has_residual_add() const;
   // Values a row that forward saves for backward: SeeDNorm 1 + H (rstd, z_1 .. z_H), RMSNorm 1 (rstd),
   // LayerNorm 2 (mean, rstd), ScaleNorm 1 (1 / max(|x|, eps)), DyT and Derf 0.
   int64_t num_stats() const { return num_stats_; }

@@ -1,0 +1,24 @@
+# seednorm_libtorch: libtorch as it comes in the Python package torch, for sources of the lab. find_package(Torch)
+# would bring compile options and a look for CUDA that nothing here needs.
+set(SEEDNORM_TORCH_DIR "" CACHE PATH "Folder of the Python package torch; empty: build/venv's, or the one that Python finds")
+set(seednorm_torch_dir "${SEEDNORM_TORCH_DIR}")
+if(NOT seednorm_torch_dir)
+  file(GLOB seednorm_torch_dir "${PROJECT_SOURCE_DIR}/build/venv/lib/python3*/site-packages/torch")
+endif()
+if(NOT seednorm_torch_dir)
+  find_package(Python3 COMPONENTS Interpreter REQUIRED)
+  # Found without being imported, which takes seconds.
+  execute_process(COMMAND "${Python3_EXECUTABLE}" -c
+                          "import importlib.util; print(*importlib.util.find_spec('torch').submodule_search_locations)"
+                  OUTPUT_VARIABLE seednorm_torch_dir OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+endif()
+if(NOT EXISTS "${seednorm_torch_dir}/lib/libtorch_cpu.so")
+  message(FATAL_ERROR "The lab needs PyTorch 2.13: run script/setup-torch, or set SEEDNORM_TORCH_DIR")
+endif()
+
+add_library(seednorm_libtorch INTERFACE)
+# After all others: the folder holds copies of other libraries' headers (fmt, protobuf).
+target_compile_options(seednorm_libtorch INTERFACE "SHELL:-idirafter ${seednorm_torch_dir}/include"
+                       "SHELL:-idirafter ${seednorm_torch_dir}/include/torch/csrc/api/include")
+target_link_libraries(seednorm_libtorch INTERFACE "${seednorm_torch_dir}/lib/libtorch.so"
+                      "${seednorm_torch_dir}/lib/libtorch_cpu.so" "${seednorm_torch_dir}/lib/libc10.so")

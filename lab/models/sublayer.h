@@ -1,0 +1,38 @@
+// How sublayers sit on the residual stream.
+#ifndef SEEDNORM_LAB_MODELS_SUBLAYER_H_
+#define SEEDNORM_LAB_MODELS_SUBLAYER_H_
+
+#include <utility>
+
+#include "lab/models/model.h"
+
+namespace seednorm::lab {
+
+// A plain residual keeps its last term apart until a norm adds it; this adds it now.
+inline at::Tensor joined(const Stream& s) { return s.delta.defined() ? s.x + s.delta : s.x; }
+
+// h + T(norm(h)), or its Frac-Connection: work(normalized) is T.
+template <class Work>
+Stream pre_norm(const Stream& in, Norm& norm, const FracSite* site, const Work& work) {
+  if (site != nullptr) {
+    const FracSite::Read read = site->read(joined(in));
+    return {site->write(work(norm.forward(read.input)), read), {}};
+  }
+  if (!in.delta.defined()) return {in.x, work(norm.forward(in.x))};
+  const auto [normalized, sum] = norm.add(in.delta, in.x);
+  return {sum, work(normalized)};
+}
+
+// h + norm(T(h)), or its Frac-Connection.
+template <class Work>
+Stream post_norm(const Stream& in, Norm& norm, const FracSite* site, const Work& work) {
+  if (site != nullptr) {
+    const FracSite::Read read = site->read(joined(in));
+    return {site->write(norm.forward(work(read.input)), read), {}};
+  }
+  return {joined(in) + norm.forward(work(joined(in))), {}};
+}
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_MODELS_SUBLAYER_H_

@@ -1,0 +1,45 @@
+#include "lab/nn/attention.h"
+
+namespace seednorm::lab {
+namespace {
+
+using at::Tensor;
+
+// Each key-value head serves num_heads / num_kv_heads query heads: [B, T, Hkv, d] -> [B, T, H, d].
+Tensor repeated(const Tensor& x, int64_t times) {
+  if (times == 1) return x;
+  return x.unsqueeze(3).expand({-1, -1, -1, times, -1}).flatten(2, 3);
+}
+
+}  // namespace
+
+Attention::Attention(const AttentionConfig& config)
+    : config_(config), head_width_(config.dim / config.num_heads) {
+  const int64_t kv = config.num_kv_heads * head_width_;
+  q_proj_ = register_module("q_proj", std::make_shared<Linear>(config.dim, config.dim));
+  k_proj_ = register_module("k_proj", std::make_shared<Linear>(config.dim, kv));
+  v_proj_ = register_module("v_proj", std::make_shared<Linear>(config.dim, kv));
+  o_proj_ = register_module("o_proj", std::make_shared<Linear>(config.dim, config.dim));
+  const bool each = config.qk_norm_per_head;
+  q_norm_ =
+      register_module("q_norm", std::make_shared<Norm>(config.qk_norm, each ? head_width_ : config.dim));
+  k_norm_ = register_module("k_norm", std::make_shared<Norm>(config.qk_norm, each ? head_width_ : kv));
+}
+
+Tensor Attention::normalized(const Tensor& x, Norm& norm, int64_t heads) const {
+  const auto split = [&](const Tensor& t) { return t.view({t.size(0), t.size(1), heads, head_width_}); };
+  return config_.qk_norm_per_head ? norm.forward(split(x)) : split(norm.forward(x));
+}
+
+Tensor Attention::forward(const Tensor& x, const Rope& rope) const {
+  const int64_t kv_heads = config_.num_kv_heads, groups = config_.num_heads / kv_heads;
+  const Tensor q = rope.apply(normalized(q_proj_->forward(x), *q_norm_, config_.num_heads));
+  const Tensor k = rope.apply(normalized(k_proj_->forward(x), *k_norm_, kv_heads));
+  const Tensor v = v_proj_->forward(x).view({x.size(0), x.size(1), kv_heads, head_width_});
+  const Tensor out =
+      at::scaled_dot_product_attention(q.transpose(1, 2), repeated(k, groups).transpose(1, 2),
+                                       repeated(v, groups).transpose(1, 2), {}, 0.0, /*is_causal=*/true);
+  return o_proj_->forward(out.transpose(1, 2).flatten(2));
+}
+
+}  // namespace seednorm::lab

@@ -1,0 +1,55 @@
+// The normalization layers of the core as layers of a model: any norm of the list, at any position.
+#ifndef SEEDNORM_LAB_NN_NORM_H_
+#define SEEDNORM_LAB_NN_NORM_H_
+
+#include <torch/nn/module.h>
+
+#include <utility>
+#include <vector>
+
+#include "lab/nn/norm_spec.h"
+#include "lab/nn/role.h"
+
+namespace seednorm::lab {
+
+// A trained parameter of a norm and its name in state dictionaries: gamma is "weight", beta is "beta" in
+// SeeDNorm and "bias" in the others.
+struct NormParam {
+  Param param;
+  const char* name;
+};
+
+// y = norm(x) over the last dimension, in x's dtype; parameters are float32.
+class Norm : public torch::nn::Module, public HasRoles {
+ public:
+  // Errors (std::invalid_argument): as seednorm::Norm's constructor.
+  Norm(const NormSpec& spec, int64_t dim);
+
+  // x: [..., dim] -> [..., dim].
+  torch::Tensor forward(const torch::Tensor& x);
+  // Fused residual add: {norm(x + residual), x + residual}, both [..., dim]. A norm without one adds first.
+  std::pair<torch::Tensor, torch::Tensor> add(const torch::Tensor& x, const torch::Tensor& residual);
+
+  Role role(const std::string& name) const override;
+  const NormSpec& spec() const { return spec_; }
+  const seednorm::Norm& layer() const { return layer_; }
+  // Of this layer, in the core's order.
+  const std::vector<NormParam>& params() const { return params_; }
+  // Undefined if the layer does not have it.
+  const torch::Tensor& param(Param p) const { return tensors_[p]; }
+  // z of each head for rows of x [rows, dim] -> [rows, num_heads], SeeDNorm only: for telemetry.
+  torch::Tensor dynamic_input(const torch::Tensor& x) const;
+
+ private:
+  NormSpec spec_;
+  seednorm::Norm layer_;
+  std::vector<NormParam> params_;
+  ParamSet<torch::Tensor> tensors_;
+};
+
+// The executor over libtorch's own threads.
+Executor torch_executor();
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_NN_NORM_H_

@@ -1,0 +1,138 @@
+#include "lab/nn/norm_spec.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <stdexcept>
+#include <vector>
+
+namespace seednorm::lab {
+namespace {
+
+[[noreturn]] void fail(std::string_view text, const std::string& why) {
+  throw std::invalid_argument("norm \"" + std::string(text) + "\": " + why);
+}
+
+std::string_view trimmed(std::string_view s) {
+  const size_t begin = s.find_first_not_of(" \t");
+  if (begin == std::string_view::npos) return {};
+  return s.substr(begin, s.find_last_not_of(" \t") - begin + 1);
+}
+
+// Shortest text that reads back as the same number.
+std::string text_of(double value) {
+  std::array<char, 32> buffer;
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
+  return {buffer.data(), end};
+}
+
+template <class T>
+T number(std::string_view spec, std::string_view key, std::string_view value) {
+  T out{};
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), out);
+  if (error != std::errc() || end != value.data() + value.size()) {
+    fail(spec, std::string(key) + ": expected a number, got \"" + std::string(value) + "\"");
+  }
+  return out;
+}
+
+// The value among name_of(0) .. name_of(last).
+template <class E>
+E choice(std::string_view spec, std::string_view key, std::string_view value, E last) {
+  std::string all;
+  for (int i = 0; i <= static_cast<int>(last); ++i) {
+    const std::string name = name_of(static_cast<E>(i));
+    if (value == name) return static_cast<E>(i);
+    all += (i == 0 ? "" : ", ") + name;
+  }
+  fail(spec, std::string(key) + ": expected one of " + all + ", got \"" + std::string(value) + "\"");
+}
+
+constexpr std::array kSettings = {"num_heads",  "eps",   "sigma", "dot_scale",
+                                  "alpha_init", "gamma", "alpha", "beta"};
+
+void set(NormSpec& out, std::string_view spec, std::string_view key, std::string_view value) {
+  Options& o = out.options;
+  if (key == "num_heads") {
+    o.num_heads = number<int64_t>(spec, key, value);
+  } else if (key == "eps") {
+    o.eps = number<double>(spec, key, value);
+  } else if (key == "sigma") {
+    o.sigma = choice(spec, key, value, Sigma::kIdentity);
+  } else if (key == "dot_scale") {
+    out.per_width = value == "1/d";
+    if (!out.per_width) o.dot_scale = number<double>(spec, key, value);
+  } else if (key == "alpha_init") {
+    out.alpha_init = number<double>(spec, key, value);
+  } else if (key == "gamma") {
+    o.gamma = choice(spec, key, value, Form::kElementwise);
+  } else if (key == "alpha") {
+    o.alpha = choice(spec, key, value, Form::kElementwise);
+  } else if (key == "beta") {
+    o.beta = choice(spec, key, value, Form::kElementwise);
+  } else {
+    std::string all;
+    for (const char* name : kSettings) all += (all.empty() ? "" : ", ") + std::string(name);
+    fail(spec, "no setting \"" + std::string(key) + "\"; there are " + all);
+  }
+}
+
+}  // namespace
+
+NormSpec NormSpec::parse(std::string_view text) {
+  NormSpec out;
+  const std::string_view spec = trimmed(text);
+  const size_t open = spec.find('(');
+  out.name = std::string(trimmed(spec.substr(0, open)));
+  if (open != std::string_view::npos) {
+    if (spec.back() != ')') fail(text, "expected \")\" at the end");
+    std::string_view rest = spec.substr(open + 1, spec.size() - open - 2);
+    while (!trimmed(rest).empty()) {
+      const size_t comma = std::min(rest.find(','), rest.size());
+      const std::string_view pair = rest.substr(0, comma);
+      const size_t equals = pair.find('=');
+      if (equals == std::string_view::npos) {
+        fail(text, "expected setting=value, got \"" + std::string(trimmed(pair)) + "\"");
+      }
+      set(out, text, trimmed(pair.substr(0, equals)), trimmed(pair.substr(equals + 1)));
+      rest = rest.substr(std::min(comma + 1, rest.size()));
+    }
+  }
+  const int64_t width = std::max<int64_t>(out.options.num_heads, 1);
+  const Norm layer(out.name, width, out.options);  // throws for what the layer itself refuses
+  if (out.alpha_init && layer.kind(Param::kAlpha) == ParamKind::kAbsent)
+    fail(text, "alpha_init: it has no alpha");
+  return out;
+}
+
+NormSpec NormSpec::with_eps(double eps) const {
+  NormSpec out = *this;
+  if (options.eps != Options().eps) return out;
+  out.options.eps = eps;
+  try {
+    (void)Norm(name, std::max<int64_t>(options.num_heads, 1), out.options);
+  } catch (const std::invalid_argument&) {  // a norm without eps refuses one
+    return *this;
+  }
+  return out;
+}
+
+std::string NormSpec::text() const {
+  const Options defaults;
+  std::string inner;
+  const auto add = [&](const char* key, const std::string& value) {
+    inner += (inner.empty() ? "" : ", ") + std::string(key) + "=" + value;
+  };
+  if (options.num_heads != defaults.num_heads) add("num_heads", std::to_string(options.num_heads));
+  if (options.eps != defaults.eps) add("eps", text_of(options.eps));
+  if (options.sigma != defaults.sigma) add("sigma", name_of(options.sigma));
+  if (per_width) add("dot_scale", "1/d");
+  if (!per_width && options.dot_scale != defaults.dot_scale) add("dot_scale", text_of(options.dot_scale));
+  if (alpha_init) add("alpha_init", text_of(*alpha_init));
+  if (options.gamma != defaults.gamma) add("gamma", name_of(options.gamma));
+  if (options.alpha != defaults.alpha) add("alpha", name_of(options.alpha));
+  if (options.beta != defaults.beta) add("beta", name_of(options.beta));
+  return inner.empty() ? name : name + "(" + inner + ")";
+}
+
+}  // namespace seednorm::lab

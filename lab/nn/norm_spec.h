@@ -1,0 +1,33 @@
+// How a norm is named in settings. Without libtorch.
+#ifndef SEEDNORM_LAB_NN_NORM_SPEC_H_
+#define SEEDNORM_LAB_NN_NORM_SPEC_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "seednorm/norm.h"
+
+namespace seednorm::lab {
+
+// Which norm stands at a position of a model, as it is written in settings: a name of norm_names(), with
+// settings in brackets where they differ from the defaults: "rms_norm", "seed_norm(alpha_init=0.1,
+// num_heads=4)".
+struct NormSpec {
+  std::string name = "rms_norm";
+  Options options;
+  std::optional<double> alpha_init;  // default: the norm's own
+  bool per_width = false;            // dot_scale is divided by the width of a head (Appendix D.2)
+
+  // Errors (std::invalid_argument): not a norm (the nearest name is given), not a setting of one, a value
+  // that does not parse.
+  static NormSpec parse(std::string_view text);
+  // With this eps, if the norm has one and settings did not give another.
+  NormSpec with_eps(double eps) const;
+  // As parse reads it, with only what differs from the defaults: equal layers have equal texts.
+  std::string text() const;
+};
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_NN_NORM_SPEC_H_

@@ -1,0 +1,79 @@
+#include "lab/nn/rope.h"
+
+#include <ATen/Dispatch.h>
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <stdexcept>
+
+namespace seednorm::lab {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// One token's heads: (a, b) -> (a cos - b sin, b cos + a sin); `sign` -1 turns back.
+template <class T>
+void rotate_token(const T* x, T* y, const float* cos, const float* sin, float sign, int64_t heads,
+                  int64_t half) {
+  for (int64_t h = 0; h < heads; ++h, x += 2 * half, y += 2 * half) {
+    for (int64_t i = 0; i < half; ++i) {
+      const float a = static_cast<float>(x[i]), b = static_cast<float>(x[half + i]);
+      y[i] = static_cast<T>(a * cos[i] - sign * b * sin[i]);
+      y[half + i] = static_cast<T>(b * cos[i] + sign * a * sin[i]);
+    }
+  }
+}
+
+Tensor rotate(const Tensor& input, const Tensor& cos, const Tensor& sin, float sign) {
+  const Tensor x = input.contiguous();
+  Tensor y = at::empty_like(x);
+  const int64_t length = x.size(1), heads = x.size(2), half = x.size(3) / 2, token = heads * 2 * half;
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "rope", [&] {
+    const auto* from = x.const_data_ptr<scalar_t>();
+    auto* to = y.mutable_data_ptr<scalar_t>();
+    const float *c = cos.const_data_ptr<float>(), *s = sin.const_data_ptr<float>();
+    at::parallel_for(0, x.size(0) * length, 64, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        const int64_t angle = t % length * half;
+        rotate_token(from + t * token, to + t * token, c + angle, s + angle, sign, heads, half);
+      }
+    });
+  });
+  return y;
+}
+
+// Its gradient is the rotation back.
+struct RopeFunction : torch::autograd::Function<RopeFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& cos, const Tensor& sin) {
+    ctx->save_for_backward({cos, sin});
+    return rotate(x, cos, sin, 1);
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    return {rotate(grads[0], saved[0], saved[1], -1), Tensor(), Tensor()};
+  }
+};
+
+}  // namespace
+
+Rope::Rope(int64_t head_width, int64_t context, double theta) {
+  const Tensor exponent = at::arange(0, head_width, 2, at::kDouble) / static_cast<double>(head_width);
+  const Tensor frequency = at::pow(at::full({1}, theta, at::kDouble), -exponent).to(at::kFloat);
+  const Tensor angles = at::outer(at::arange(context, at::kFloat), frequency);
+  cos_ = angles.cos();
+  sin_ = angles.sin();
+}
+
+Tensor Rope::apply(const Tensor& x, int64_t first) const {
+  if (first + x.size(1) > cos_.size(0)) {
+    throw std::invalid_argument("rope: expected positions below the context of " +
+                                std::to_string(cos_.size(0)) + ", got " + std::to_string(first + x.size(1)));
+  }
+  return RopeFunction::apply(x, cos_.narrow(0, first, x.size(1)), sin_.narrow(0, first, x.size(1)));
+}
+
+}  // namespace seednorm::lab

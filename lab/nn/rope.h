@@ -1,0 +1,25 @@
+// Rotary position embedding (arXiv 2104.09864) in the form of Hugging Face's models: columns i and i + d/2 of
+// a head are a pair.
+#ifndef SEEDNORM_LAB_NN_ROPE_H_
+#define SEEDNORM_LAB_NN_ROPE_H_
+
+#include <ATen/core/Tensor.h>
+
+namespace seednorm::lab {
+
+class Rope {
+ public:
+  // Angles of positions 0 .. context - 1; head_width even.
+  Rope(int64_t head_width, int64_t context, double theta);
+
+  // x [B, T, H, head_width] at positions first .. first + T - 1 -> the same shape and dtype.
+  // Errors (std::invalid_argument): positions beyond the context.
+  at::Tensor apply(const at::Tensor& x, int64_t first = 0) const;
+
+ private:
+  at::Tensor cos_, sin_;  // [context, head_width / 2], float32
+};
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_NN_ROPE_H_
