@@ -1,0 +1,175 @@
+"""Speed of the layers beside what PyTorch has: python -m seednorm.bench --help
+
+All variants of one size are measured in turns, in one run, and medians taken, so that what else the machine does hits
+them alike. Let nothing else run all the same.
+"""
+
+import argparse
+import itertools
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _library, functional, reference
+
+F = torch.nn.functional
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+PASSES = ("fwd", "fwd+bwd")
+HEADS = 1
+
+Layer = Callable[..., Tensor]
+
+#: Implementation -> the norm it computes, and itself as a function of x, gamma, alpha, beta.
+IMPLS: dict[str, tuple[str, Layer]] = {
+    "seednorm": ("seed_norm", functional.seed_norm),
+    "seednorm_rms": ("rms_norm", lambda x, gamma, alpha, beta: functional.rms_norm(x, gamma)),
+    "eager": ("seed_norm", reference.seed_norm),
+    "compiled": ("seed_norm", reference.seed_norm),
+    "torch_rms": ("rms_norm", lambda x, gamma, alpha, beta: F.rms_norm(x, gamma.shape, gamma, 1e-6)),
+    "torch_rms_compiled": ("rms_norm", lambda x, gamma, alpha, beta: F.rms_norm(x, gamma.shape, gamma, 1e-6)),
+    "torch_layer": ("layer_norm", lambda x, gamma, alpha, beta: F.layer_norm(x, gamma.shape, gamma, beta, 1e-6)),
+}
+COMPILED = ("compiled", "torch_rms_compiled")
+
+
+def main() -> int:
+    arguments = parse()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    results = []
+    print(header(arguments), flush=True)
+    for dtype, which, rows, cols in itertools.product(
+        arguments.dtypes, arguments.passes, arguments.rows, arguments.widths
+    ):
+        medians = measure(arguments.impls, dtype, which, rows, cols, arguments.milliseconds / 1e3, arguments.rounds)
+        # What must move: x and y, then x, dy and dx.
+        moved = (2 if which == "fwd" else 5) * rows * cols * DTYPES[dtype].itemsize
+        for impl, seconds in medians.items():
+            results.append(
+                {
+                    "impl": impl,
+                    "norm": IMPLS[impl][0],
+                    "pass": which,
+                    "dtype": dtype,
+                    "rows": rows,
+                    "cols": cols,
+                    "heads": HEADS,
+                    "threads": arguments.threads,
+                    "median_us": seconds * 1e6,
+                    "gb_per_s": moved / seconds / 1e9,
+                }
+            )
+        print(line(dtype, which, rows, cols, medians), flush=True)
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump({"machine": machine(), "results": results}, file, indent=1)
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    def names(known: Any) -> Callable[[str], list[str]]:
+        def parse_names(text: str) -> list[str]:
+            if unknown := set(text.split(",")) - set(known):
+                raise argparse.ArgumentTypeError(f"expected some of {','.join(known)}, got {unknown.pop()}")
+            return text.split(",")
+
+        return parse_names
+
+    def numbers(text: str) -> list[int]:
+        return [int(part) for part in text.split(",")]
+
+    parser = argparse.ArgumentParser(prog="python -m seednorm.bench", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--rows", type=numbers, default=[1, 64, 1024, 8192, 32768], help="comma-separated")
+    parser.add_argument("--widths", type=numbers, default=[128, 768, 1536, 2048, 4096], help="comma-separated")
+    parser.add_argument("--dtypes", type=names(DTYPES), default=["float32", "bfloat16"], help=f"of {','.join(DTYPES)}")
+    parser.add_argument("--passes", type=names(PASSES), default=list(PASSES), help=f"of {','.join(PASSES)}")
+    parser.add_argument("--impls", type=names(IMPLS), default=list(IMPLS), help=f"of {','.join(IMPLS)}")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=15, help="turns that the medians are taken over")
+    parser.add_argument("--milliseconds", type=float, default=10, help="least time of a turn of one variant")
+    parser.add_argument("--quick", action="store_true", help="one size, few rounds, nothing compiled")
+    parser.add_argument("--json", help="file for the results")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rows, arguments.widths, arguments.rounds, arguments.milliseconds = [1, 1024], [1536], 5, 2
+        arguments.impls = [impl for impl in arguments.impls if impl not in COMPILED]
+    return arguments
+
+
+def measure(
+    impls: list[str], dtype: str, which: str, rows: int, cols: int, turn: float, rounds: int
+) -> dict[str, float]:
+    """Median seconds a call of each implementation, in turns of at least `turn` seconds."""
+    torch.compiler.reset()  # or the many sizes would end in PyTorch's limit of recompilations
+    train = which != "fwd"
+    x, dy = (torch.randn(rows, cols, dtype=DTYPES[dtype]) for _ in range(2))
+    params = [(torch.randn(cols) * scale + mean).to(DTYPES[dtype]) for mean, scale in ((1, 0.1), (1, 0.1), (0, 0.02))]
+    leaves = [t.requires_grad_(train) for t in (x, *params)]
+
+    def call(layer: Layer) -> Callable[[], object]:
+        if not train:
+            return lambda: layer(*leaves)
+        return lambda: torch.autograd.grad(layer(*leaves), leaves, dy, allow_unused=True)
+
+    calls, counts = {}, {}
+    with torch.set_grad_enabled(train):
+        for impl in impls:
+            layer = IMPLS[impl][1]
+            calls[impl] = call(torch.compile(layer, fullgraph=True, dynamic=False) if impl in COMPILED else layer)
+            for _ in range(3):  # compiles, and brings code and memory in
+                seconds = timed(calls[impl], 1)
+            counts[impl] = max(1, int(turn / timed(calls[impl], max(1, min(100, int(1e-3 / seconds))))))
+        times: dict[str, list[float]] = {impl: [] for impl in impls}
+        for _ in range(rounds):
+            for impl in impls:
+                times[impl].append(timed(calls[impl], counts[impl]))
+    return {impl: statistics.median(values) for impl, values in times.items()}
+
+
+def timed(function: Callable[[], object], count: int) -> float:
+    """Seconds a call."""
+    start = time.perf_counter()
+    for _ in range(count):
+        function()
+    return (time.perf_counter() - start) / count
+
+
+def machine() -> dict[str, str]:
+    processor = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            processor = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return {
+        "processor": processor,
+        "simd": _library.simd_target(),
+        "seednorm": _library.version(),
+        "torch": torch.__version__,
+    }
+
+
+def header(arguments: argparse.Namespace) -> str:
+    names = "".join(f"{impl:>20}" for impl in arguments.impls)
+    return (
+        f"{', '.join(f'{key} {value}' for key, value in machine().items())}, {arguments.threads} threads\n"
+        f"microseconds, and how many times those of {arguments.impls[0]}\n"
+        f"{'dtype':9}{'pass':8}{'rows':>7}{'cols':>6}{names}"
+    )
+
+
+def line(dtype: str, which: str, rows: int, cols: int, medians: dict[str, float]) -> str:
+    first = next(iter(medians.values()))
+    cells = "".join(f"{seconds * 1e6:12.1f}{seconds / first:7.2f}x" for seconds in medians.values())
+    return f"{dtype:9}{which:8}{rows:7}{cols:6}{cells}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
