@@ -1,0 +1,193 @@
+#include "lab/base/file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "lab/base/error.h"
+
+namespace seednorm::lab {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr size_t kBufferBytes = size_t{1} << 20;
+
+// An open file of this process alone, closed at the end of the scope.
+class Descriptor {
+ public:
+  explicit Descriptor(int file) : file_(file) {}
+  ~Descriptor() {
+    if (file_ >= 0) ::close(file_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return file_; }
+
+ private:
+  int file_;
+};
+
+std::string reason(int error) { return std::generic_category().message(error); }
+
+int open_regular(const fs::path& path, struct stat& info) {
+  // A named pipe would block here without O_NONBLOCK.
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0) throw UserError(path.string() + ": cannot be read: " + reason(errno));
+  if (::fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) {
+    ::close(file);
+    throw UserError(path.string() + ": is not a regular file");
+  }
+  return file;
+}
+
+}  // namespace
+
+void fail_with_errno(std::string_view action, const fs::path& path, int error) {
+  std::string what = "cannot " + std::string(action) + " " + path.string() + ": " + reason(error);
+  if (error == ENOSPC || error == EDQUOT) what += "; free some space and run the command again";
+  throw std::runtime_error(what);
+}
+
+MappedFile::MappedFile(const fs::path& path) {
+  struct stat info {};
+  const Descriptor file(open_regular(path, info));
+  size_ = static_cast<size_t>(info.st_size);
+  if (size_ == 0) return;
+  void* data = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.get(), 0);
+  if (data == MAP_FAILED) fail_with_errno("map", path, errno);
+  data_ = static_cast<const char*>(data);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<char*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+std::string read_file(const fs::path& path, size_t max_bytes) {
+  struct stat info {};
+  const Descriptor file(open_regular(path, info));
+  const auto size = static_cast<size_t>(info.st_size);
+  if (size > max_bytes) {
+    throw UserError(path.string() + ": " + std::to_string(size) + " bytes, at most " +
+                    std::to_string(max_bytes) + " are expected of such a file");
+  }
+  std::string content(size, '\0');
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t count = ::read(file.get(), content.data() + done, size - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail_with_errno("read", path, errno);
+    if (count == 0) break;  // it became shorter meanwhile
+    done += static_cast<size_t>(count);
+  }
+  content.resize(done);
+  return content;
+}
+
+OutputFile::OutputFile(fs::path path)
+    : path_(std::move(path)), file_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
+  if (file_ < 0) fail_with_errno("create", path_, errno);
+  buffer_.reserve(kBufferBytes);
+}
+
+OutputFile::~OutputFile() {
+  if (file_ >= 0) ::close(file_);
+}
+
+void OutputFile::write(std::string_view bytes) {
+  if (buffer_.size() + bytes.size() > kBufferBytes) flush();
+  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+  if (buffer_.size() >= kBufferBytes) flush();
+}
+
+void OutputFile::flush() {
+  size_t done = 0;
+  while (done < buffer_.size()) {
+    const ssize_t count = ::write(file_, buffer_.data() + done, buffer_.size() - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail_with_errno("write", path_, errno);
+    done += static_cast<size_t>(count);
+  }
+  buffer_.clear();
+}
+
+void OutputFile::close() {
+  flush();
+  if (::fsync(file_) != 0) fail_with_errno("write", path_, errno);
+  if (::close(std::exchange(file_, -1)) != 0) fail_with_errno("write", path_, errno);
+}
+
+void replace_file(const fs::path& path, std::string_view content) {
+  fs::path temporary = path;
+  temporary += ".partial-" + std::to_string(::getpid());
+  try {
+    OutputFile file(temporary);
+    file.write(content);
+    file.close();
+    if (::rename(temporary.c_str(), path.c_str()) != 0) fail_with_errno("write", path, errno);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  sync_folder(path.parent_path());
+}
+
+void sync_folder(const fs::path& folder) {
+  const fs::path path = folder.empty() ? fs::path(".") : folder;
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (file.get() < 0) fail_with_errno("open", path, errno);
+  // Some file systems do not sync folders; their renames are as lasting as they get.
+  if (::fsync(file.get()) != 0 && errno != EINVAL && errno != EROFS) fail_with_errno("sync", path, errno);
+}
+
+NewFolder::NewFolder(fs::path target) : target_(fs::absolute(target).lexically_normal()) {
+  if (!target_.has_filename()) target_ = target_.parent_path();  // "out/"
+  std::error_code error;
+  if (fs::exists(target_, error) && !(fs::is_directory(target_, error) && fs::is_empty(target_, error))) {
+    throw UserError(target.string() + ": exists already; name a new folder, nothing is overwritten");
+  }
+  fs::create_directories(target_.parent_path(), error);
+  if (error) fail_with_errno("create", target_.parent_path(), error.value());
+  temporary_ = target_;
+  temporary_ += ".partial";
+  fs::create_directory(temporary_, error);
+  if (error) fail_with_errno("create", temporary_, error.value());
+  lock_ = ::open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock_ < 0) fail_with_errno("open", temporary_, errno);
+  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    ::close(lock_);
+    throw UserError(target.string() + ": another process is writing it; wait for it or name another folder");
+  }
+  for (const auto& entry : fs::directory_iterator(temporary_)) fs::remove_all(entry.path());
+}
+
+NewFolder::~NewFolder() {
+  std::error_code ignored;
+  if (!committed_) fs::remove_all(temporary_, ignored);
+  ::close(lock_);
+}
+
+void NewFolder::commit() {
+  sync_folder(temporary_);
+  // Replaces an empty folder, and nothing else.
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail_with_errno("write", target_, errno);
+  committed_ = true;
+  sync_folder(target_.parent_path());
+}
+
+}  // namespace seednorm::lab

@@ -1,0 +1,84 @@
+// Files: mapped for reading, and written so that a reader never meets half of one.
+#ifndef SEEDNORM_LAB_BASE_FILE_H_
+#define SEEDNORM_LAB_BASE_FILE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace seednorm::lab {
+
+// A file's bytes, mapped and not read. Throws UserError if it is missing, no regular file or not readable.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  std::string_view bytes() const { return {data_, size_}; }
+
+ private:
+  const char* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// The whole file. Throws UserError as above, and if it is larger than max_bytes.
+std::string read_file(const std::filesystem::path& path, size_t max_bytes);
+
+// A new file, written through a buffer. What cannot be written (a full disk) throws std::runtime_error that
+// names the file; the destructor of one that was not closed closes it silently and leaves it.
+class OutputFile {
+ public:
+  explicit OutputFile(std::filesystem::path path);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  void write(std::string_view bytes);
+  void close();  // after it, the bytes are on the disk
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  void flush();
+
+  std::filesystem::path path_;
+  int file_;
+  std::vector<char> buffer_;
+};
+
+// Writes to a temporary name in the same folder, syncs, and renames: `path` has the old content or the new.
+void replace_file(const std::filesystem::path& path, std::string_view content);
+
+// Makes renames and new files in `folder` last.
+void sync_folder(const std::filesystem::path& folder);
+
+// Throws std::runtime_error, "cannot <action> <path>: <the system's reason>".
+[[noreturn]] void fail_with_errno(std::string_view action, const std::filesystem::path& path, int error);
+
+// A folder that is filled under a temporary name beside `target` and appears there complete, or not at all.
+// One process at a time; what a killed one left behind is removed by the next.
+class NewFolder {
+ public:
+  // Throws UserError if target exists and is not an empty folder, or if another process is writing it.
+  explicit NewFolder(std::filesystem::path target);
+  ~NewFolder();  // removes what was not committed
+  NewFolder(const NewFolder&) = delete;
+  NewFolder& operator=(const NewFolder&) = delete;
+
+  const std::filesystem::path& path() const { return temporary_; }
+  void commit();
+
+ private:
+  std::filesystem::path target_, temporary_;
+  int lock_ = -1;
+  bool committed_ = false;
+};
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_BASE_FILE_H_
