@@ -1,0 +1,78 @@
+// Recipes: the built-in ones are whole, settings round-trip, mistakes are named.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "lab/base/error.h"
+#include "lab/recipes/recipe.h"
+
+namespace seednorm::lab {
+namespace {
+
+std::string write(const std::string& text) {
+  const std::string path = testing::TempDir() + "recipe.toml";
+  std::ofstream(path) << text;
+  return path;
+}
+
+std::string error_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const UserError& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(Recipes, BuiltInOnesAreWhole) {
+  for (const std::string& name : recipe_names()) {
+    Recipe recipe = load_recipe(name);
+    EXPECT_FALSE(recipe.about.empty()) << name;
+    if (recipe.model.vocab_size == 0) recipe.model.vocab_size = 257;  // comes with the tokenizer
+    EXPECT_NO_THROW(recipe.model.check()) << name;
+    EXPECT_GT(recipe.train.lr, 0) << name;
+    EXPECT_GT(recipe.train.steps, 0) << name;
+    EXPECT_GT(recipe.train.batch_size, 0) << name;
+  }
+}
+
+TEST(Recipes, EverySettingRoundTrips) {
+  for (const std::string& name : recipe_names()) {
+    const Recipe recipe = load_recipe(name);
+    const Recipe again = load_recipe(write(to_toml(recipe)));
+    for (const Setting& s : settings()) EXPECT_EQ(s.get(again), s.get(recipe)) << name << " " << s.name;
+  }
+}
+
+TEST(Recipes, NormsByPosition) {
+  Recipe r = load_recipe("olmo2-3m");
+  apply(r, "norm=seed_norm(alpha_init=0.1)");
+  apply(r, "norm.output=rms_norm");
+  EXPECT_EQ(r.model.block_norm.text(), "seed_norm(alpha_init=0.1)");
+  EXPECT_EQ(r.model.qk_norm.text(), "seed_norm(alpha_init=0.1)");
+  EXPECT_EQ(r.model.output_norm.text(), "rms_norm");
+  // In a file a position's own norm wins over "norm"; TOML has no place for both, so files name positions.
+  const Recipe f = load_recipe(write("base = \"olmo2-3m\"\n[norm]\nblock = \"dyt\"\n"));
+  EXPECT_EQ(f.model.block_norm.text(), "dyt");
+  EXPECT_EQ(f.model.qk_norm.text(), "rms_norm");
+}
+
+TEST(Recipes, MistakesAreNamed) {
+  Recipe r = load_recipe("demo");
+  EXPECT_EQ(error_of([&] { apply(r, "stepz=3"); }), "no setting \"stepz\"; perhaps \"steps\"");
+  EXPECT_EQ(error_of([&] { apply(r, "steps=many"); }), "steps: expected a whole number, got \"many\"");
+  EXPECT_EQ(error_of([&] { apply(r, "steps=3.5"); }), "steps: expected a whole number, got \"3.5\"");
+  EXPECT_EQ(error_of([&] { apply(r, "steps"); }), "expected setting=value, got \"steps\"");
+  EXPECT_EQ(error_of([&] { apply(r, "tied=yes"); }), "tied: expected true or false, got \"yes\"");
+  EXPECT_NE(error_of([&] { apply(r, "norm.qk=sednorm"); }).find("perhaps \"seed_norm\""), std::string::npos);
+  EXPECT_NE(error_of([&] { apply(r, "norm=seed_norm(alhpa=1)"); }).find("no setting \"alhpa\""),
+            std::string::npos);
+  EXPECT_NE(error_of([] { load_recipe("olmo2-3b"); }).find("perhaps \"olmo2-3m\""), std::string::npos);
+  EXPECT_NE(error_of([] { load_recipe("nowhere.toml"); }).find("nowhere.toml"), std::string::npos);
+  EXPECT_NE(error_of([] { load_recipe(write("dim = [1]\n")); }).find("dim"), std::string::npos);
+  EXPECT_NE(error_of([] { load_recipe(write("dim = = 1\n")); }).find(":1:"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace seednorm::lab
