@@ -1,0 +1,54 @@
+// AdamW with weight decay by what a parameter is for.
+#ifndef SEEDNORM_LAB_TRAIN_OPTIMIZER_H_
+#define SEEDNORM_LAB_TRAIN_OPTIMIZER_H_
+
+#include <string>
+#include <vector>
+
+#include "lab/models/model.h"
+#include "lab/train/config.h"
+
+namespace seednorm::lab {
+
+// Parameters of one role: they share their weight decay.
+struct ParamGroup {
+  Role role;
+  double weight_decay;
+  std::vector<ParamInfo> params;
+  int64_t num_elements() const;
+};
+
+// One group for each role that the model has. SeeDNorm's alpha and beta (and the dynamic part of
+// Frac-Connections) are decayed whatever the recipe says of gains (paper, Section 3 and Table 4).
+std::vector<ParamGroup> param_groups(const Model& model, const TrainConfig& config);
+// A table of the groups: role, parameters, elements, weight decay.
+std::string to_text(const std::vector<ParamGroup>& groups);
+
+// AdamW (arXiv 1711.05101) on float32 parameters, in libtorch's fused form.
+class AdamW {
+ public:
+  AdamW(std::vector<ParamGroup> groups, const TrainConfig& config);
+
+  // Scales all gradients so that their joint norm is at most config.grad_clip (0: no limit); returns the norm
+  // before. NaN or Inf in a gradient makes it NaN or Inf.
+  double clip();
+  // One step with this learning rate; parameters without a gradient stay as they are.
+  void step(double lr);
+  void zero_grad();
+
+  const std::vector<ParamGroup>& groups() const { return groups_; }
+  // Tensors of the state by name, "<parameter>.exp_avg" and so on: to save, or to fill when loading.
+  std::vector<std::pair<std::string, at::Tensor>> state() const;
+
+ private:
+  struct Slots {
+    std::vector<at::Tensor> params, exp_avg, exp_avg_sq, steps;
+  };
+  std::vector<ParamGroup> groups_;
+  std::vector<Slots> slots_;  // by group
+  double beta1_, beta2_, eps_, grad_clip_;
+};
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_TRAIN_OPTIMIZER_H_

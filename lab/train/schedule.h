@@ -1,0 +1,17 @@
+// The learning rate over a run.
+#ifndef SEEDNORM_LAB_TRAIN_SCHEDULE_H_
+#define SEEDNORM_LAB_TRAIN_SCHEDULE_H_
+
+#include <cstdint>
+
+#include "lab/train/config.h"
+
+namespace seednorm::lab {
+
+// Linear warm-up over warmup_tokens from 0 to lr, then a cosine to min_lr_ratio lr at the last step. `step`
+// counts from 0; tokens_per_step = batch_size * context.
+double learning_rate(const TrainConfig& config, int64_t step, int64_t tokens_per_step);
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_TRAIN_SCHEDULE_H_
