@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import seednorm
+import tomllib
 import torch
 from seednorm import _library
 
@@ -73,3 +74,11 @@ def test_documents(document, tmp_path):
          "--python", pathlib.Path(sys.executable).parent], capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_hub_layout_lists_every_source():
+    build = tomllib.loads((ROOT / "torch-ext/build.toml").read_text())
+    listed = {*build["torch"]["src"], *build["kernel"]["core"]["src"]}
+    folders = ("ops", "core/cpu", "core/include", "core/norms", "core/src")
+    files = {file.relative_to(ROOT).as_posix() for folder in folders for file in (ROOT / folder).rglob("*.*")}
+    assert listed == {file for file in files if file.endswith((".h", ".cc", ".def"))}
