@@ -135,3 +135,10 @@ def test_dropout_keeps_no_mask():
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
         case.run(x, params)
     assert sorted(t.numel() for t in saved if t is not x) == sorted([2, 40, 24, 24, 24])
+
+
+def test_inference_mode():
+    x, params = Case("seed_norm").draw()
+    with torch.inference_mode():
+        y = Case("seed_norm").run(x, params)
+    assert torch.equal(y, Case("seed_norm").run(x, params)) and not y.requires_grad
