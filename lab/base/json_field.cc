@@ -1,5 +1,7 @@
 #include "lab/base/json_field.h"
 
+#include <algorithm>
+
 #include "lab/base/error.h"
 
 namespace seednorm::lab {

@@ -1,0 +1,95 @@
+// seednorm data get
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+#include "lab/base/error.h"
+#include "lab/base/progress.h"
+#include "lab/base/suggest.h"
+#include "lab/cli/verb.h"
+#include "lab/data/download.h"
+#include "lab/data/public_sets.h"
+
+namespace seednorm::lab {
+namespace {
+
+struct Arguments {
+  std::string source, out, sha256, json;
+};
+
+// Where `name` is, and what it must be.
+DownloadOptions find_source(const Arguments& arguments) {
+  DownloadOptions options{.url = arguments.source, .target = "", .sha256 = arguments.sha256};
+  if (arguments.source.find("://") == std::string::npos) {
+    const auto& sets = public_sets();
+    const auto found = std::find_if(sets.begin(), sets.end(),
+                                    [&](const PublicSet& set) { return set.name == arguments.source; });
+    if (found == sets.end()) {
+      std::vector<std::string> known;
+      for (const PublicSet& set : sets) known.push_back(set.name);
+      throw UserError("data get: no data set " + quote(arguments.source) +
+                      did_you_mean(arguments.source, known) +
+                      "; `seednorm data list` names them, and an address begins with https://");
+    }
+    options.url = found->url;
+    if (options.sha256.empty()) options.sha256 = found->sha256;
+  }
+  const std::string name = file_name_of_url(options.url);
+  if (name.empty())
+    throw UserError(options.url + ": names no file; expected an address that ends in a file's name");
+  options.target = (std::filesystem::path(arguments.out) / name).string();
+  return options;
+}
+
+std::string line(const std::string& name, int64_t done, int64_t total, int64_t begin, double seconds) {
+  std::string text = name + ": " + with_unit(double(done)) + "B";
+  if (total > 0) text += " of " + with_unit(double(total)) + "B";
+  return text + ", " + with_unit(static_cast<double>(done - begin) / seconds) + "B/s";
+}
+
+void run_get(const Arguments& arguments) {
+  const bool is_hex = std::all_of(arguments.sha256.begin(), arguments.sha256.end(),
+                                  [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  if (!arguments.sha256.empty() && (arguments.sha256.size() != 64 || !is_hex)) {
+    throw UserError("--sha256: expected 64 hexadecimal digits in lower case, got " +
+                    quote(arguments.sha256, 80));
+  }
+  const DownloadOptions options = find_source(arguments);
+  DownloadResult result;
+  {
+    Progress progress;
+    const std::string name = std::filesystem::path(options.target).filename().string();
+    int64_t begin = -1;
+    result = download(options, [&](int64_t done, int64_t total) {
+      if (begin < 0) begin = done;
+      if (progress.is_due()) progress.show(line(name, done, total, begin, progress.seconds()));
+    });
+  }
+  std::printf("%s: %lld bytes%s\n", options.target.c_str(), static_cast<long long>(result.bytes),
+              result.already_there ? ", there already" : "");
+  std::printf("sha256 %s, %s\n", result.sha256.c_str(),
+              options.sha256.empty() ? "unverified: nothing to compare it with was given" : "as expected");
+  write_json(arguments.json, {{"file", options.target},
+                              {"url", options.url},
+                              {"bytes", result.bytes},
+                              {"sha256", result.sha256},
+                              {"verified", !options.sha256.empty()},
+                              {"resumed_at", result.resumed_at},
+                              {"already_there", result.already_there}});
+}
+
+}  // namespace
+
+void add_data_get(CLI::App& app) {
+  const auto arguments = std::make_shared<Arguments>();
+  app.add_option("NAME", arguments->source, "A name that `data list` shows, or an address (https://...)")
+      ->required()
+      ->type_name("");
+  app.add_option("--out", arguments->out, "The folder that the file goes to")->required()->type_name("DIR");
+  app.add_option("--sha256", arguments->sha256, "What the file must be; the list has it for some")
+      ->type_name("HEX");
+  add_json_option(app, arguments->json);
+  app.callback([arguments] { run_get(*arguments); });
+}
+
+}  // namespace seednorm::lab

@@ -1,0 +1,107 @@
+#include "lab/cli/run.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "lab/base/error.h"
+#include "lab/base/interrupt.h"
+#include "lab/base/suggest.h"
+#include "lab/cli/verb.h"
+#include "seednorm/version.h"
+
+namespace seednorm::lab {
+namespace {
+
+enum ExitCode { kOk = 0, kFailure = 1, kBadInput = 2, kInterrupted = 130 };
+
+void add_verb(CLI::App& program, const std::string& words, const std::string& summary,
+              void (*add)(CLI::App&)) {
+  const size_t space = words.find(' ');
+  CLI::App* parent = space == std::string::npos ? &program : program.get_subcommand(words.substr(0, space));
+  add(*parent->add_subcommand(words.substr(space + 1), summary));
+}
+
+void add_verbs(CLI::App& program) {
+#define SEEDNORM_VERB_GROUP(word, summary) program.add_subcommand(word, summary)->require_subcommand(1);
+#include "lab/cli/verbs.def"
+#undef SEEDNORM_VERB_GROUP
+#define SEEDNORM_VERB(function, words, summary) add_verb(program, words, summary, &function);
+#include "lab/cli/verbs.def"
+#undef SEEDNORM_VERB
+}
+
+// The verb that the arguments reached: the program itself, a group or a verb.
+const CLI::App& reached(const CLI::App& program) {
+  const CLI::App* app = &program;
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+  return *app;
+}
+
+std::string full_name(const CLI::App& app) {
+  return app.get_parent() == nullptr ? app.get_name() : full_name(*app.get_parent()) + " " + app.get_name();
+}
+
+// What the arguments were not understood by, in one line.
+std::string explain(const CLI::App& program, const CLI::ParseError& error) {
+  const CLI::App& app = reached(program);
+  const std::string help = "see " + full_name(app) + " --help";
+  const std::vector<std::string> unknown = app.remaining();
+  if (!unknown.empty()) {
+    std::vector<std::string> known;
+    const bool is_option = unknown[0].starts_with('-');
+    if (is_option) {
+      for (const CLI::Option* option : app.get_options()) {
+        for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+      }
+    } else {
+      for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
+        known.push_back(verb->get_name());
+      }
+    }
+    const std::string name = unknown[0].substr(0, unknown[0].find('='));
+    const char* what = is_option ? "no option " : known.empty() ? "not expected: " : "no verb ";
+    return full_name(app) + ": " + what + quote(name) + did_you_mean(name, known) + "; " + help;
+  }
+  std::string text = error.what();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return full_name(app) + ": " + text + "; " + help;
+}
+
+int fail(ExitCode code, const std::string& message) {
+  std::fprintf(stderr, "seednorm: %s\n", message.c_str());
+  return code;
+}
+
+}  // namespace
+
+int run(int argc, const char* const* argv) {
+  catch_interrupts();
+  CLI::App program("Trains, evaluates and compares normalization layers in language models", "seednorm");
+  program.set_version_flag("--version", "seednorm " SEEDNORM_VERSION);
+  program.require_subcommand(1);
+  try {
+    add_verbs(program);
+    program.parse(argc, argv);
+    // What was printed may still wait in a buffer for a disk that is full.
+    if (std::fflush(stdout) != 0) throw std::runtime_error("cannot write to the standard output");
+    return kOk;
+  } catch (const CLI::Success& help) {
+    return program.exit(help);
+  } catch (const CLI::ParseError& error) {
+    const std::string message = explain(program, error);
+    std::fprintf(stderr, "%s\n", message.c_str());
+    return kBadInput;
+  } catch (const UserError& error) {
+    return fail(kBadInput, error.what());
+  } catch (const Interrupted&) {
+    return fail(kInterrupted, "stopped");
+  } catch (const std::bad_alloc&) {
+    return fail(kFailure, "out of memory");
+  } catch (const std::exception& error) {
+    return fail(kFailure, error.what());
+  }
+}
+
+}  // namespace seednorm::lab

@@ -1,0 +1,34 @@
+#include "lab/cli/verb.h"
+
+#include <charconv>
+
+#include "lab/base/error.h"
+#include "lab/base/file.h"
+
+namespace seednorm::lab {
+
+void add_json_option(CLI::App& app, std::string& file) {
+  app.add_option("--json", file, "Write the result to this file")->type_name("FILE");
+}
+
+void write_json(const std::string& file, const nlohmann::json& result) {
+  if (file.empty()) return;
+  replace_file(file, result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+int64_t parse_count(const std::string& option, const std::string& text, int64_t min, int64_t max) {
+  const auto fail = [&]() -> int64_t {
+    throw UserError(option + ": expected a whole number from " + std::to_string(min) + " to " +
+                    std::to_string(max) + " (also as 10k, 5M or 1G), got " + quote(text));
+  };
+  int64_t value = 0, unit = 1;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || end - rest > 1) return fail();
+  if (rest != end) unit = *rest == 'k' ? 1000 : *rest == 'M' ? 1000000 : *rest == 'G' ? 1000000000 : 0;
+  if (unit == 0 || value < 0 || value > INT64_MAX / unit) return fail();
+  value *= unit;
+  return value < min || value > max ? fail() : value;
+}
+
+}  // namespace seednorm::lab
