@@ -144,7 +144,7 @@ std::string quoted(const std::string& text) {
 
 }  // namespace
 
-void apply(Recipe& recipe, std::string_view assignment) {
+void apply_setting(Recipe& recipe, std::string_view assignment) {
   const size_t equals = assignment.find('=');
   if (equals == std::string_view::npos) {
     throw UserError("expected setting=value, got " + quote(assignment));

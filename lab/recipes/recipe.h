@@ -31,7 +31,7 @@ std::span<const Setting> settings();
 
 // "key=value". "norm" sets all three positions. Errors (UserError): an unknown key (the nearest is named), a
 // value that does not parse.
-void apply(Recipe& recipe, std::string_view assignment);
+void apply_setting(Recipe& recipe, std::string_view assignment);
 
 // A built-in recipe, or a TOML file with settings as keys; `base` names the recipe it starts from.
 // Errors (UserError): neither; file, line and column of what is wrong.

@@ -16,10 +16,10 @@ using at::Tensor;
 
 bool StepResult::finite() const { return std::isfinite(loss) && std::isfinite(grad_norm); }
 
-Trainer::Trainer(Model& model, const TrainConfig& config, Batches batches)
+Trainer::Trainer(Model& model, const TrainConfig& config, SequenceSource sequences)
     : model_(model),
       config_(config),
-      batches_(std::move(batches)),
+      sequences_(std::move(sequences)),
       optimizer_(param_groups(model, config), config) {
   model_.set_dtype(config.dtype == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat);
   model_.set_checkpointing(config.checkpointing);
@@ -53,7 +53,7 @@ StepResult Trainer::step() {
   optimizer_.zero_grad();
   for (int64_t first = 0; first < batch; first += micro) {
     std::vector<Tensor> sequences;
-    for (int64_t i = first; i < std::min(first + micro, batch); ++i) sequences.push_back(batches_(next_, i));
+    for (int64_t i = first; i < std::min(first + micro, batch); ++i) sequences.push_back(sequences_(next_, i));
     const double weight = static_cast<double>(sequences.size()) / static_cast<double>(batch);
     accumulate(at::stack(sequences), weight, &result);
   }

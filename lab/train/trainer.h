@@ -12,7 +12,7 @@ namespace seednorm::lab {
 
 // Sequence `index` of those that step `step` trains on: context + 1 tokens, int64. A function of its
 // arguments alone.
-using Batches = std::function<at::Tensor(int64_t step, int64_t index)>;
+using SequenceSource = std::function<at::Tensor(int64_t step, int64_t index)>;
 
 struct StepResult {
   int64_t step = 0;    // of this step, from 0
@@ -27,7 +27,7 @@ struct StepResult {
 class Trainer {
  public:
   // model must outlive it.
-  Trainer(Model& model, const TrainConfig& config, Batches batches);
+  Trainer(Model& model, const TrainConfig& config, SequenceSource sequences);
 
   // Takes one step and returns what it was like. When it was not finite the parameters are left as they were.
   StepResult step();
@@ -46,7 +46,7 @@ class Trainer {
 
   Model& model_;
   const TrainConfig config_;
-  const Batches batches_;
+  const SequenceSource sequences_;
   AdamW optimizer_;
   int64_t next_ = 0;
 };

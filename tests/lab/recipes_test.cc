@@ -47,8 +47,8 @@ TEST(Recipes, EverySettingRoundTrips) {
 
 TEST(Recipes, NormsByPosition) {
   Recipe r = load_recipe("olmo2-3m");
-  apply(r, "norm=seed_norm(alpha_init=0.1)");
-  apply(r, "norm.output=rms_norm");
+  apply_setting(r, "norm=seed_norm(alpha_init=0.1)");
+  apply_setting(r, "norm.output=rms_norm");
   EXPECT_EQ(r.model.block_norm.text(), "seed_norm(alpha_init=0.1)");
   EXPECT_EQ(r.model.qk_norm.text(), "seed_norm(alpha_init=0.1)");
   EXPECT_EQ(r.model.output_norm.text(), "rms_norm");
@@ -60,13 +60,13 @@ TEST(Recipes, NormsByPosition) {
 
 TEST(Recipes, MistakesAreNamed) {
   Recipe r = load_recipe("demo");
-  EXPECT_EQ(error_of([&] { apply(r, "stepz=3"); }), "no setting \"stepz\"; perhaps \"steps\"");
-  EXPECT_EQ(error_of([&] { apply(r, "steps=many"); }), "steps: expected a whole number, got \"many\"");
-  EXPECT_EQ(error_of([&] { apply(r, "steps=3.5"); }), "steps: expected a whole number, got \"3.5\"");
-  EXPECT_EQ(error_of([&] { apply(r, "steps"); }), "expected setting=value, got \"steps\"");
-  EXPECT_EQ(error_of([&] { apply(r, "tied=yes"); }), "tied: expected true or false, got \"yes\"");
-  EXPECT_NE(error_of([&] { apply(r, "norm.qk=sednorm"); }).find("perhaps \"seed_norm\""), std::string::npos);
-  EXPECT_NE(error_of([&] { apply(r, "norm=seed_norm(alhpa=1)"); }).find("no setting \"alhpa\""),
+  EXPECT_EQ(error_of([&] { apply_setting(r, "stepz=3"); }), "no setting \"stepz\"; perhaps \"steps\"");
+  EXPECT_EQ(error_of([&] { apply_setting(r, "steps=many"); }), "steps: expected a whole number, got \"many\"");
+  EXPECT_EQ(error_of([&] { apply_setting(r, "steps=3.5"); }), "steps: expected a whole number, got \"3.5\"");
+  EXPECT_EQ(error_of([&] { apply_setting(r, "steps"); }), "expected setting=value, got \"steps\"");
+  EXPECT_EQ(error_of([&] { apply_setting(r, "tied=yes"); }), "tied: expected true or false, got \"yes\"");
+  EXPECT_NE(error_of([&] { apply_setting(r, "norm.qk=sednorm"); }).find("perhaps \"seed_norm\""), std::string::npos);
+  EXPECT_NE(error_of([&] { apply_setting(r, "norm=seed_norm(alhpa=1)"); }).find("no setting \"alhpa\""),
             std::string::npos);
   EXPECT_NE(error_of([] { load_recipe("olmo2-3b"); }).find("perhaps \"olmo2-3m\""), std::string::npos);
   EXPECT_NE(error_of([] { load_recipe("nowhere.toml"); }).find("nowhere.toml"), std::string::npos);

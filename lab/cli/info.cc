@@ -1,0 +1,78 @@
+// seednorm info
+#include <cstdio>
+
+#include "lab/base/error.h"
+#include "lab/base/progress.h"
+#include "lab/cli/verb.h"
+#include "lab/models/counts.h"
+#include "lab/recipes/recipe.h"
+#include "lab/train/optimizer.h"
+
+namespace seednorm::lab {
+namespace {
+
+struct Arguments {
+  std::string recipe, json;
+  std::vector<std::string> settings;
+  bool list = false, settings_help = false;
+};
+
+void list_recipes() {
+  for (const std::string& name : recipe_names()) {
+    std::printf("%-34s %s\n", name.c_str(), load_recipe(name).about.c_str());
+  }
+}
+
+void list_settings(const Recipe& recipe) {
+  for (const Setting& s : settings()) std::printf("%-18s %-12s %s\n", s.name, s.get(recipe).c_str(), s.help);
+}
+
+void run_info(const Arguments& arguments) {
+  if (arguments.list) return list_recipes();
+  if (arguments.recipe.empty()) throw UserError("info: which recipe? --list shows all");
+  Recipe recipe = load_recipe(arguments.recipe);
+  for (const std::string& setting : arguments.settings) apply_setting(recipe, setting);
+  if (arguments.settings_help) return list_settings(recipe);
+  if (recipe.model.vocab_size == 0) recipe.model.vocab_size = 257;  // of the byte tokenizer
+  const Model model(recipe.model);  // never written to, so it takes no memory whatever its size
+  const Counts counts = count(model);
+  const std::vector<ParamGroup> groups = param_groups(model, recipe.train);
+  std::printf("%s: %s\n", recipe.name.c_str(), recipe.about.c_str());
+  std::printf("parameters      %14lld\n", static_cast<long long>(counts.params));
+  std::printf("  active        %14lld  a token\n", static_cast<long long>(counts.active_params));
+  std::printf("  of norms      %14lld\n", static_cast<long long>(counts.norm_params));
+  std::printf("  over RMSNorm  %14lld  (%.4f%%)\n", static_cast<long long>(counts.extra_params),
+              100 * static_cast<double>(counts.extra_params) / static_cast<double>(counts.params));
+  std::printf("FLOPs a token   %14.4g  forward and backward, at the full context\n", counts.flops_per_token);
+  std::printf("memory          %14s  weights, gradients and AdamW's state, float32\n",
+              (with_unit(16 * static_cast<double>(counts.params)) + "B").c_str());
+  std::fputs(to_text(groups).c_str(), stdout);
+  nlohmann::json json = {{"params", counts.params},
+                         {"active_params", counts.active_params},
+                         {"norm_params", counts.norm_params},
+                         {"extra_params", counts.extra_params},
+                         {"flops_per_token", counts.flops_per_token},
+                         {"groups", nlohmann::json::array()}};
+  for (const ParamGroup& g : groups) {
+    json["groups"].push_back({{"role", name_of(g.role)},
+                              {"tensors", g.params.size()},
+                              {"params", g.num_elements()},
+                              {"weight_decay", g.weight_decay}});
+  }
+  write_json(arguments.json, json);
+}
+
+}  // namespace
+
+void add_info(CLI::App& app) {
+  const auto arguments = std::make_shared<Arguments>();
+  app.add_option("RECIPE", arguments->recipe, "A built-in recipe, or a .toml file")->type_name("");
+  app.add_option("SETTING", arguments->settings, "key=value: overrides one setting of the recipe")
+      ->type_name("");
+  app.add_flag("--list", arguments->list, "List the built-in recipes");
+  app.add_flag("--settings", arguments->settings_help, "List every setting with its value in the recipe");
+  add_json_option(app, arguments->json);
+  app.callback([arguments] { run_info(*arguments); });
+}
+
+}  // namespace seednorm::lab

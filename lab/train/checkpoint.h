@@ -1,0 +1,42 @@
+// Checkpoints: a model directory with the optimizer's and the trainer's state beside it.
+//
+//   checkpoints/step-00000100/  config.json, model.safetensors   a model directory like any other
+//                               optimizer.safetensors            AdamW's tensors by parameter
+//                               trainer.json                     the state below, and every file's size and
+//                               SHA-256
+#ifndef SEEDNORM_LAB_TRAIN_CHECKPOINT_H_
+#define SEEDNORM_LAB_TRAIN_CHECKPOINT_H_
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lab/models/model.h"
+#include "lab/train/optimizer.h"
+
+namespace seednorm::lab {
+
+struct TrainerState {
+  int64_t step = 0;              // steps taken
+  std::string data_fingerprint;  // of the training data
+  int64_t metrics_bytes = 0;     // of metrics.jsonl when the checkpoint was made
+  double loss_ema = 0;
+};
+
+// Writes RUN/checkpoints/step-N, complete or not at all, and then removes all but the `keep` newest.
+void save_checkpoint(const std::filesystem::path& run, const Model& model, const AdamW& optimizer,
+                     const TrainerState& state, int64_t keep);
+
+struct FoundCheckpoint {
+  std::optional<std::filesystem::path> path;  // the newest whole one; none if there is none
+  std::vector<std::string> damaged;  // a line for each newer one that was passed over: which file, why
+};
+FoundCheckpoint find_checkpoint(const std::filesystem::path& run);
+
+// Errors (UserError): a checkpoint of another model.
+TrainerState load_checkpoint(const std::filesystem::path& checkpoint, Model& model, AdamW& optimizer);
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_TRAIN_CHECKPOINT_H_

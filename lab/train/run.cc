@@ -1,0 +1,259 @@
+#include "lab/train/run.h"
+
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "lab/base/error.h"
+#include "lab/base/file.h"
+#include "lab/base/interrupt.h"
+#include "lab/base/progress.h"
+#include "lab/data/batches.h"
+#include "lab/train/checkpoint.h"
+#include "lab/train/trainer.h"
+
+namespace seednorm::lab {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<std::string> folders_of(const std::string& list) {
+  std::vector<std::string> out;
+  std::stringstream stream(list);
+  for (std::string folder; std::getline(stream, folder, ',');) out.push_back(folder);
+  return out;
+}
+
+// A validation set: its sequences, in order.
+struct ValidSet {
+  std::string name;
+  at::Tensor sequences;  // [N, context + 1]
+};
+
+class Run {
+ public:
+  explicit Run(const RunSpec& spec);
+  RunResult go();
+
+ private:
+  void open_data();
+  void open_dir();
+  void resume_from(const fs::path& checkpoint);
+  void log(const nlohmann::ordered_json& line);
+  void validate();
+  void save();
+  void show(const StepResult& step, double seconds);
+  std::string banner() const;
+  int64_t tokens_per_step() const { return spec_.train.batch_size * spec_.model.context; }
+
+  RunSpec spec_;
+  std::optional<TokenStream> stream_;
+  std::optional<Batches> order_;
+  std::vector<ValidSet> valid_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Trainer> trainer_;
+  std::ofstream metrics_;
+  Progress progress_;
+  RunResult result_;
+  double loss_ema_ = std::nan("");
+};
+
+Run::Run(const RunSpec& spec) : spec_(spec) {
+  if (spec_.train.threads > 0) at::set_num_threads(static_cast<int>(spec_.train.threads));
+  open_data();
+  model_ = std::make_unique<Model>(spec_.model, static_cast<uint64_t>(spec_.train.seed));
+  trainer_ = std::make_unique<Trainer>(*model_, spec_.train, [this](int64_t step, int64_t index) {
+    at::Tensor out = at::empty({spec_.model.context + 1}, at::kLong);
+    order_->read(spec_.overfit ? 0 : step, index, 1,
+                 {out.data_ptr<int64_t>(), static_cast<size_t>(out.numel())});
+    return out;
+  });
+  if (!spec_.dry_run) open_dir();
+}
+
+void Run::open_data() {
+  const TrainConfig& train = spec_.train;
+  if (train.train_data.empty()) {
+    throw UserError(
+        "train_data: no token shards given; make some with seednorm data tokenize, then train_data=FOLDER");
+  }
+  stream_ = TokenStream::open(folders_of(train.train_data));
+  if (spec_.model.vocab_size == 0) spec_.model.vocab_size = stream_->vocab_size();
+  if (spec_.model.vocab_size < stream_->vocab_size()) {
+    throw UserError("vocab_size: the data's tokenizer has " + std::to_string(stream_->vocab_size()) +
+                    " ids, the model only " + std::to_string(spec_.model.vocab_size));
+  }
+  order_.emplace(*stream_, BatchOptions{.context = spec_.model.context,
+                                        .batch_size = train.batch_size,
+                                        .seed = static_cast<uint64_t>(train.data_seed)});
+  const int64_t length = spec_.model.context + 1;
+  const int64_t micro = train.micro_batch_size > 0 ? train.micro_batch_size : train.batch_size;
+  for (const std::string& folder : folders_of(train.valid_data)) {
+    const TokenStream stream = TokenStream::open({folder});
+    const Batches order(stream, {.context = spec_.model.context, .batch_size = 1, .seed = 0});
+    int64_t count = order.num_sequences();
+    if (train.eval_batches > 0) count = std::min(count, train.eval_batches * micro);
+    at::Tensor sequences = at::empty({count, length}, at::kLong);
+    for (int64_t i = 0; i < count; ++i) {
+      order.read_sequence(i, {sequences.data_ptr<int64_t>() + i * length, static_cast<size_t>(length)});
+    }
+    valid_.push_back({fs::path(folder).lexically_normal().filename().string(), sequences});
+  }
+}
+
+void Run::open_dir() {
+  const fs::path config = spec_.dir / "config.toml";
+  const bool exists = fs::exists(config);
+  if (exists && !spec_.resume) {
+    throw UserError(spec_.dir.string() +
+                    ": holds a run already; --resume goes on with it, or choose another --out");
+  }
+  if (!exists && fs::exists(spec_.dir) && !fs::is_empty(spec_.dir)) {
+    throw UserError(spec_.dir.string() + ": is not empty and holds no run; choose another --out");
+  }
+  if (exists && read_file(config, size_t{1} << 20) != spec_.config_text) {
+    throw UserError(config.string() +
+                    ": the run was begun with other settings; resume it with those, or choose another --out");
+  }
+  fs::create_directories(spec_.dir);
+  const FoundCheckpoint found = find_checkpoint(spec_.dir);
+  for (const std::string& line : found.damaged) std::fprintf(stderr, "passed over: %s\n", line.c_str());
+  if (!exists) replace_file(config, spec_.config_text);
+  if (found.path) {
+    resume_from(*found.path);
+  } else if (exists) {
+    fs::remove(spec_.dir / "metrics.jsonl");  // of steps that no checkpoint has
+  }
+  metrics_.open(spec_.dir / "metrics.jsonl", std::ios::app | std::ios::binary);
+}
+
+void Run::resume_from(const fs::path& checkpoint) {
+  const TrainerState state = load_checkpoint(checkpoint, *model_, trainer_->optimizer());
+  if (state.data_fingerprint != stream_->fingerprint()) {
+    throw UserError(spec_.train.train_data + ": not the data that " + checkpoint.string() +
+                    " was trained on");
+  }
+  trainer_->set_steps_done(state.step);
+  loss_ema_ = state.loss_ema;
+  // Lines of steps that will be taken again go.
+  const fs::path metrics = spec_.dir / "metrics.jsonl";
+  if (!fs::exists(metrics) || static_cast<int64_t>(fs::file_size(metrics)) < state.metrics_bytes) {
+    throw UserError(metrics.string() + ": shorter than when " + checkpoint.string() + " was written");
+  }
+  fs::resize_file(metrics, static_cast<uintmax_t>(state.metrics_bytes));
+  std::fprintf(stderr, "resumed from %s\n", checkpoint.string().c_str());
+}
+
+void Run::log(const nlohmann::ordered_json& line) {
+  if (spec_.dry_run) return;
+  metrics_ << line.dump() << "\n" << std::flush;
+  if (!metrics_) throw std::runtime_error("cannot write " + (spec_.dir / "metrics.jsonl").string());
+}
+
+void Run::validate() {
+  if (valid_.empty()) return;
+  nlohmann::ordered_json losses;
+  for (const ValidSet& set : valid_)
+    losses[set.name] = result_.valid_loss[set.name] = trainer_->evaluate(set.sequences);
+  const int64_t step = trainer_->steps_done();
+  log({{"step", step}, {"tokens", step * tokens_per_step()}, {"valid", losses}});
+}
+
+void Run::save() {
+  if (spec_.dry_run) return;
+  metrics_.flush();
+  save_checkpoint(spec_.dir, *model_, trainer_->optimizer(),
+                  {.step = trainer_->steps_done(),
+                   .data_fingerprint = stream_->fingerprint(),
+                   .metrics_bytes = static_cast<int64_t>(fs::file_size(spec_.dir / "metrics.jsonl")),
+                   .loss_ema = loss_ema_},
+                  spec_.train.keep_checkpoints);
+}
+
+std::string Run::banner() const {
+  int64_t params = 0;
+  for (const ParamInfo& p : model_->params()) params += p.tensor.numel();
+  std::string out = std::string(name_of(spec_.model.family)) + ", " + with_unit(static_cast<double>(params)) +
+                    " parameters; norms: block " + spec_.model.block_norm.text() + ", qk " +
+                    spec_.model.qk_norm.text() + ", output " + spec_.model.output_norm.text() + "\n";
+  out += with_unit(static_cast<double>(stream_->num_tokens())) + " tokens of data, " +
+         with_unit(static_cast<double>(spec_.train.steps * tokens_per_step())) + " to train on; " +
+         std::to_string(at::get_num_threads()) + " threads\n";
+  return out + to_text(trainer_->optimizer().groups());
+}
+
+void Run::show(const StepResult& step, double seconds) {
+  if (!progress_.is_due()) return;
+  const double left = seconds * static_cast<double>(spec_.train.steps - trainer_->steps_done());
+  char line[160];
+  std::snprintf(line, sizeof(line),
+                "step %lld/%lld  loss %.4f (%.4f)  grad %.2f  lr %.2e  %s tokens/s  %.0f s left",
+                static_cast<long long>(trainer_->steps_done()), static_cast<long long>(spec_.train.steps),
+                step.loss, loss_ema_, step.grad_norm, step.lr,
+                with_unit(static_cast<double>(tokens_per_step()) / seconds).c_str(), left);
+  progress_.show(line);
+}
+
+RunResult Run::go() {
+  std::fputs(banner().c_str(), stderr);
+  const TrainConfig& train = spec_.train;
+  const int64_t first = trainer_->steps_done();
+  const int64_t last = spec_.dry_run ? std::min<int64_t>(first + 1, train.steps) : train.steps;
+  double training = 0;
+  const auto every = [](int64_t step, int64_t period) { return period > 0 && step % period == 0; };
+  while (trainer_->steps_done() < last && !interrupted()) {
+    const Clock::time_point begin = Clock::now();
+    const StepResult step = trainer_->step();
+    const double seconds = seconds_since(begin);
+    training += seconds;
+    if (!step.finite()) {
+      result_.diverged = true;
+      log({{"step", step.step + 1}, {"tokens", step.tokens}, {"diverged", true}});
+      std::fprintf(stderr,
+                   "stopped at step %lld: loss or gradient is not finite; the newest checkpoint is good, a "
+                   "smaller lr may help\n",
+                   static_cast<long long>(step.step + 1));
+      break;
+    }
+    loss_ema_ = std::isnan(loss_ema_) ? step.loss : kLossEma * loss_ema_ + (1 - kLossEma) * step.loss;
+    const int64_t done = trainer_->steps_done();
+    if (every(done, train.log_every) || done == last) {
+      nlohmann::ordered_json line = {
+          {"step", done},          {"tokens", step.tokens},       {"loss", step.loss},
+          {"loss_ema", loss_ema_}, {"grad_norm", step.grad_norm}, {"lr", step.lr},
+          {"seconds", seconds}};
+      if (spec_.model.num_experts > 0) line["balance"] = step.balance, line["router_z"] = step.router_z;
+      log(line);
+    }
+    show(step, training / static_cast<double>(done - first));
+    if (every(done, train.eval_every) && done != last) validate();
+    if (every(done, train.checkpoint_every) && done != last) save();
+  }
+  result_.interrupted = interrupted();
+  result_.steps = trainer_->steps_done();
+  result_.tokens = result_.steps * tokens_per_step();
+  result_.train_loss = loss_ema_;
+  result_.tokens_per_s =
+      static_cast<double>((result_.steps - first) * tokens_per_step()) / std::max(training, 1e-9);
+  if (!result_.interrupted && !result_.diverged) validate();
+  if (!result_.diverged) save();
+  return result_;
+}
+
+}  // namespace
+
+RunResult train_run(const RunSpec& spec) { return Run(spec).go(); }
+
+}  // namespace seednorm::lab

@@ -1,0 +1,157 @@
+// Runs in directories: what they leave behind, resuming, damage, mistakes.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "lab/base/file.h"
+#include "lab/data/tokenize.h"
+#include "lab/recipes/recipe.h"
+#include "lab/train/checkpoint.h"
+#include "lab/train/run.h"
+#include "tests/lab/support.h"
+
+namespace seednorm::lab {
+namespace {
+
+namespace fs = std::filesystem;
+
+class RunTest : public testing::Test {
+ protected:
+  RunTest() {
+    std::string text;
+    for (int i = 0; i < 400; ++i)
+      text += "the quick brown fox " + std::to_string(i % 7) + " jumps over the lazy dog\n";
+    write(folder_ / "text.txt", text);
+    for (const char* name : {"train", "valid"}) {
+      tokenize({.inputs = {folder_ / "text.txt"}, .out = folder_ / name}, Tokenizer::load("byte"), [](const TokenizeProgress&) {});
+    }
+  }
+
+  Recipe recipe(const std::vector<std::string>& more = {}) const {
+    Recipe r = load_recipe("olmo2-0.5m");
+    for (const std::string& s : std::vector<std::string>{
+             "dim=32", "num_layers=2", "num_heads=2", "num_kv_heads=1", "ffn_dim=48", "context=32",
+             "batch_size=4", "steps=8", "warmup_tokens=200", "norm=seed_norm",
+             "train_data=" + folder_ / "train", "valid_data=" + folder_ / "valid", "eval_every=4",
+             "eval_batches=2", "checkpoint_every=3"}) {
+      apply_setting(r, s);
+    }
+    for (const std::string& s : more) apply_setting(r, s);
+    return r;
+  }
+
+  RunResult run(const Recipe& r, const std::string& name, bool resume = false) const {
+    return train_run({.dir = folder_ / name,
+                      .resume = resume,
+                      .model = r.model,
+                      .train = r.train,
+                      .config_text = to_toml(r)});
+  }
+
+  // The lines of metrics.jsonl without times.
+  std::vector<nlohmann::json> metrics(const std::string& name) const {
+    std::stringstream text(read_file(fs::path(folder_ / name) / "metrics.jsonl", 1 << 20));
+    std::vector<nlohmann::json> lines;
+    for (std::string line; std::getline(text, line);) {
+      lines.push_back(nlohmann::json::parse(line));
+      lines.back().erase("seconds");
+    }
+    return lines;
+  }
+
+  std::string weights(const std::string& name, const std::string& step) const {
+    return read_file(fs::path(folder_ / name) / "checkpoints" / step / "model.safetensors", 1 << 24);
+  }
+
+  TestFolder folder_;
+};
+
+TEST_F(RunTest, LeavesConfigMetricsAndCheckpoints) {
+  const RunResult result = run(recipe(), "a");
+  EXPECT_EQ(result.steps, 8);
+  EXPECT_EQ(result.tokens, 8 * 4 * 32);
+  EXPECT_FALSE(result.diverged);
+  EXPECT_GT(result.valid_loss.at("valid"), 0);
+  EXPECT_EQ(to_toml(load_recipe(folder_ / "a/config.toml")), to_toml(recipe()));
+  const auto lines = metrics("a");
+  ASSERT_EQ(lines.size(), 10U);  // 8 steps, validations after 4 and 8
+  EXPECT_EQ(lines[0].at("step"), 1);
+  EXPECT_EQ(lines[0].at("tokens"), 128);
+  EXPECT_LT(lines[8].at("loss"), lines[0].at("loss"));
+  EXPECT_EQ(lines[9].at("valid").at("valid"), result.valid_loss.at("valid"));
+  // Of 3, 6 and 8 the two newest.
+  EXPECT_FALSE(fs::exists(folder_ / "a/checkpoints/step-00000003"));
+  EXPECT_TRUE(fs::exists(folder_ / "a/checkpoints/step-00000006"));
+  EXPECT_TRUE(fs::exists(folder_ / "a/checkpoints/step-00000008"));
+}
+
+TEST_F(RunTest, ResumedEqualsUninterrupted) {
+  run(recipe(), "whole");
+  run(recipe(), "cut");
+  // As if it had been killed in step 8: the last checkpoint is not there yet, lines are.
+  fs::remove_all(folder_ / "cut/checkpoints/step-00000008");
+  const RunResult result = run(recipe(), "cut", /*resume=*/true);
+  EXPECT_EQ(result.steps, 8);
+  EXPECT_EQ(metrics("cut"), metrics("whole"));
+  EXPECT_EQ(weights("cut", "step-00000008"), weights("whole", "step-00000008"));
+}
+
+TEST_F(RunTest, DamagedCheckpointsArePassedOver) {
+  run(recipe(), "a");
+  const std::string newest = folder_ / "a/checkpoints/step-00000008/model.safetensors";
+  std::string bytes = read_file(newest, 1 << 24);
+  bytes[bytes.size() / 2] ^= 1;
+  write(newest, bytes);
+  FoundCheckpoint found = find_checkpoint(folder_ / "a");
+  ASSERT_EQ(found.damaged.size(), 1U);
+  EXPECT_NE(found.damaged[0].find("step-00000008/model.safetensors: altered"), std::string::npos)
+      << found.damaged[0];
+  EXPECT_EQ(found.path->filename(), "step-00000006");
+  write(newest, bytes.substr(0, bytes.size() - 100));
+  found = find_checkpoint(folder_ / "a");
+  EXPECT_NE(found.damaged[0].find("bytes of"), std::string::npos) << found.damaged[0];
+  EXPECT_EQ(run(recipe(), "a", true).steps, 8);
+  EXPECT_TRUE(find_checkpoint(folder_ / "a").damaged.empty());
+}
+
+TEST_F(RunTest, NothingIsOverwritten) {
+  run(recipe(), "a");
+  EXPECT_NE(user_error([&] { run(recipe(), "a"); }).find("--resume"), std::string::npos);
+  EXPECT_NE(user_error([&] { run(recipe({"lr=1e-4"}), "a", true); }).find("other settings"),
+            std::string::npos);
+  fs::create_directory(folder_ / "mine");
+  write(folder_ / "mine/notes.txt", "keep");
+  EXPECT_NE(user_error([&] { run(recipe(), "mine"); }).find("not empty"), std::string::npos);
+  EXPECT_NE(user_error([&] { run(recipe({"train_data="}), "b"); }).find("train_data"), std::string::npos);
+  EXPECT_NE(user_error([&] { run(recipe({"train_data=/nowhere"}), "b"); }).find("/nowhere"),
+            std::string::npos);
+  EXPECT_NE(user_error([&] { run(recipe({"vocab_size=100"}), "b"); }).find("vocab_size"), std::string::npos);
+  EXPECT_FALSE(fs::exists(folder_ / "b"));
+}
+
+TEST_F(RunTest, DivergenceStopsAndKeepsTheLastGoodCheckpoint) {
+  const RunResult result = run(recipe({"lr=1e30", "warmup_tokens=0", "grad_clip=0"}), "a");
+  EXPECT_TRUE(result.diverged);
+  EXPECT_TRUE(metrics("a").back().at("diverged").get<bool>());
+}
+
+TEST_F(RunTest, DryRunWritesNothing) {
+  const Recipe r = recipe();
+  const RunResult result = train_run(
+      {.dir = folder_ / "a", .dry_run = true, .model = r.model, .train = r.train, .config_text = ""});
+  EXPECT_EQ(result.steps, 1);
+  EXPECT_FALSE(fs::exists(folder_ / "a"));
+}
+
+TEST_F(RunTest, OneBatchIsLearnedByHeart) {
+  const Recipe r = recipe({"steps=60", "lr=1e-2", "batch_size=2"});
+  const RunResult result = train_run(
+      {.dir = folder_ / "a", .overfit = true, .model = r.model, .train = r.train, .config_text = ""});
+  EXPECT_EQ(result.steps, 60);
+  const auto lines = metrics("a");
+  EXPECT_LT(lines[lines.size() - 2].at("loss"), 0.5);
+}
+
+}  // namespace
+}  // namespace seednorm::lab
