@@ -62,7 +62,9 @@ void fill_normal(Tensor t, double std, uint64_t seed) {
 
 }  // namespace
 
-Model::Model(const ModelConfig& config, uint64_t seed)
+Model::Model(const ModelConfig& config, uint64_t seed) : Model(config) { initialize(seed); }
+
+Model::Model(const ModelConfig& config)
     : config_(checked(config)), rope_(config.dim / config.num_heads, config.context, config.rope_theta) {
   for (NormSpec* spec : {&config_.block_norm, &config_.qk_norm, &config_.output_norm}) {
     *spec = spec->with_eps(config.norm_eps);
@@ -83,7 +85,6 @@ Model::Model(const ModelConfig& config, uint64_t seed)
   if (!config.tied) {
     head_ = register_module("lm_head", std::make_shared<Linear>(config.dim, config.vocab_size))->weight;
   }
-  initialize(seed);
 }
 
 void Model::initialize(uint64_t seed) {

@@ -43,6 +43,8 @@ class Model : public torch::nn::Module {
   // Parameters are drawn with `seed`: each from its own name, so that models which differ in their norms
   // share the other weights. Errors (std::invalid_argument): see ModelConfig::check and Norm.
   Model(const ModelConfig& config, uint64_t seed);
+  // Matrices and embeddings are left as they come, to be loaded; memory that is never written is never taken.
+  explicit Model(const ModelConfig& config);
 
   // Activations in this dtype (float32 or bfloat16); parameters stay float32.
   void set_dtype(at::ScalarType dtype) { dtype_ = dtype; }
