@@ -65,6 +65,23 @@ namespace {
 // White space as Unicode defines it; PCRE2's \s also has U+180E.
 constexpr std::string_view kSpaces = "\\t-\\r\\x{85}\\p{Z}";
 
+// Letters and numbers as Unicode 16 has them, with which Hugging Face's library is built: PCRE2 10.42 has
+// those of Unicode 14, and here are the rest. Where PCRE2 is newer they change nothing.
+constexpr std::string_view kLetters =
+    "\\p{L}"
+    "\\x{1C89}-\\x{1C8A}\\x{A7CB}-\\x{A7CD}\\x{A7DA}-\\x{A7DC}\\x{105C0}-\\x{105F3}\\x{10D4A}-\\x{10D65}"
+    "\\x{10D6F}-\\x{10D85}\\x{10EC2}-\\x{10EC4}\\x{1123F}-\\x{11240}\\x{11380}-\\x{11389}\\x{1138B}"
+    "\\x{1138E}\\x{11390}-\\x{113B5}\\x{113B7}\\x{113D1}\\x{113D3}\\x{11BC0}-\\x{11BE0}\\x{11F02}"
+    "\\x{11F04}-\\x{11F10}\\x{11F12}-\\x{11F33}\\x{1342F}\\x{13441}-\\x{13446}\\x{13460}-\\x{143FA}"
+    "\\x{16100}-\\x{1611D}\\x{16D40}-\\x{16D6C}\\x{18CFF}\\x{1B132}\\x{1B155}\\x{1DF25}-\\x{1DF2A}"
+    "\\x{1E030}-\\x{1E06D}\\x{1E4D0}-\\x{1E4EB}\\x{1E5D0}-\\x{1E5ED}\\x{1E5F0}\\x{2B739}"
+    "\\x{2EBF0}-\\x{2EE5D}\\x{31350}-\\x{323AF}";
+constexpr std::string_view kNumbers =
+    "\\p{N}"
+    "\\x{10D40}-\\x{10D49}\\x{116D0}-\\x{116E3}\\x{11BF0}-\\x{11BF9}\\x{11F50}-\\x{11F59}"
+    "\\x{16130}-\\x{16139}\\x{16D70}-\\x{16D79}\\x{1CCF0}-\\x{1CCF9}\\x{1D2C0}-\\x{1D2D3}"
+    "\\x{1E4F0}-\\x{1E4F9}\\x{1E5F1}-\\x{1E5FA}";
+
 // Reads a pattern and writes what PCRE2 understands the same way. All that is not known to agree is refused.
 class Translator {
  public:
@@ -74,7 +91,7 @@ class Translator {
     while (at_ < pattern_.size()) {
       const char c = pattern_[at_];
       if (c == '\\') {
-        escape();
+        escape(false);
       } else if (c == '[') {
         bracket();
       } else if (c == '(') {
@@ -120,35 +137,40 @@ class Translator {
     if (rest().starts_with("+") || rest().starts_with("?")) refuse("a mark on a counted repetition");
   }
 
-  // What both know as one character or one class: \p{..}, \n, \r, \t and marks; \d is left to \p{N}.
-  bool simple_escape() {
-    if (at_ + 1 == pattern_.size()) refuse("a lonely backslash");
-    const char c = pattern_[at_ + 1];
-    if (c == 'p' || c == 'P') {
-      // General categories only: other properties have other names or meanings.
-      const size_t end = pattern_.find('}', at_);
-      if (end == std::string_view::npos || pattern_[at_ + 2] != '{') refuse("this property");
-      const std::string_view name = pattern_.substr(at_ + 3, end - at_ - 3);
-      constexpr std::string_view kMajor = "LMNPSZC";
-      const bool known = !name.empty() && name.size() <= 2 &&
-                         kMajor.find(name[0]) != std::string_view::npos &&
-                         (name.size() == 1 || (name[1] >= 'a' && name[1] <= 'z'));
-      if (!known) refuse("the property " + quote(name));
-      copy(end + 1 - at_);
-      return true;
-    }
-    const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    if (is_letter && c != 'n' && c != 'r' && c != 't') return false;
-    copy(2);
-    return true;
+  // \p{..}: general categories only, since other properties have other names or meanings.
+  std::string_view property() const {
+    const size_t end = pattern_.find('}', at_);
+    if (!rest().substr(2).starts_with('{') || end == std::string_view::npos) refuse("this property");
+    const std::string_view name = pattern_.substr(at_ + 3, end - at_ - 3);
+    constexpr std::string_view kMajor = "LMNPSZC";
+    const bool known = !name.empty() && name.size() <= 2 && kMajor.find(name[0]) != std::string_view::npos &&
+                       (name.size() == 1 || (name[1] >= 'a' && name[1] <= 'z'));
+    if (!known) refuse("the property " + quote(name));
+    return pattern_.substr(at_, end + 1 - at_);
   }
 
-  void escape() {
-    if (simple_escape()) return;
+  // A backslash and what belongs to it, as members of a class. Inside of one, a negated set has no such form.
+  void escape(bool in_class) {
+    if (at_ + 1 == pattern_.size()) refuse("a lonely backslash");
     const char c = pattern_[at_ + 1];
-    if (c != 's' && c != 'S') refuse(std::string("\\") + c);
-    (result_ += c == 's' ? "[" : "[^").append(kSpaces) += ']';
-    at_ += 2;
+    size_t size = 2;
+    std::string_view members;
+    if (c == 'p' || c == 'P') {
+      const std::string_view whole = property();
+      size = whole.size();
+      members = whole == "\\p{L}" ? kLetters : whole == "\\p{N}" ? kNumbers : whole;
+    } else if (c == 's' || c == 'S') {
+      if (c == 'S' && in_class) refuse("\\S inside of a class");
+      members = kSpaces;
+    } else {
+      const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+      if (is_letter && c != 'n' && c != 'r' && c != 't') refuse(std::string("\\") + c);
+      return copy(2);  // a mark, or a control character
+    }
+    if (!in_class) result_ += c == 'S' ? "[^" : "[";
+    result_ += members;
+    if (!in_class) result_ += ']';
+    at_ += size;
   }
 
   void bracket() {
@@ -157,12 +179,10 @@ class Translator {
     if (rest().starts_with("]")) refuse("an empty class");
     while (at_ < pattern_.size() && pattern_[at_] != ']') {
       if (pattern_[at_] == '[' || rest().starts_with("&&")) refuse("a class inside of a class");
-      if (pattern_[at_] != '\\') {
+      if (pattern_[at_] == '\\') {
+        escape(true);
+      } else {
         copy(1);
-      } else if (!simple_escape()) {
-        if (pattern_[at_ + 1] != 's') refuse(std::string("\\") + pattern_[at_ + 1] + " inside of a class");
-        result_ += kSpaces;
-        at_ += 2;
       }
     }
     if (at_ == pattern_.size()) refuse("a class that does not end");
