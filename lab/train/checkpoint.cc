@@ -89,6 +89,7 @@ void save_checkpoint(const fs::path& run, const Model& model, const AdamW& optim
                            {"data_fingerprint", state.data_fingerprint},
                            {"metrics_bytes", state.metrics_bytes},
                            {"loss_ema", state.loss_ema},
+                           {"seconds", state.seconds},
                            {"files", nlohmann::json::object()}};
     for (const auto& entry : fs::directory_iterator(folder.path())) {
       const MappedFile file(entry.path());
@@ -132,7 +133,8 @@ TrainerState load_checkpoint(const fs::path& checkpoint, Model& model, AdamW& op
   return {.step = json.at("step").get<int64_t>(),
           .data_fingerprint = json.at("data_fingerprint").get<std::string>(),
           .metrics_bytes = json.at("metrics_bytes").get<int64_t>(),
-          .loss_ema = json.at("loss_ema").get<double>()};
+          .loss_ema = json.at("loss_ema").get<double>(),
+          .seconds = json.at("seconds").get<double>()};
 }
 
 }  // namespace seednorm::lab

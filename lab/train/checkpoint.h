@@ -22,6 +22,7 @@ struct TrainerState {
   std::string data_fingerprint;  // of the training data
   int64_t metrics_bytes = 0;     // of metrics.jsonl when the checkpoint was made
   double loss_ema = 0;
+  double seconds = 0;  // of training so far
 };
 
 // Writes RUN/checkpoints/step-N, complete or not at all, and then removes all but the `keep` newest.

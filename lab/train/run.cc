@@ -68,6 +68,7 @@ class Run {
   Progress progress_;
   RunResult result_;
   double loss_ema_ = std::nan("");
+  double seconds_ = 0;  // of training, over all calls
 };
 
 Run::Run(const RunSpec& spec) : spec_(spec) {
@@ -147,6 +148,7 @@ void Run::resume_from(const fs::path& checkpoint) {
   }
   trainer_->set_steps_done(state.step);
   loss_ema_ = state.loss_ema;
+  seconds_ = state.seconds;
   // Lines of steps that will be taken again go.
   const fs::path metrics = spec_.dir / "metrics.jsonl";
   if (!fs::exists(metrics) || static_cast<int64_t>(fs::file_size(metrics)) < state.metrics_bytes) {
@@ -168,7 +170,7 @@ void Run::validate() {
   for (const ValidSet& set : valid_)
     losses[set.name] = result_.valid_loss[set.name] = trainer_->evaluate(set.sequences);
   const int64_t step = trainer_->steps_done();
-  log({{"step", step}, {"tokens", step * tokens_per_step()}, {"valid", losses}});
+  log({{"step", step}, {"tokens", step * tokens_per_step()}, {"seconds", seconds_}, {"valid", losses}});
 }
 
 void Run::save() {
@@ -178,7 +180,8 @@ void Run::save() {
                   {.step = trainer_->steps_done(),
                    .data_fingerprint = stream_->fingerprint(),
                    .metrics_bytes = static_cast<int64_t>(fs::file_size(spec_.dir / "metrics.jsonl")),
-                   .loss_ema = loss_ema_},
+                   .loss_ema = loss_ema_,
+                   .seconds = seconds_},
                   spec_.train.keep_checkpoints);
 }
 
@@ -218,6 +221,7 @@ RunResult Run::go() {
     const StepResult step = trainer_->step();
     const double seconds = seconds_since(begin);
     training += seconds;
+    seconds_ += seconds;
     if (!step.finite()) {
       result_.diverged = true;
       log({{"step", step.step + 1}, {"tokens", step.tokens}, {"diverged", true}});
@@ -233,7 +237,7 @@ RunResult Run::go() {
       nlohmann::ordered_json line = {
           {"step", done},          {"tokens", step.tokens},       {"loss", step.loss},
           {"loss_ema", loss_ema_}, {"grad_norm", step.grad_norm}, {"lr", step.lr},
-          {"seconds", seconds}};
+          {"seconds", seconds_}};
       if (spec_.model.num_experts > 0) line["balance"] = step.balance, line["router_z"] = step.router_z;
       log(line);
     }
@@ -245,6 +249,7 @@ RunResult Run::go() {
   result_.steps = trainer_->steps_done();
   result_.tokens = result_.steps * tokens_per_step();
   result_.train_loss = loss_ema_;
+  result_.seconds = seconds_;
   result_.tokens_per_s =
       static_cast<double>((result_.steps - first) * tokens_per_step()) / std::max(training, 1e-9);
   if (!result_.interrupted && !result_.diverged) validate();

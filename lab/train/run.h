@@ -1,8 +1,8 @@
 // A run of training in a directory of its own.
 //
 //   RUN/config.toml      every setting, as `seednorm train` reads it
-//   RUN/metrics.jsonl    a line for each logged step and each validation
-//   RUN/checkpoints/     see checkpoint.h
+//   RUN/metrics.jsonl    a line for each logged step and each validation; `seconds` is the time trained so
+//   far RUN/checkpoints/     see checkpoint.h
 #ifndef SEEDNORM_LAB_TRAIN_RUN_H_
 #define SEEDNORM_LAB_TRAIN_RUN_H_
 
@@ -30,6 +30,7 @@ struct RunResult {
   int64_t steps = 0, tokens = 0;
   double train_loss = 0;                     // smoothed, at the end
   std::map<std::string, double> valid_loss;  // by the name of the set's folder, at the end
+  double seconds = 0;                        // of training, over all calls
   double tokens_per_s = 0;                   // over all steps of this call
   bool diverged = false;
   bool interrupted = false;  // by SIGINT or SIGTERM: saved, to be resumed

@@ -53,7 +53,8 @@ StepResult Trainer::step() {
   optimizer_.zero_grad();
   for (int64_t first = 0; first < batch; first += micro) {
     std::vector<Tensor> sequences;
-    for (int64_t i = first; i < std::min(first + micro, batch); ++i) sequences.push_back(sequences_(next_, i));
+    for (int64_t i = first; i < std::min(first + micro, batch); ++i)
+      sequences.push_back(sequences_(next_, i));
     const double weight = static_cast<double>(sequences.size()) / static_cast<double>(batch);
     accumulate(at::stack(sequences), weight, &result);
   }

@@ -1,0 +1,56 @@
+// seednorm race
+#include <cstdio>
+
+#include "lab/base/error.h"
+#include "lab/base/interrupt.h"
+#include "lab/cli/verb.h"
+#include "lab/race/race.h"
+
+namespace seednorm::lab {
+namespace {
+
+struct Arguments {
+  std::string recipe, norms, out, json;
+  std::vector<std::string> settings;
+  int64_t seeds = 1;
+};
+
+void run_race(const Arguments& arguments) {
+  RaceSpec spec;
+  spec.dir = arguments.out;
+  spec.recipe = load_recipe(arguments.recipe);
+  for (const std::string& s : arguments.settings) apply_setting(spec.recipe, s);
+  spec.entrants = parse_entrants(arguments.norms);
+  spec.seeds = arguments.seeds;
+  const std::vector<RacedRun> runs = race(spec);
+  check_interrupt();
+  std::fputs(race_table(runs).c_str(), stdout);
+  std::printf("%s/results.json\n", arguments.out.c_str());
+  write_json(arguments.json, race_results(spec, runs));
+}
+
+}  // namespace
+
+void add_race(CLI::App& app) {
+  const auto arguments = std::make_shared<Arguments>();
+  app.add_option("RECIPE", arguments->recipe, "A built-in recipe, or a .toml file")
+      ->required()
+      ->type_name("");
+  app.add_option("SETTING", arguments->settings, "key=value: overrides one setting of the recipe")
+      ->type_name("");
+  app.add_option("--norms", arguments->norms,
+                 "The entrants: norms, or by position as in block:seed_norm+qk:seed_norm+output:rms_norm")
+      ->required()
+      ->type_name("LIST");
+  app.add_option("--seeds", arguments->seeds, "Runs of each, paired in data and shared weights")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("--out", arguments->out, "The folder of the race; a race that was begun there goes on")
+      ->required()
+      ->type_name("DIR");
+  add_json_option(app, arguments->json);
+  app.callback([arguments] { run_race(*arguments); });
+}
+
+}  // namespace seednorm::lab
