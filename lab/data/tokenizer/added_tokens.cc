@@ -51,10 +51,10 @@ size_t spaces_at_end(std::string_view text) {
 
 }  // namespace
 
-void AddedTokenFinder::add(const AddedToken& token, std::string_view content) {
-  starts_[static_cast<unsigned char>(content[0])] = true;
+void AddedTokenFinder::add(const AddedToken& token) {
+  starts_[static_cast<unsigned char>(token.content[0])] = true;
   int32_t node = 0;
-  for (const char c : content) {
+  for (const char c : token.content) {
     int32_t next = step(node, static_cast<unsigned char>(c));
     if (next < 0) {
       next = static_cast<int32_t>(nodes_.size());

@@ -30,10 +30,8 @@ class AddedTokenFinder {
   };
 
   AddedTokenFinder() { nodes_.emplace_back(); }
-  // `content` is what is looked for, the normalized form if the token asks for it; not empty, and new.
-  void add(const AddedToken& token, std::string_view content);
+  void add(const AddedToken& token);  // its content is not empty
 
-  bool empty() const { return tokens_.empty(); }
   // Appends the pieces of `text` in their order. `text` is valid UTF-8.
   void split(std::string_view text, std::vector<Piece>& pieces) const;
 

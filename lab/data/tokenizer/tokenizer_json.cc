@@ -1,6 +1,9 @@
 // Reads tokenizer.json. Everything in it that would change an id and is not known is refused by its name.
+#include <algorithm>
+#include <filesystem>
 #include <stdexcept>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "lab/base/error.h"
 #include "lab/base/json_field.h"
@@ -122,7 +125,7 @@ class TokenizerParser {
         vocab.fail("token " + quote(token) + ": expected an id from 0 to " + std::to_string(kMaxId));
       name_token(vocab, token, id.get<int32_t>());
     }
-    num_model_tokens_ = vocab.size();
+    next_added_id_ = static_cast<int32_t>(vocab.size());
   }
 
   BpeModel read_model() {
@@ -220,44 +223,47 @@ class TokenizerParser {
   void read_added_tokens(BpeTokenizer& bpe) {
     const JsonField tokens = root_.find("added_tokens");
     if (tokens.is_null()) return;
-    std::unordered_map<std::string, bool> seen;
+    std::unordered_set<std::string> seen;
     for (size_t i = 0; i < tokens.array().size(); ++i) {
       const JsonField field = tokens[i];
-      const AddedToken token = {.id = static_cast<int32_t>(field["id"].integer(0, kMaxId)),
-                                .content = field["content"].string(),
-                                .single_word = field["single_word"].boolean(),
-                                .lstrip = field["lstrip"].boolean(),
-                                .rstrip = field["rstrip"].boolean(),
-                                .normalized = field["normalized"].boolean(),
-                                .special = field["special"].boolean()};
+      AddedToken token = {.id = static_cast<int32_t>(field["id"].integer(0, kMaxId)),
+                          .content = field["content"].string(),
+                          .single_word = field["single_word"].boolean(),
+                          .lstrip = field["lstrip"].boolean(),
+                          .rstrip = field["rstrip"].boolean(),
+                          .normalized = field["normalized"].boolean(),
+                          .special = field["special"].boolean()};
       if (token.content.empty()) field["content"].fail("is empty");
-      if (!seen.emplace(token.content, true).second) field["content"].fail("is there twice");
+      if (!seen.insert(token.content).second) field["content"].fail("is there twice");
+      if (token.normalized && bpe.normalize_nfc) {
+        std::string buffer;
+        token.content = nfc(std::string(token.content), buffer);
+      }
       check_id(field, token);
       result_.special_[token.id] = token.special;
-      std::string buffer;
-      if (token.normalized) {
-        bpe.normalized_tokens.add(token, bpe.normalize_nfc ? nfc(token.content, buffer) : token.content);
-      } else {
-        bpe.raw_tokens.add(token, token.content);
-      }
+      (token.normalized ? bpe.normalized_tokens : bpe.raw_tokens).add(token);
     }
   }
 
-  // A token that the vocabulary has keeps its id; others follow the largest.
+  // A token that the vocabulary has keeps its id, others are counted on; Hugging Face's library ignores the
+  // file's.
   void check_id(const JsonField& field, const AddedToken& token) {
     const auto found = id_of_.find(token.content);
-    if (found == id_of_.end()) return name_token(field["id"], token.content, token.id);
-    if (found->second != token.id) {
-      field["id"].fail(std::to_string(token.id) + ", but model.vocab says " + std::to_string(found->second) +
-                       " for " + quote(token.content));
+    const int32_t id = found != id_of_.end() ? found->second : next_added_id_;
+    if (id != token.id) {
+      field["id"].fail(std::to_string(token.id) + " for " + quote(token.content) + ", expected " +
+                       std::to_string(id) +
+                       (found != id_of_.end() ? " as in model.vocab" : ", the next after the vocabulary"));
     }
+    if (found == id_of_.end()) name_token(field["id"], token.content, token.id);
+    next_added_id_ = std::max(next_added_id_, token.id + 1);
   }
 
   JsonField root_;
   Tokenizer result_;
   std::unordered_map<std::string, int32_t> id_of_;
   std::vector<bool> taken_;
-  size_t num_model_tokens_ = 0;
+  int32_t next_added_id_ = 0;
 };
 
 Tokenizer Tokenizer::parse(std::string_view json, const std::string& file) {
