@@ -66,7 +66,7 @@ std::map<std::string, std::vector<std::string>> read_index(const fs::path& path)
   for (const auto& [tensor, value] : map.object().items()) {
     check_printable(tensor, path.string());
     const std::string& file = map[tensor].string();
-    if (fs::path(file).filename() != file || file == "." || file == "..") {
+    if (file.empty() || fs::path(file).filename() != file || file == "." || file == "..") {
       map[tensor].fail("expected the name of a file in this folder, got " + quote(file));
     }
     files[file].push_back(tensor);
