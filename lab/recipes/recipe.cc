@@ -119,7 +119,8 @@ Recipe from_toml(const std::string& name, std::string_view text) {
   };
   Recipe recipe;
   if (const auto base = take("base")) recipe = built_in(*base);
-  recipe.name = std::filesystem::path(name).stem().string();
+  recipe.name = std::filesystem::path(name).filename().string();
+  if (recipe.name.ends_with(".toml")) recipe.name.resize(recipe.name.size() - 5);
   if (const auto about = take("about")) recipe.about = *about;
   // "norm" first, so that a position's own setting wins whatever the order.
   if (const auto norm = take("norm")) set(recipe, "norm", *norm);

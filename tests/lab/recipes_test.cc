@@ -40,6 +40,7 @@ TEST(Recipes, BuiltInOnesAreWhole) {
 TEST(Recipes, EverySettingRoundTrips) {
   for (const std::string& name : recipe_names()) {
     const Recipe recipe = load_recipe(name);
+    EXPECT_EQ(recipe.name, name);
     const Recipe again = load_recipe(write(to_toml(recipe)));
     for (const Setting& s : settings()) EXPECT_EQ(s.get(again), s.get(recipe)) << name << " " << s.name;
   }
