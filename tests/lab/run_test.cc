@@ -24,7 +24,8 @@ class RunTest : public testing::Test {
       text += "the quick brown fox " + std::to_string(i % 7) + " jumps over the lazy dog\n";
     write(folder_ / "text.txt", text);
     for (const char* name : {"train", "valid"}) {
-      tokenize({.inputs = {folder_ / "text.txt"}, .out = folder_ / name}, Tokenizer::load("byte"), [](const TokenizeProgress&) {});
+      tokenize({.inputs = {folder_ / "text.txt"}, .out = folder_ / name}, Tokenizer::load("byte"),
+               [](const TokenizeProgress&) {});
     }
   }
 
