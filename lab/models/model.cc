@@ -122,11 +122,10 @@ std::vector<ParamInfo> Model::params() const {
   return out;
 }
 
-std::vector<std::pair<std::string, const Norm*>> Model::norms() const {
-  std::vector<std::pair<std::string, const Norm*>> out;
+std::vector<std::pair<std::string, Norm*>> Model::norms() const {
+  std::vector<std::pair<std::string, Norm*>> out;
   for (const auto& module : named_modules({}, /*include_self=*/false)) {
-    if (const auto* norm = dynamic_cast<const Norm*>(module.value().get()))
-      out.emplace_back(module.key(), norm);
+    if (auto* norm = dynamic_cast<Norm*>(module.value().get())) out.emplace_back(module.key(), norm);
   }
   return out;
 }

@@ -62,7 +62,7 @@ class Model : public torch::nn::Module {
   // Every parameter once, in a fixed order.
   std::vector<ParamInfo> params() const;
   // Every norm with its name, in a fixed order.
-  std::vector<std::pair<std::string, const Norm*>> norms() const;
+  std::vector<std::pair<std::string, Norm*>> norms() const;
 
  private:
   void initialize(uint64_t seed);

@@ -2,8 +2,10 @@
 
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
@@ -139,6 +141,26 @@ const char* state_name(std::string_view norm, Param param) {
   }
 }
 
+Tensor sigma_of(Sigma sigma, const Tensor& z) {
+  switch (sigma) {
+    case Sigma::kTanh:
+      return z.tanh();
+    case Sigma::kSigmoid:
+      return z.sigmoid();
+    case Sigma::kHardtanh:
+      return z.clamp(-1, 1);
+    case Sigma::kSoftsign:
+      return z / (1 + z.abs());
+    case Sigma::kGelu:
+      return at::gelu(z);
+    case Sigma::kSilu:
+      return at::silu(z);
+    case Sigma::kIdentity:
+      return z;
+  }
+  throw std::logic_error("sigma");
+}
+
 Options options_for(const NormSpec& spec, int64_t dim) {
   Options options = spec.options;
   if (spec.per_width) options.dot_scale /= static_cast<double>(dim / std::max<int64_t>(options.num_heads, 1));
@@ -181,6 +203,7 @@ Role Norm::role(const std::string& name) const {
 }
 
 Tensor Norm::forward(const Tensor& x) {
+  if (watching_) watch(x);
   const auto& t = tensors_;
   if (!at::GradMode::is_enabled()) return run_forward(layer_, x.contiguous(), {}, t, {}).first;
   return NormFunction::apply(x, Optional(), optional(t.gamma), optional(t.alpha), optional(t.beta),
@@ -188,6 +211,7 @@ Tensor Norm::forward(const Tensor& x) {
 }
 
 std::pair<Tensor, Tensor> Norm::add(const Tensor& x, const Tensor& residual) {
+  if (watching_) watch(x + residual);
   const auto& t = tensors_;
   if (!layer_.has_residual_add()) {
     const Tensor sum = x + residual;
@@ -199,11 +223,26 @@ std::pair<Tensor, Tensor> Norm::add(const Tensor& x, const Tensor& residual) {
   return {out[0], out[1]};
 }
 
-Tensor Norm::dynamic_input(const Tensor& x) const {
+void Norm::set_watching(bool on) {
+  watching_ = on && spec_.name == "seed_norm" && spec_.options.beta == Form::kVector;
+  stats_.reset();
+}
+
+// Some rows, evenly spaced, are enough for a share to a few percent.
+void Norm::watch(const Tensor& x) {
+  constexpr int64_t kRows = 256;
+  const at::NoGradGuard no_grad;
   const int64_t heads = layer_.options().num_heads, width = layer_.dim() / heads;
-  const Tensor rows = x.reshape({-1, heads, width}).to(at::kFloat);
-  const Tensor beta = tensors_.beta.detach().view({heads, width});
-  return (rows * beta).sum(-1) * layer_.options().dot_scale;
+  const Tensor rows = x.reshape({-1, heads, width});
+  const int64_t step = std::max<int64_t>(rows.size(0) / kRows, 1);
+  const Tensor some = rows.slice(0, 0, rows.size(0), step).to(at::kFloat);
+  const Tensor z = (some * tensors_.beta.view({heads, width})).sum(-1) * layer_.options().dot_scale;
+  const Tensor u = sigma_of(layer_.options().sigma, z);
+  stats_ = DynamicStats{.saturated = u.abs().gt(0.95).to(at::kFloat).mean().item<double>(),
+                        .mean_u = u.mean().item<double>(),
+                        .std_u = u.std(/*unbiased=*/false).item<double>(),
+                        .alpha = tensors_.alpha.defined() ? tensors_.alpha.abs().mean().item<double>() : 1,
+                        .beta = tensors_.beta.abs().mean().item<double>()};
 }
 
 }  // namespace seednorm::lab

@@ -4,6 +4,7 @@
 
 #include <torch/nn/module.h>
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -37,14 +38,26 @@ class Norm : public torch::nn::Module, public HasRoles {
   const std::vector<NormParam>& params() const { return params_; }
   // Undefined if the layer does not have it.
   const torch::Tensor& param(Param p) const { return tensors_[p]; }
-  // z of each head for rows of x [rows, dim] -> [rows, num_heads], SeeDNorm only: for telemetry.
-  torch::Tensor dynamic_input(const torch::Tensor& x) const;
+
+  // Telemetry of SeeDNorm with a dot product: while it is on, forward looks at some rows of its input.
+  void set_watching(bool on);
+  struct DynamicStats {
+    double saturated = 0;  // share of |u| > 0.95
+    double mean_u = 0, std_u = 0;
+    double alpha = 0, beta = 0;  // mean absolute values
+  };
+  // Of the last input watched; nothing for other layers, or before there was one.
+  const std::optional<DynamicStats>& dynamic_stats() const { return stats_; }
 
  private:
+  void watch(const torch::Tensor& x);
+
   NormSpec spec_;
   seednorm::Norm layer_;
   std::vector<NormParam> params_;
   ParamSet<torch::Tensor> tensors_;
+  bool watching_ = false;
+  std::optional<DynamicStats> stats_;
 };
 
 // The executor over libtorch's own threads.

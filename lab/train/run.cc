@@ -52,6 +52,7 @@ class Run {
   void open_dir();
   void resume_from(const fs::path& checkpoint);
   void log(const nlohmann::ordered_json& line);
+  nlohmann::ordered_json watch_norms();
   void validate();
   void save();
   void show(const StepResult& step, double seconds);
@@ -164,13 +165,35 @@ void Run::log(const nlohmann::ordered_json& line) {
   if (!metrics_) throw std::runtime_error("cannot write " + (spec_.dir / "metrics.jsonl").string());
 }
 
+// What SeeDNorm's dynamic coefficients do, layer by layer, on a validation batch.
+nlohmann::ordered_json Run::watch_norms() {
+  nlohmann::ordered_json out = nlohmann::ordered_json::object();
+  for (const auto& [name, norm] : model_->norms()) norm->set_watching(true);
+  trainer_->evaluate(valid_[0].sequences.narrow(0, 0, 1));
+  for (const auto& [name, norm] : model_->norms()) {
+    if (const auto& s = norm->dynamic_stats()) {
+      out[name] = {{"saturated", s->saturated},
+                   {"mean_u", s->mean_u},
+                   {"std_u", s->std_u},
+                   {"alpha", s->alpha},
+                   {"beta", s->beta}};
+    }
+    norm->set_watching(false);
+  }
+  return out;
+}
+
 void Run::validate() {
   if (valid_.empty()) return;
   nlohmann::ordered_json losses;
   for (const ValidSet& set : valid_)
     losses[set.name] = result_.valid_loss[set.name] = trainer_->evaluate(set.sequences);
   const int64_t step = trainer_->steps_done();
-  log({{"step", step}, {"tokens", step * tokens_per_step()}, {"seconds", seconds_}, {"valid", losses}});
+  nlohmann::ordered_json line = {
+      {"step", step}, {"tokens", step * tokens_per_step()}, {"seconds", seconds_}, {"valid", losses}};
+  const nlohmann::ordered_json norms = watch_norms();
+  if (!norms.empty()) line["norms"] = norms;
+  log(line);
 }
 
 void Run::save() {

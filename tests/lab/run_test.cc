@@ -81,6 +81,14 @@ TEST_F(RunTest, LeavesConfigMetricsAndCheckpoints) {
   EXPECT_EQ(lines[0].at("tokens"), 128);
   EXPECT_LT(lines[8].at("loss"), lines[0].at("loss"));
   EXPECT_EQ(lines[9].at("valid").at("valid"), result.valid_loss.at("valid"));
+  // SeeDNorm everywhere: two block norms and two of queries and keys a layer, one before the head.
+  ASSERT_EQ(lines[9].at("norms").size(), 9U);
+  for (const auto& [name, stats] : lines[9]["norms"].items()) {
+    EXPECT_GE(stats.at("saturated"), 0) << name;
+    EXPECT_LE(stats.at("saturated"), 1) << name;
+    EXPECT_GT(stats.at("beta"), 0) << name;  // moved away from its start
+    EXPECT_NEAR(stats.at("alpha").get<double>(), 1, 0.2) << name;
+  }
   // Of 3, 6 and 8 the two newest.
   EXPECT_FALSE(fs::exists(folder_ / "a/checkpoints/step-00000003"));
   EXPECT_TRUE(fs::exists(folder_ / "a/checkpoints/step-00000006"));
