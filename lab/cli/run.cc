@@ -1,11 +1,13 @@
 #include "lab/cli/run.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <new>
 
 #include "lab/base/error.h"
+#include "lab/base/file.h"
 #include "lab/base/interrupt.h"
 #include "lab/base/suggest.h"
 #include "lab/cli/verb.h"
@@ -85,7 +87,7 @@ int run(int argc, const char* const* argv) {
     add_verbs(program);
     program.parse(argc, argv);
     // What was printed may still wait in a buffer for a disk that is full.
-    if (std::fflush(stdout) != 0) throw std::runtime_error("cannot write to the standard output");
+    if (std::fflush(stdout) != 0 && errno != EPIPE) fail_with_errno("write", "the standard output", errno);
     return kOk;
   } catch (const CLI::Success& help) {
     return program.exit(help);

@@ -1,6 +1,7 @@
 #include "lab/cli/verb.h"
 
 #include <charconv>
+#include <filesystem>
 
 #include "lab/base/error.h"
 #include "lab/base/file.h"
@@ -8,7 +9,15 @@
 namespace seednorm::lab {
 
 void add_json_option(CLI::App& app, std::string& file) {
-  app.add_option("--json", file, "Write the result to this file")->type_name("FILE");
+  // Found now, and not after hours of work.
+  const auto has_folder = [](const std::string& name) -> std::string {
+    const std::filesystem::path path(name), folder = path.has_parent_path() ? path.parent_path() : ".";
+    if (std::filesystem::is_directory(path)) return "is a folder";
+    return std::filesystem::is_directory(folder) ? "" : "there is no folder " + quote(folder.string());
+  };
+  app.add_option("--json", file, "Write the result to this file")
+      ->check(CLI::Validator(has_folder, ""))
+      ->type_name("FILE");
 }
 
 void write_json(const std::string& file, const nlohmann::json& result) {
