@@ -1,0 +1,93 @@
+#include "lab/report/report.h"
+
+#include <ctime>
+#include <string>
+
+#include "core/include/seednorm/version.h"
+#include "lab/base/error.h"
+#include "lab/base/file.h"
+#include "lab/report/collect.h"
+#include "lab/report/headline.h"
+#include "lab/report/machine.h"
+
+namespace seednorm::lab {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kTemplate =
+#include "report_template.inc"
+    ;
+
+std::string now() {
+  const std::time_t time = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&time, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M UTC", &utc);
+  return text;
+}
+
+// JSON as text that is safe in a <script> element: nothing in it can end the element or begin a comment.
+std::string for_script(const nlohmann::ordered_json& json) {
+  const std::string text = json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  std::string out;
+  out.reserve(text.size());
+  for (const char c : text) {
+    if (c == '<') {
+      out += "\\u003c";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string for_html(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '&':
+        out += "&amp;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
+void replace_once(std::string& page, std::string_view mark, const std::string& text) {
+  page.replace(page.find(mark), mark.size(), text);
+}
+
+}  // namespace
+
+void write_report(const std::vector<fs::path>& dirs, const fs::path& html) {
+  const fs::path folder = html.has_parent_path() ? html.parent_path() : ".";
+  if (!fs::is_directory(folder)) throw UserError(folder.string() + ": no such folder to write a report to");
+  nlohmann::ordered_json data = collect(dirs);
+  add_headlines(data);
+  data["written"] = now();
+  data["version"] = SEEDNORM_VERSION;
+  data["machine"] = machine();
+  const std::string title =
+      for_html(data["title"].get<std::string>() + ". " + data["answer"].get<std::string>());
+  std::string page(kTemplate);
+  // The data last: they may hold a mark.
+  replace_once(page, "{{title}}", title);
+  replace_once(page, "{{answer}}", title);
+  replace_once(page, "{{data}}", for_script(data));
+  replace_file(html, page);
+}
+
+}  // namespace seednorm::lab

@@ -1,0 +1,240 @@
+"""The report's page in a real Chromium, at desktop and phone width, light and dark: no script error, nothing fetched.
+
+    SEEDNORM_PROGRAM=build/lab/bin/seednorm python -m pytest tests/lab/report_page_test.py
+"""
+import json
+import math
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+PROGRAM = os.environ.get("SEEDNORM_PROGRAM")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [pytest.mark.skipif(not PROGRAM, reason="SEEDNORM_PROGRAM names no program"),
+              pytest.mark.skipif(not CHROMIUM, reason="no Chromium (Debian's package chromium)")]
+
+LABELS = ["rms_norm", "dyt", "block:seed_norm+qk:seed_norm+output:rms_norm"]
+EVIL = "<script>throw new Error('ran')</script><img src=x onerror=\"throw 1\">"
+
+
+class Browser:
+    """A headless Chromium that is spoken to through a pipe (its DevTools protocol)."""
+
+    def __init__(self, profile):
+        to_browser, ours_out = os.pipe()
+        ours_in, from_browser = os.pipe()
+
+        def pass_pipes():
+            # The browser reads descriptor 3 and writes 4. The copies keep one from closing the other.
+            a, b = os.dup(to_browser), os.dup(from_browser)
+            os.dup2(a, 3), os.dup2(b, 4)
+
+        self.process = subprocess.Popen(
+            [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+             "--disable-background-networking", f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"],
+            preexec_fn=pass_pipes, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(to_browser), os.close(from_browser)
+        self.out, self.input = os.fdopen(ours_out, "wb", 0), os.fdopen(ours_in, "rb", 0)
+        self.buffer, self.count, self.events, self.session = b"", 0, [], None
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ["Page", "Runtime", "Log", "Network"]:
+            self.call(domain + ".enable")
+
+    def read(self):
+        while b"\0" not in self.buffer:
+            more = self.input.read(1 << 16)
+            assert more, "Chromium has gone"
+            self.buffer += more
+        message, self.buffer = self.buffer.split(b"\0", 1)
+        return json.loads(message)
+
+    def call(self, method, **params):
+        self.count += 1
+        message = {"id": self.count, "method": method, "params": params}
+        if self.session:
+            message["sessionId"] = self.session
+        self.out.write(json.dumps(message).encode() + b"\0")
+        while (answer := self.read()).get("id") != self.count:
+            self.events.append(answer)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def value(self, expression):
+        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    def open(self, page, width, scheme):
+        """Opens a page and waits until its script is through, or failed."""
+        self.events.clear()
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1,
+                  mobile=width < 600)
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.call("Page.navigate", url=page.as_uri())
+        until = time.monotonic() + 30
+        while not self.value("location.protocol === 'file:' && document.readyState === 'complete'"):
+            assert time.monotonic() < until, "the page did not load"
+            time.sleep(0.02)
+
+    def drag(self, x0, x1, y):
+        for kind, x in [("mousePressed", x0), ("mouseMoved", (x0 + x1) / 2), ("mouseMoved", x1), ("mouseReleased", x1)]:
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def errors(self):
+        """What went wrong in the page, and what it asked the network for."""
+        self.value("0")  # what was reported so far has been read after it
+        out = [e["params"] for e in self.events if e["method"] in ("Runtime.exceptionThrown", "Log.entryAdded")]
+        out += [e["params"] for e in self.events
+                if e["method"] == "Runtime.consoleAPICalled" and e["params"]["type"] in ("error", "warning")]
+        asked = [e["params"]["request"]["url"] for e in self.events if e["method"] == "Network.requestWillBeSent"]
+        out += [url for url in asked if not url.startswith(("file:", "data:"))]
+        if self.value("document.documentElement.dataset.ready") != "yes":
+            out.append("the script did not reach its end")
+        return out + list(filter(None, [self.value("document.documentElement.dataset.error")]))
+
+    def close(self):
+        self.out.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+def folder_of(label, seed):
+    return "".join(c if c.isalnum() or c in "_.-" else "~" for c in label) + f"-s{seed}"
+
+
+def write_run(run, label, offset, diverges=False):
+    """A run of 200 steps whose loss falls from 10 to about 3."""
+    run.mkdir(parents=True)
+    (run / "config.toml").write_text(f'about = "{EVIL}"\nsteps = 200\nseed = 0\n')
+    lines = []
+    for step in range(1, 201):
+        loss = 3 + offset + 7 * math.exp(-step / 40) + 0.1 * math.sin(step * 12.9)
+        common = {"step": step, "tokens": step * 1000, "seconds": step * 0.5}
+        if diverges and step == 120:
+            lines.append({"step": step, "tokens": step * 1000, "diverged": True})
+            break
+        lines.append(common | {"loss": loss, "loss_ema": loss, "grad_norm": 1.0})
+        if step % 40 == 0:
+            lines.append(common | {"valid": {"wiki": loss, "<b>books": loss + 0.1}})
+            lines.append({"step": step, "sample": EVIL + "\nsaid " + label})
+            norm = {"saturation": step / 1000, "alpha": 1.0, "beta": 0.01}
+            lines.append({"step": step, "norms": {f"layers.{i}.norm<b>": norm for i in range(4)}})
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def write_race(folder, labels, seeds=3):
+    runs, pairs = [], []
+    for seed in range(seeds):
+        for i, label in enumerate(labels):
+            diverged = label == "dyt" and seed == 2
+            write_run(folder / "runs" / folder_of(label, seed), label, -0.01 * i + 0.002 * seed, diverged)
+            runs.append({"norm": label, "seed": seed, "steps": 200, "tokens": 200000, "train_loss": 3 - 0.01 * i,
+                         "val_loss": None if diverged else 3.05 - 0.01 * i, "seconds": 100, "tokens_per_s": 2000,
+                         "diverged": diverged, "dir": "runs/" + folder_of(label, seed)})
+    for i, a in enumerate(labels):
+        for k, b in enumerate(labels[i + 1:], i + 1):
+            mean = -0.01 * (k - i)
+            for metric in ["val_loss", "val_loss_equal_time", "train_loss"]:
+                pairs.append({"a": a, "b": b, "metric": metric, "mean_diff": mean, "n": seeds,
+                              "ci95": [mean - 0.004, mean + 0.004] if seeds > 1 else [None, None]})
+    entrants = [{"label": label, "settings": ["norm=" + label]} for label in labels]
+    (folder / "race.json").write_text(json.dumps({"recipe": "steps = 200\n", "seeds": seeds, "entrants": entrants}))
+    (folder / "results.json").write_text(json.dumps({"recipe": "olmo2-3m", "runs": runs, "pairs": pairs}))
+
+
+def report(*folders):
+    page = folders[0] / "report.html"
+    done = subprocess.run([PROGRAM, "report", *map(str, folders), "--out", str(page)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return page
+
+
+@pytest.fixture(scope="module")
+def race(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("race")
+    write_race(folder, LABELS + [EVIL])
+    return folder
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_opens(browser, race, width, scheme):
+    browser.open(report(race), width, scheme)
+    assert browser.errors() == []
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    assert browser.value("document.querySelectorAll('figure svg').length") == 6  # 3 charts, 3 maps of the norms
+    assert browser.value("document.querySelectorAll('img, b').length") == 0
+    assert "\u2212 rms_norm" in browser.value("document.title")
+    assert EVIL in browser.value("document.body.innerText")
+
+
+def test_is_accessible(browser, race):
+    browser.open(report(race), 1280, "light")
+    assert browser.value("[...document.querySelectorAll('table')].every(t => t.caption.textContent.length > 20)")
+    assert browser.value("[...document.querySelectorAll('svg')].every(x => x.role !== 'img' || x.ariaLabel.length > 5)")
+    assert browser.value("[...document.querySelectorAll('svg')].every(x => x.getAttribute('role') === 'img')")
+    assert browser.value("[...document.querySelectorAll('td')].every(t => t.closest('[role=table]'))")
+
+
+def test_every_control(browser, race):
+    """Each button and each choice of each list, twice."""
+    browser.open(report(race), 1280, "light")
+    browser.value("""for (let k = 0; k < 2; ++k) {
+      document.querySelectorAll('button').forEach(b => b.click());
+      document.querySelectorAll('select').forEach(x => [...x.options].forEach(o => {
+        x.value = o.value;
+        x.dispatchEvent(new Event('change'));
+      }));
+    }""")
+    assert browser.errors() == []
+
+
+def test_zoom_and_read_out(browser, race):
+    browser.open(report(race), 1280, "light")
+    browser.value("document.querySelector('figure').scrollIntoView({block: 'center'})")
+    box = browser.value("(() => { const b = document.querySelector('figure svg').getBoundingClientRect();"
+                        "return [b.left, b.right, (b.top + b.bottom) / 2]; })()")
+    whole = browser.value("document.querySelector('figure svg').innerHTML")
+    third = (box[1] - box[0]) / 3
+    browser.drag(box[0] + third, box[1] - third, box[2])
+    assert browser.value("document.querySelector('figure svg').innerHTML") != whole
+    assert not browser.value("[...document.querySelectorAll('button')].find(b => b.textContent == 'Reset zoom').disabled")
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0] + third, y=box[2])
+    assert "rms_norm" in browser.value("document.querySelector('.tip:not([hidden])').innerText")
+    browser.value("[...document.querySelectorAll('button')].find(b => b.textContent == 'Reset zoom').click()")
+    assert browser.errors() == []
+
+
+def test_one_run(browser, tmp_path):
+    write_run(tmp_path / "one-s7", "one", 0)
+    browser.open(report(tmp_path / "one-s7"), 390, "dark")
+    assert browser.errors() == []
+
+
+def test_several_races(browser, tmp_path):
+    write_race(tmp_path / "first", LABELS)
+    write_race(tmp_path / "second", LABELS, seeds=1)
+    browser.open(report(tmp_path / "first", tmp_path / "second"), 1280, "light")
+    assert browser.errors() == []
+    assert "second: dyt" in browser.value("document.body.innerText")
+
+
+def test_empty_race(browser, tmp_path):
+    (tmp_path / "race.json").write_text("{}")
+    browser.open(report(tmp_path), 1280, "light")
+    assert browser.errors() == []
+    assert "No run has finished yet." in browser.value("document.body.innerText")
