@@ -155,7 +155,7 @@ void sync_folder(const fs::path& folder) {
   if (::fsync(file.get()) != 0 && errno != EINVAL && errno != EROFS) fail_with_errno("sync", path, errno);
 }
 
-NewFolder::NewFolder(fs::path target) : target_(fs::absolute(target).lexically_normal()) {
+NewFolder::NewFolder(const fs::path& target) : target_(fs::absolute(target).lexically_normal()) {
   if (!target_.has_filename()) target_ = target_.parent_path();  // "out/"
   std::error_code error;
   if (fs::exists(target_, error) && !(fs::is_directory(target_, error) && fs::is_empty(target_, error))) {

@@ -65,7 +65,7 @@ void sync_folder(const std::filesystem::path& folder);
 class NewFolder {
  public:
   // Throws UserError if target exists and is not an empty folder, or if another process is writing it.
-  explicit NewFolder(std::filesystem::path target);
+  explicit NewFolder(const std::filesystem::path& target);
   ~NewFolder();  // removes what was not committed
   NewFolder(const NewFolder&) = delete;
   NewFolder& operator=(const NewFolder&) = delete;

@@ -29,7 +29,7 @@ void add_verbs(CLI::App& program) {
 #define SEEDNORM_VERB_GROUP(word, summary) program.add_subcommand(word, summary)->require_subcommand(1);
 #include "lab/cli/verbs.def"
 #undef SEEDNORM_VERB_GROUP
-#define SEEDNORM_VERB(function, words, summary) add_verb(program, words, summary, &function);
+#define SEEDNORM_VERB(function, words, summary) add_verb(program, words, summary, &(function));
 #include "lab/cli/verbs.def"
 #undef SEEDNORM_VERB
 }

@@ -119,7 +119,7 @@ std::vector<std::string> expand_inputs(const std::vector<std::string>& inputs) {
   }
   for (const std::string& file : files) {
     if (fs::is_directory(file))
-      throw UserError(file + ": is a folder; name its files, " + file + "/*.jsonl.gz");
+      throw UserError(file + ": is a folder; name the files in it, such as *.jsonl.gz");
     if (!is_json_lines(file) && !is_text(file)) {
       throw UserError(file +
                       ": its name does not tell the format; expected .jsonl, .json or .txt, each also with "

@@ -28,7 +28,8 @@ void pack(std::span<const int32_t> ids, std::string& out) {
 
 ShardWriter::ShardWriter(std::filesystem::path folder, const Tokenizer& tokenizer, int64_t max_tokens)
     : folder_(std::move(folder)), max_tokens_(max_tokens), counts_(tokenizer.vocab_size()) {
-  if (!tokenizer.eos_id().has_value()) {
+  const std::optional<int32_t> eos = tokenizer.eos_id();
+  if (!eos.has_value()) {
     throw UserError(
         "tokenizer " + tokenizer.name() +
         ": has no token that ends documents; expected one of the usual names, such as <|endoftext|>");
@@ -36,7 +37,7 @@ ShardWriter::ShardWriter(std::filesystem::path folder, const Tokenizer& tokenize
   info_.tokenizer = tokenizer.name();
   info_.tokenizer_sha256 = tokenizer.sha256();
   info_.vocab_size = tokenizer.vocab_size();
-  info_.eos_id = tokenizer.eos_id();
+  info_.eos_id = eos_ = *eos;
   info_.type = tokenizer.vocab_size() <= 65536 ? TokenType::kUint16 : TokenType::kUint32;
 }
 ShardWriter::~ShardWriter() = default;
@@ -65,17 +66,16 @@ void ShardWriter::append(std::string_view bytes) {
 
 void ShardWriter::add(std::span<const int32_t> ids, const std::string& source, size_t text_bytes) {
   if (file_ == nullptr) open();
-  const int32_t eos = *info_.eos_id;
   packed_.clear();
   if (info_.type == TokenType::kUint16) {
     pack<uint16_t>(ids, packed_);
-    pack<uint16_t>({&eos, 1}, packed_);
+    pack<uint16_t>({&eos_, 1}, packed_);
   } else {
     pack<uint32_t>(ids, packed_);
-    pack<uint32_t>({&eos, 1}, packed_);
+    pack<uint32_t>({&eos_, 1}, packed_);
   }
   for (const int32_t id : ids) ++counts_[id];
-  ++counts_[eos];
+  ++counts_[eos_];
   document_begins_.push_back(static_cast<uint64_t>(shard_.tokens));
   append(packed_);
   const auto num_tokens = static_cast<int64_t>(ids.size()) + 1;

@@ -38,6 +38,7 @@ class ShardWriter {
 
   std::filesystem::path folder_;
   int64_t max_tokens_;
+  int32_t eos_ = 0;
   TokenSetInfo info_;
   std::vector<uint64_t> counts_;  // of each id
 

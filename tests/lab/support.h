@@ -52,7 +52,7 @@ std::string user_error(F f) {
   try {
     f();
   } catch (const UserError& error) {
-    const std::string message = error.what();
+    std::string message = error.what();
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
     return message;
   }
@@ -71,7 +71,7 @@ inline nlohmann::json small_tokenizer(const std::vector<std::pair<std::string, s
   nlohmann::json list = nlohmann::json::array();
   int id = 256;
   for (const auto& [left, right] : merges) {
-    list.push_back(left + " " + right);
+    list.push_back(std::string(left).append(" ").append(right));
     if (!vocab.contains(left + right)) vocab[left + right] = id++;
   }
   return {{"version", "1.0"},
