@@ -15,7 +15,8 @@ struct Arguments {
 
 void run_report(const Arguments& arguments) {
   const std::vector<std::filesystem::path> dirs(arguments.dirs.begin(), arguments.dirs.end());
-  const std::filesystem::path out = arguments.out.empty() ? dirs.front() / "report.html" : arguments.out;
+  const std::filesystem::path out =
+      arguments.out.empty() ? dirs.front() / "report.html" : std::filesystem::path(arguments.out);
   write_report(dirs, out);
   std::printf("%s\n", out.c_str());
 }
