@@ -12,7 +12,7 @@ namespace {
 using nlohmann::json;
 
 std::string error_of(const std::string& content) {
-  const std::string message = user_error([&] { Tokenizer::parse(content, "t.json"); });
+  std::string message = user_error([&] { Tokenizer::parse(content, "t.json"); });
   EXPECT_EQ(message.find("t.json: "), 0u) << message;
   EXPECT_LT(message.size(), 300u) << message;
   return message;
