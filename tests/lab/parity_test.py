@@ -11,6 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Olmo2Config, Olmo2ForCausalLM, OlmoeConfig, OlmoeForCausalLM
 
+# These models are so small that threads would only wait for each other.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
+
 TOOL = os.environ.get("SEEDNORM_HF_TOOL")
 pytestmark = pytest.mark.skipif(not TOOL, reason="SEEDNORM_HF_TOOL names no program")
 
