@@ -12,6 +12,7 @@
 
 #include "lab/base/error.h"
 #include "lab/base/file.h"
+#include "lab/report/command.h"
 #include "lab/report/metrics.h"
 
 namespace seednorm::lab {
@@ -67,12 +68,6 @@ std::string setting(const std::string& config, const std::string& key) {
   return "";
 }
 
-std::string quoted_for_shell(const std::string& text) {
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
-
 // A run's folder is LABEL-sSEED, with ~ for characters of the label that do not suit a folder's name.
 std::pair<std::string, int64_t> split_name(const std::string& name) {
   const size_t at = name.rfind("-s");
@@ -92,37 +87,16 @@ std::string in_folder_name(const std::string& label) {
   return out;
 }
 
-// What the program was told to get these entrants: the reverse of how a race reads them.
-std::string entrants_argument(const Json& entrants) {
-  std::string out;
-  for (const Json& entrant : entrants) {
-    std::string text;
-    for (const Json& value : array_at(entrant, "settings")) {
-      std::string s = value.is_string() ? value.get<std::string>() : "";
-      if (s.starts_with("norm=")) {
-        s = s.substr(5);
-      } else if (s.starts_with("norm.")) {
-        s = s.substr(5);
-        s[std::min(s.find('='), s.size() - 1)] = ':';
-      }
-      text += (text.empty() ? "" : "+") + s;
-    }
-    const std::string label = text_at(entrant, "label");
-    out += (out.empty() ? "" : ",") + (label == text ? text : label + "=" + text);
-  }
-  return out;
-}
-
 // Fills in what results.json would say of a run, from its metrics.
 void summarize(Json& run) {
-  const Json& train = run["metrics"]["train"];
-  const Json& valid = run["metrics"]["valid"];
-  const auto last = [&](const char* key) { return train[key].empty() ? Json() : train[key].back(); };
+  const Json metrics = run["metrics"];  // a copy: new members move the old ones
+  const Json &train = metrics.at("train"), &valid = metrics.at("valid");
+  const auto last = [&](const char* key) { return train.at(key).empty() ? Json() : train.at(key).back(); };
   run["steps"] = last("step");
   run["tokens"] = last("tokens");
   run["seconds"] = last("seconds");
   run["train_loss"] = last("ema");
-  run["valid"] = valid.empty() ? Json::object() : valid.back()["valid"];
+  run["valid"] = valid.empty() ? Json::object() : valid.back().at("valid");
   double sum = 0;
   for (const auto& [name, loss] : run["valid"].items()) {
     sum += loss.is_number() ? loss.get<double>() : std::numeric_limits<double>::quiet_NaN();
@@ -133,7 +107,7 @@ void summarize(Json& run) {
   run["tokens_per_s"] = seconds > 0 ? rounded(number_at(run, "tokens") / seconds) : Json();
   const std::string steps = setting(run["config"], "steps");
   const bool is_done = !steps.empty() && run["steps"].is_number() && steps == run["steps"].dump();
-  run["state"] = run["metrics"].contains("diverged_at") ? "diverged" : is_done ? "finished" : "unfinished";
+  run["state"] = metrics.contains("diverged_at") ? "diverged" : is_done ? "finished" : "unfinished";
 }
 
 Json read_run(const fs::path& dir, const std::string& entrant, int64_t seed, size_t group, Notes& notes) {
@@ -174,11 +148,7 @@ class Race {
     out["pairs"] = pairs();
     if (results_.contains("machine")) out["machine"] = results_["machine"];
     out["config"] = text_at(asked_, "recipe");
-    if (!entrants.empty()) {
-      out["command"] = "seednorm race race.toml --norms " + quoted_for_shell(entrants_argument(entrants)) +
-                       " --seeds " + std::to_string(std::isnan(seeds) ? 1 : static_cast<int64_t>(seeds)) +
-                       " --out NEW_FOLDER";
-    }
+    if (!entrants.empty()) out["command"] = race_command(asked_);
     return out;
   }
 
@@ -261,7 +231,7 @@ Json lone_run(const fs::path& dir, size_t index, std::set<std::string>& taken, J
               {"entrants", {label}},
               {"pairs", Json::array()},
               {"config", run["config"]},
-              {"command", "seednorm train config.toml --out NEW_FOLDER"}};
+              {"command", run_command()}};
   runs.push_back(std::move(run));
   return out;
 }

@@ -66,8 +66,17 @@ std::string for_html(std::string_view text) {
   return out;
 }
 
-void replace_once(std::string& page, std::string_view mark, const std::string& text) {
-  page.replace(page.find(mark), mark.size(), text);
+// The template with the texts in place of their marks. What the texts hold is not looked at.
+std::string filled(std::string_view page,
+                   const std::vector<std::pair<std::string_view, std::string>>& texts) {
+  std::string out;
+  for (const auto& [mark, text] : texts) {
+    const size_t at = page.find(mark);
+    out += page.substr(0, at);
+    out += text;
+    page.remove_prefix(at + mark.size());
+  }
+  return out += page;
 }
 
 }  // namespace
@@ -75,6 +84,7 @@ void replace_once(std::string& page, std::string_view mark, const std::string& t
 void write_report(const std::vector<fs::path>& dirs, const fs::path& html) {
   const fs::path folder = html.has_parent_path() ? html.parent_path() : ".";
   if (!fs::is_directory(folder)) throw UserError(folder.string() + ": no such folder to write a report to");
+  if (fs::is_directory(html)) throw UserError(html.string() + ": is a folder; name a file to write");
   nlohmann::ordered_json data = collect(dirs);
   add_headlines(data);
   data["written"] = now();
@@ -82,12 +92,9 @@ void write_report(const std::vector<fs::path>& dirs, const fs::path& html) {
   data["machine"] = machine();
   const std::string title =
       for_html(data["title"].get<std::string>() + ". " + data["answer"].get<std::string>());
-  std::string page(kTemplate);
-  // The data last: they may hold a mark.
-  replace_once(page, "{{title}}", title);
-  replace_once(page, "{{answer}}", title);
-  replace_once(page, "{{data}}", for_script(data));
-  replace_file(html, page);
+  const std::string answer = for_html(data["answer"].get<std::string>());
+  replace_file(html, filled(kTemplate,
+                            {{"{{title}}", title}, {"{{answer}}", answer}, {"{{data}}", for_script(data)}}));
 }
 
 }  // namespace seednorm::lab

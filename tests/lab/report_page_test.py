@@ -1,21 +1,21 @@
 """The report's page in a real Chromium, at desktop and phone width, light and dark: no script error, nothing fetched.
 
-    SEEDNORM_PROGRAM=build/lab/bin/seednorm python -m pytest tests/lab/report_page_test.py
+usage: report_page_test.py PROGRAM
+Ends with code 77, for skipped, where there is no Chromium.
 """
 import json
 import math
 import os
+import pathlib
 import shutil
 import subprocess
+import sys
+import tempfile
 import time
+import unittest
 
-import pytest
-
-PROGRAM = os.environ.get("SEEDNORM_PROGRAM")
+PROGRAM = ""
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.skipif(not PROGRAM, reason="SEEDNORM_PROGRAM names no program"),
-              pytest.mark.skipif(not CHROMIUM, reason="no Chromium (Debian's package chromium)")]
-
 LABELS = ["rms_norm", "dyt", "block:seed_norm+qk:seed_norm+output:rms_norm"]
 EVIL = "<script>throw new Error('ran')</script><img src=x onerror=\"throw 1\">"
 
@@ -105,13 +105,6 @@ class Browser:
             self.process.wait()
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
-
-
 def folder_of(label, seed):
     return "".join(c if c.isalnum() or c in "_.-" else "~" for c in label) + f"-s{seed}"
 
@@ -129,10 +122,10 @@ def write_run(run, label, offset, diverges=False):
             break
         lines.append(common | {"loss": loss, "loss_ema": loss, "grad_norm": 1.0})
         if step % 40 == 0:
-            lines.append(common | {"valid": {"wiki": loss, "<b>books": loss + 0.1}})
+            norm = {"saturated": step / 1000, "alpha": 1.0, "beta": 0.01}
+            lines.append(common | {"valid": {"wiki": loss, "<b>books": loss + 0.1},
+                                   "norms": {f"layers.{i}.norm<b>": norm for i in range(4)}})
             lines.append({"step": step, "sample": EVIL + "\nsaid " + label})
-            norm = {"saturation": step / 1000, "alpha": 1.0, "beta": 0.01}
-            lines.append({"step": step, "norms": {f"layers.{i}.norm<b>": norm for i in range(4)}})
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
@@ -163,78 +156,111 @@ def report(*folders):
     return page
 
 
-@pytest.fixture(scope="module")
-def race(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("race")
-    write_race(folder, LABELS + [EVIL])
-    return folder
+class Page(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp())
+        cls.browser = Browser(cls.folder / "profile")
+        cls.race = cls.folder / "race"
+        write_race(cls.race, LABELS + [EVIL])
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.browser.close()
+        shutil.rmtree(cls.folder, ignore_errors=True)
+
+    def open(self, *folders, width=1280, scheme="light"):
+        self.browser.open(report(*folders), width, scheme)
+        self.assertEqual(self.browser.errors(), [])
+
+    def value(self, expression):
+        return self.browser.value(expression)
+
+    def test_opens(self):
+        for width in (1280, 390):
+            for scheme in ("light", "dark"):
+                with self.subTest(width=width, scheme=scheme):
+                    self.open(self.race, width=width, scheme=scheme)
+                    self.assertLessEqual(self.value("document.documentElement.scrollWidth"), width)
+                    paper = self.value("getComputedStyle(document.body).backgroundColor")
+                    self.assertEqual(paper == "rgb(18, 20, 23)", scheme == "dark", paper)
+                    # 3 charts, 3 maps of the norms
+                    self.assertEqual(self.value("document.querySelectorAll('figure svg').length"), 6)
+
+    def test_names_are_text(self):
+        self.open(self.race)
+        self.assertEqual(self.value("document.querySelectorAll('img, b').length"), 0)
+        self.assertIn("\u2212 rms_norm", self.value("document.title"))
+        self.assertIn(EVIL, self.value("document.body.innerText"))
+
+    def test_is_accessible(self):
+        self.open(self.race)
+        for every in ("'table')].every(x => x.caption.textContent.length > 20)",
+                      "'svg')].every(x => x.getAttribute('role') === 'img' && x.ariaLabel.length > 5)",
+                      "'td')].every(x => x.closest('[role=table]'))",
+                      "'select')].every(x => x.labels.length === 1)"):
+            self.assertTrue(self.value(f"[...document.querySelectorAll({every}"), every)
+
+    def test_every_control(self):
+        """Each button and each choice of each list, twice."""
+        self.open(self.race)
+        self.value("""for (let k = 0; k < 2; ++k) {
+          document.querySelectorAll('button').forEach(b => b.click());
+          document.querySelectorAll('select').forEach(x => [...x.options].forEach(o => {
+            x.value = o.value;
+            x.dispatchEvent(new Event('change'));
+          }));
+        }""")
+        self.assertEqual(self.browser.errors(), [])
+
+    def test_zoom_and_read_out(self):
+        self.open(self.race)
+        self.value("document.querySelector('figure').scrollIntoView({block: 'center'})")
+        left, right, y = self.value("(() => { const b = document.querySelector('figure svg').getBoundingClientRect();"
+                                    "return [b.left, b.right, (b.top + b.bottom) / 2]; })()")
+        chart = "document.querySelector('figure svg').textContent"
+        reset = "[...document.querySelectorAll('button')].find(b => b.textContent === 'Reset zoom')"
+        whole, third = self.value(chart), (right - left) / 3
+        self.browser.drag(left + third, right - third, y)
+        self.assertNotEqual(self.value(chart), whole)
+        self.assertFalse(self.value(reset + ".disabled"))
+        self.browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=left + third, y=y)
+        self.assertIn("rms_norm", self.value("document.querySelector('.tip:not([hidden])').innerText"))
+        self.value(reset + ".click()")
+        self.assertEqual(self.value(chart), whole)
+        self.value("document.querySelector('figure svg').focus()")
+        self.browser.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", code="ArrowRight")
+        self.assertIn("tokens", self.value("document.querySelector('.tip:not([hidden])').innerText"))
+        self.assertEqual(self.browser.errors(), [])
+
+    def test_one_run(self):
+        write_run(self.folder / "one-s7", "one", 0)
+        self.open(self.folder / "one-s7", width=390, scheme="dark")
+        self.assertIn("one", self.value("document.title"))
+
+    def test_several_races(self):
+        write_race(self.folder / "first", LABELS)
+        write_race(self.folder / "second", LABELS, seeds=1)
+        self.open(self.folder / "first", self.folder / "second")
+        self.assertIn("second: dyt", self.value("document.body.innerText"))
+
+    def test_empty_race(self):
+        (self.folder / "empty").mkdir()
+        (self.folder / "empty/race.json").write_text("{}")
+        self.open(self.folder / "empty")
+        self.assertIn("No run has finished yet.", self.value("document.body.innerText"))
+
+    def test_an_error_is_seen(self):
+        """The test itself: a page whose script fails does not pass."""
+        page = report(self.race)
+        page.write_text(page.read_text().replace('"use strict";', '"use strict"; missing();'))
+        self.browser.open(page, 1280, "light")
+        self.assertIn("missing is not defined", str(self.browser.errors()))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_opens(browser, race, width, scheme):
-    browser.open(report(race), width, scheme)
-    assert browser.errors() == []
-    assert browser.value("document.documentElement.scrollWidth") <= width
-    assert browser.value("document.querySelectorAll('figure svg').length") == 6  # 3 charts, 3 maps of the norms
-    assert browser.value("document.querySelectorAll('img, b').length") == 0
-    assert "\u2212 rms_norm" in browser.value("document.title")
-    assert EVIL in browser.value("document.body.innerText")
-
-
-def test_is_accessible(browser, race):
-    browser.open(report(race), 1280, "light")
-    assert browser.value("[...document.querySelectorAll('table')].every(t => t.caption.textContent.length > 20)")
-    assert browser.value("[...document.querySelectorAll('svg')].every(x => x.role !== 'img' || x.ariaLabel.length > 5)")
-    assert browser.value("[...document.querySelectorAll('svg')].every(x => x.getAttribute('role') === 'img')")
-    assert browser.value("[...document.querySelectorAll('td')].every(t => t.closest('[role=table]'))")
-
-
-def test_every_control(browser, race):
-    """Each button and each choice of each list, twice."""
-    browser.open(report(race), 1280, "light")
-    browser.value("""for (let k = 0; k < 2; ++k) {
-      document.querySelectorAll('button').forEach(b => b.click());
-      document.querySelectorAll('select').forEach(x => [...x.options].forEach(o => {
-        x.value = o.value;
-        x.dispatchEvent(new Event('change'));
-      }));
-    }""")
-    assert browser.errors() == []
-
-
-def test_zoom_and_read_out(browser, race):
-    browser.open(report(race), 1280, "light")
-    browser.value("document.querySelector('figure').scrollIntoView({block: 'center'})")
-    box = browser.value("(() => { const b = document.querySelector('figure svg').getBoundingClientRect();"
-                        "return [b.left, b.right, (b.top + b.bottom) / 2]; })()")
-    whole = browser.value("document.querySelector('figure svg').innerHTML")
-    third = (box[1] - box[0]) / 3
-    browser.drag(box[0] + third, box[1] - third, box[2])
-    assert browser.value("document.querySelector('figure svg').innerHTML") != whole
-    assert not browser.value("[...document.querySelectorAll('button')].find(b => b.textContent == 'Reset zoom').disabled")
-    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0] + third, y=box[2])
-    assert "rms_norm" in browser.value("document.querySelector('.tip:not([hidden])').innerText")
-    browser.value("[...document.querySelectorAll('button')].find(b => b.textContent == 'Reset zoom').click()")
-    assert browser.errors() == []
-
-
-def test_one_run(browser, tmp_path):
-    write_run(tmp_path / "one-s7", "one", 0)
-    browser.open(report(tmp_path / "one-s7"), 390, "dark")
-    assert browser.errors() == []
-
-
-def test_several_races(browser, tmp_path):
-    write_race(tmp_path / "first", LABELS)
-    write_race(tmp_path / "second", LABELS, seeds=1)
-    browser.open(report(tmp_path / "first", tmp_path / "second"), 1280, "light")
-    assert browser.errors() == []
-    assert "second: dyt" in browser.value("document.body.innerText")
-
-
-def test_empty_race(browser, tmp_path):
-    (tmp_path / "race.json").write_text("{}")
-    browser.open(report(tmp_path), 1280, "light")
-    assert browser.errors() == []
-    assert "No run has finished yet." in browser.value("document.body.innerText")
+if __name__ == "__main__":
+    PROGRAM = os.path.abspath(sys.argv.pop(1))
+    if not CHROMIUM:
+        print("skipped: no Chromium (Debian's package chromium)")
+        sys.exit(77)
+    unittest.main(verbosity=2)

@@ -1,0 +1,58 @@
+#include "lab/report/command.h"
+
+#include <algorithm>
+
+namespace seednorm::lab {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Text or a list of any JSON value: files may be damaged.
+std::string text_at(const Json& object, const char* key) {
+  const bool has = object.is_object() && object.contains(key) && object[key].is_string();
+  return has ? object[key].get<std::string>() : "";
+}
+Json list_at(const Json& object, const char* key) {
+  const bool has = object.is_object() && object.contains(key) && object[key].is_array();
+  return has ? object[key] : Json::array();
+}
+
+std::string quoted_for_shell(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+// What the program was told to get these entrants: the reverse of how a race reads them.
+std::string entrants_argument(const Json& entrants) {
+  std::string out;
+  for (const Json& entrant : entrants) {
+    std::string text;
+    for (const Json& value : list_at(entrant, "settings")) {
+      std::string s = value.is_string() ? value.get<std::string>() : "";
+      if (s.starts_with("norm=")) {
+        s = s.substr(5);
+      } else if (s.starts_with("norm.")) {
+        s = s.substr(5);
+        s[std::min(s.find('='), s.size() - 1)] = ':';
+      }
+      text += (text.empty() ? "" : "+") + s;
+    }
+    const std::string label = text_at(entrant, "label");
+    out += (out.empty() ? "" : ",") + (label == text ? text : label + "=" + text);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string race_command(const Json& asked) {
+  const bool has_seeds = asked.contains("seeds") && asked["seeds"].is_number_integer();
+  return "seednorm race race.toml --norms " +
+         quoted_for_shell(entrants_argument(list_at(asked, "entrants"))) + " --seeds " +
+         (has_seeds ? asked["seeds"].dump() : "1") + " --out NEW_FOLDER";
+}
+
+std::string run_command() { return "seednorm train config.toml --out NEW_FOLDER"; }
+
+}  // namespace seednorm::lab

@@ -1,0 +1,17 @@
+// How to run something again.
+#ifndef SEEDNORM_LAB_REPORT_COMMAND_H_
+#define SEEDNORM_LAB_REPORT_COMMAND_H_
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace seednorm::lab {
+
+// A line for a shell, for the race of a race.json whose recipe was saved as race.toml.
+std::string race_command(const nlohmann::ordered_json& asked);
+// The same for a run whose settings were saved as config.toml.
+std::string run_command();
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_REPORT_COMMAND_H_

@@ -1,0 +1,273 @@
+// The page of a race: its data, what users named, and damaged folders.
+#include "lab/report/report.h"
+
+#include "tests/lab/support.h"
+
+namespace seednorm::lab {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+const std::string kEvil = "</script><script>alert(1)</script>";
+
+std::string slurp(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The JSON in the page, which must end with the element's end tag and nothing before it.
+json data_of(const std::string& page) {
+  const std::string begin = "<script type=\"application/json\" id=\"data\">";
+  const size_t at = page.find(begin) + begin.size();
+  const std::string text = page.substr(at, page.find("</script>", at) - at);
+  EXPECT_EQ(text.find('<'), std::string::npos);
+  return json::parse(text);
+}
+
+std::string metrics(int steps, double last_loss) {
+  std::string out;
+  for (int step = 1; step <= steps; ++step) {
+    const json line = {{"step", step},
+                       {"tokens", step * 100},
+                       {"seconds", step * 0.5},
+                       {"loss", last_loss + 0.01 * (steps - step)},
+                       {"loss_ema", last_loss + 0.02 * (steps - step)},
+                       {"grad_norm", 1.5}};
+    out += line.dump() + "\n";
+  }
+  const json valid = {{"step", steps},
+                      {"tokens", steps * 100},
+                      {"seconds", steps * 0.5},
+                      {"valid", {{"a", last_loss}, {"b", last_loss + 1}}},
+                      {"norms", {{"layers.0.norm", {{"saturated", 0.25}, {"alpha", nullptr}}}}},
+                      {"sample", "In the <beginning>"}};
+  return out + valid.dump() + "\n";
+}
+
+json run_json(const std::string& label, const std::string& dir, double loss) {
+  return {{"norm", label},  {"seed", 0},           {"steps", 4},
+          {"tokens", 400},  {"train_loss", loss},  {"val_loss", loss + 1},
+          {"seconds", 2.0}, {"tokens_per_s", 200}, {"diverged", false},
+          {"dir", dir}};
+}
+
+class ReportTest : public testing::Test {
+ protected:
+  // A race of two, the second label as hostile as can be; three pairs of runs are claimed.
+  void write_race() {
+    for (const char* run : {"runs/rms_norm-s0", "runs/evil-s0"}) {
+      fs::create_directories(folder_ / run);
+      write(folder_ / run + "/config.toml", "about = \"" + kEvil + "\"\nsteps = 4\nseed = 0\n");
+      write(folder_ / run + "/metrics.jsonl", metrics(4, 3));
+    }
+    write(folder_ / "race.json", race_.dump());
+    write(folder_ / "results.json", results_.dump());
+  }
+
+  json report() { return report({folder_.path()}); }
+  json report(const std::vector<fs::path>& dirs) {
+    write_report(dirs, folder_ / "report.html");
+    page_ = slurp(folder_ / "report.html");
+    return data_of(page_);
+  }
+
+  static bool has_note(const json& data, const std::string& part) {
+    for (const json& note : data["notes"]) {
+      if (note.get<std::string>().find(part) != std::string::npos) return true;
+    }
+    return false;
+  }
+
+  TestFolder folder_;
+  std::string page_;
+  json race_ = {{"recipe", "steps = 4\n"},
+                {"seeds", 1},
+                {"entrants",
+                 {{{"label", "rms_norm"}, {"settings", {"norm=rms_norm"}}},
+                  {{"label", kEvil}, {"settings", {"norm.block=seed_norm(alpha_init=0.1)", "lr=1"}}}}}};
+  json results_ = {
+      {"recipe", "olmo2-3m"},
+      {"runs", {run_json("rms_norm", "runs/rms_norm-s0", 3), run_json(kEvil, "runs/evil-s0", 2.9)}},
+      {"pairs",
+       {{{"a", "rms_norm"},
+         {"b", kEvil},
+         {"metric", "val_loss"},
+         {"mean_diff", -0.0123},
+         {"ci95", {-0.0163, -0.0083}},
+         {"n", 3}}}}};
+};
+
+TEST_F(ReportTest, HoldsTheRace) {
+  write_race();
+  const json data = report();
+  ASSERT_EQ(data["groups"].size(), 1U);
+  const json& group = data["groups"][0];
+  EXPECT_EQ(group["recipe"], "olmo2-3m");
+  EXPECT_EQ(group["entrants"], json({"rms_norm", kEvil}));
+  EXPECT_EQ(group["pairs"], results_["pairs"]);
+  EXPECT_EQ(group["config"], "steps = 4\n");
+  EXPECT_EQ(group["command"], "seednorm race race.toml --norms 'rms_norm," + kEvil +
+                                  "=block:seed_norm(alpha_init=0.1)+lr=1' --seeds 1 --out NEW_FOLDER");
+  ASSERT_EQ(data["runs"].size(), 2U);
+  const json& run = data["runs"][1];
+  EXPECT_EQ(run["entrant"], kEvil);
+  EXPECT_EQ(run["state"], "finished");
+  EXPECT_EQ(run["val_loss"], 3.9);
+  const json& train = run["metrics"]["train"];
+  EXPECT_EQ(train["tokens"], json({100, 200, 300, 400}));
+  EXPECT_EQ(train["loss"], json({3.03, 3.02, 3.01, 3}));
+  EXPECT_EQ(train["ema"], json({3.06, 3.04, 3.02, 3}));
+  EXPECT_EQ(run["metrics"]["valid"][0]["valid"], json({{"a", 3}, {"b", 4}}));
+  EXPECT_EQ(run["metrics"]["norms"][0]["norms"]["layers.0.norm"], json({{"saturated", 0.25}}));
+  EXPECT_EQ(run["metrics"]["samples"][0]["sample"], "In the <beginning>");
+  EXPECT_EQ(data["notes"], json::array());
+  EXPECT_TRUE(data["machine"].contains("compiler"));
+}
+
+TEST_F(ReportTest, SaysTheAnswer) {
+  results_["pairs"][0]["b"] = race_["entrants"][1]["label"] = results_["runs"][1]["norm"] = "seed_norm";
+  write_race();
+  const std::string head = "Validation loss, seed_norm \u2212 rms_norm: ";
+  EXPECT_EQ(report()["title"], "rms_norm and seed_norm in olmo2-3m, 4 steps");
+  EXPECT_EQ(report()["answer"],
+            head + "\u22120.0123 \u00b1 0.0040 nats a token (95%), n = 3: seed_norm is better.");
+  EXPECT_NE(page_.find("<title>rms_norm and seed_norm in olmo2-3m, 4 steps. Validation loss"),
+            std::string::npos);
+
+  results_["pairs"][0]["ci95"] = {-0.03, 0.01};
+  write_race();
+  EXPECT_EQ(report()["answer"],
+            head +
+                "\u22120.012 \u00b1 0.020 nats a token (95%), n = 3: no difference shown, "
+                "the interval holds 0.");
+  results_["pairs"][0]["ci95"] = {nullptr, nullptr};
+  results_["pairs"][0]["n"] = 1;
+  write_race();
+  EXPECT_EQ(report()["answer"],
+            head + "\u22120.0123 nats a token, n = 1; one pair of runs gives no interval.");
+}
+
+TEST_F(ReportTest, EscapesWhatUsersNamed) {
+  write_race();
+  report();
+  EXPECT_EQ(page_.find("<script>alert"), std::string::npos);
+  EXPECT_NE(page_.find("&lt;script&gt;alert(1)"), std::string::npos);  // in the title
+  EXPECT_EQ(page_.find("{{"), std::string::npos);
+  EXPECT_EQ(page_.find("http"), page_.find("http-equiv"));
+  // Marks of the template in the data stay data.
+  race_["entrants"][0]["label"] = "{{data}}";
+  results_["runs"] = results_["pairs"] = json::array();
+  write_race();
+  EXPECT_EQ(report()["groups"][0]["entrants"][0], "{{data}}");
+}
+
+TEST_F(ReportTest, BrokenUtf8) {
+  write_race();
+  write(folder_ / "runs/evil-s0/config.toml", "about = \"\xff\xfe\"\nsteps = 4\n");
+  EXPECT_EQ(report()["runs"][1]["config"], "about = \"\ufffd\ufffd\"\nsteps = 4\n");
+}
+
+TEST_F(ReportTest, TornAndDamagedLines) {
+  write_race();
+  const std::string whole = metrics(4, 3);
+  write(folder_ / "runs/evil-s0/metrics.jsonl", "nonsense\n[1]\n" + whole + R"({"step": 5, "lo)");
+  const json data = report();
+  EXPECT_TRUE(has_note(data, "ends in the middle of a line"));
+  EXPECT_TRUE(has_note(data, "has 2 lines that could not be read (the first is line 1)"));
+  EXPECT_EQ(data["runs"][1]["metrics"]["train"]["step"], json({1, 2, 3, 4}));
+}
+
+TEST_F(ReportTest, OddValues) {
+  write_race();
+  write(folder_ / "runs/evil-s0/metrics.jsonl",
+        R"({"step":1,"tokens":"x","seconds":null,"loss":3})"
+        "\n"
+        R"({"step":2,"tokens":9,"loss":null,"valid":{"a":"b"},"norms":[1],"sample":{}})"
+        "\n"
+        R"({"step":3,"tokens":12,"diverged":true})"
+        "\n");
+  results_["runs"].erase(1);
+  results_["runs"].push_back(7);
+  results_["pairs"].push_back({{"a", 1}});
+  write(folder_ / "results.json", results_.dump());
+  const json data = report();
+  EXPECT_EQ(data["runs"][1]["state"], "diverged");
+  EXPECT_EQ(data["runs"][1]["metrics"]["diverged_at"], 3);
+  EXPECT_EQ(data["runs"][1]["metrics"]["train"]["tokens"], json({nullptr}));
+  EXPECT_EQ(data["runs"][1]["metrics"]["valid"][0]["valid"], json({{"a", nullptr}}));
+}
+
+TEST_F(ReportTest, MissingParts) {
+  write_race();
+  fs::remove(folder_ / "runs/evil-s0/metrics.jsonl");
+  write(folder_ / "results.json", "{");
+  json data = report();
+  EXPECT_TRUE(has_note(data, "results.json is damaged"));
+  EXPECT_TRUE(has_note(data, "metrics.jsonl is not there"));
+  EXPECT_TRUE(has_note(data, "evil, seed 0 has not finished"));  // found by its folder
+  EXPECT_TRUE(has_note(data, "evil, seed 0 has no validation losses"));
+  EXPECT_EQ(data["runs"][1]["val_loss"], 3.5);  // of rms_norm, from its metrics
+  EXPECT_EQ(data["answer"], "Validation loss: rms_norm 3.5000 nats a token.");
+  fs::remove(folder_ / "race.json");
+  fs::remove_all(folder_ / "runs");
+  data = report();
+  EXPECT_EQ(data["answer"], "No run has finished yet.");
+}
+
+TEST_F(ReportTest, Divergence) {
+  results_["runs"][1]["diverged"] = true;
+  results_["runs"][1]["norm"] = race_["entrants"][1]["label"] = "dyt";
+  results_["pairs"] = json::array();
+  write_race();
+  EXPECT_EQ(report()["answer"], "Validation loss: rms_norm 4.0000 nats a token; dyt diverged in 1 of 1 run.");
+}
+
+TEST_F(ReportTest, SingleRunsAndSeveralRaces) {
+  write_race();
+  const json one = report({folder_ / "runs/rms_norm-s0/"});
+  EXPECT_EQ(one["groups"][0]["kind"], "run");
+  EXPECT_EQ(one["groups"][0]["entrants"], json::array({"rms_norm"}));
+  EXPECT_EQ(one["answer"], "Validation loss: rms_norm 3.5000 nats a token.");
+  const json two = report({folder_.path(), folder_ / "runs/rms_norm-s0"});
+  const std::string name = folder_.path().filename().string();
+  EXPECT_EQ(two["groups"][0]["entrants"][0], name + ": rms_norm");
+  EXPECT_EQ(two["groups"][0]["pairs"][0]["a"], name + ": rms_norm");
+  EXPECT_EQ(two["runs"].size(), 3U);
+  EXPECT_EQ(two["runs"][2]["group"], 1);
+}
+
+TEST_F(ReportTest, ThinsLongCurves) {
+  write_race();
+  std::string text;
+  for (int step = 1; step <= 50000; ++step) {
+    const double loss = step == 31234 ? 77 : step == 41234 ? 0.5 : 3;
+    text += json({{"step", step}, {"tokens", step}, {"seconds", step}, {"loss", loss}}).dump() + "\n";
+  }
+  write(folder_ / "runs/evil-s0/metrics.jsonl", text);
+  const json train = report()["runs"][1]["metrics"]["train"];
+  EXPECT_LE(train["step"].size(), 2000U);
+  EXPECT_EQ(train["step"].front(), 1);
+  EXPECT_EQ(train["step"].back(), 50000);
+  EXPECT_TRUE(std::is_sorted(train["step"].begin(), train["step"].end()));
+  EXPECT_EQ(*std::max_element(train["loss"].begin(), train["loss"].end()), 77);
+  EXPECT_EQ(*std::min_element(train["loss"].begin(), train["loss"].end()), 0.5);
+}
+
+TEST_F(ReportTest, BadInput) {
+  const std::string out = folder_ / "report.html";
+  EXPECT_NE(user_error([&] { write_report({}, out); }).find("no folder"), std::string::npos);
+  EXPECT_NE(user_error([&] { write_report({folder_ / "none"}, out); }).find("no such folder"),
+            std::string::npos);
+  EXPECT_NE(user_error([&] { write_report({folder_.path()}, out); }).find("holds neither a race"),
+            std::string::npos);
+  EXPECT_FALSE(fs::exists(out));
+  write_race();
+  EXPECT_NE(user_error([&] { write_report({folder_.path()}, folder_ / "none/report.html"); }).find("none"),
+            std::string::npos);
+  EXPECT_NE(user_error([&] { write_report({folder_.path()}, folder_.path()); }).find("is a folder"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace seednorm::lab
