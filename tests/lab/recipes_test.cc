@@ -62,11 +62,13 @@ TEST(Recipes, NormsByPosition) {
 TEST(Recipes, MistakesAreNamed) {
   Recipe r = load_recipe("demo");
   EXPECT_EQ(error_of([&] { apply_setting(r, "stepz=3"); }), "no setting \"stepz\"; perhaps \"steps\"");
-  EXPECT_EQ(error_of([&] { apply_setting(r, "steps=many"); }), "steps: expected a whole number, got \"many\"");
+  EXPECT_EQ(error_of([&] { apply_setting(r, "steps=many"); }),
+            "steps: expected a whole number, got \"many\"");
   EXPECT_EQ(error_of([&] { apply_setting(r, "steps=3.5"); }), "steps: expected a whole number, got \"3.5\"");
   EXPECT_EQ(error_of([&] { apply_setting(r, "steps"); }), "expected setting=value, got \"steps\"");
   EXPECT_EQ(error_of([&] { apply_setting(r, "tied=yes"); }), "tied: expected true or false, got \"yes\"");
-  EXPECT_NE(error_of([&] { apply_setting(r, "norm.qk=sednorm"); }).find("perhaps \"seed_norm\""), std::string::npos);
+  EXPECT_NE(error_of([&] { apply_setting(r, "norm.qk=sednorm"); }).find("perhaps \"seed_norm\""),
+            std::string::npos);
   EXPECT_NE(error_of([&] { apply_setting(r, "norm=seed_norm(alhpa=1)"); }).find("no setting \"alhpa\""),
             std::string::npos);
   EXPECT_NE(error_of([] { load_recipe("olmo2-3b"); }).find("perhaps \"olmo2-3m\""), std::string::npos);
