@@ -28,13 +28,12 @@ HWY_INLINE void run_forward(const KernelArgs& args, Policy& policy, int64_t begi
   const auto run = [&]<bool kResidual>(std::bool_constant<kResidual>) HWY_ATTR {
     using Pass = ForwardPass<Policy, T, kResidual>;
     RowEngine<Pass, T>(Pass{args, policy}).run(begin, end);
+    if (args.stream) hwy::FlushStream();
   };
-  if (kResidualAllowed && args.residual.data != nullptr) {
-    run(std::bool_constant<kResidualAllowed>());
-  } else {
-    run(std::false_type());
+  if constexpr (kResidualAllowed) {
+    if (args.residual.data != nullptr) return run(std::true_type());
   }
-  if (args.stream) hwy::FlushStream();
+  run(std::false_type());
 }
 
 template <class T, class Policy>

@@ -87,8 +87,8 @@ template <class T, bool kConditional>
 class Condition {
  public:
   explicit Condition(const KernelArgs&) {}
-  static constexpr const Acc<T>* gamma_c = nullptr;
-  static constexpr const Acc<T>* eta_c = nullptr;
+  const Acc<T>* gamma_c = nullptr;
+  const Acc<T>* eta_c = nullptr;
 };
 template <class T>
 class Condition<T, true> {
