@@ -3,15 +3,17 @@
 #include <toml++/toml.h>
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <numeric>
 #include <optional>
 #include <sstream>
 
 #include "lab/base/error.h"
+#include "lab/base/file.h"
+#include "lab/base/suggest.h"
 
 namespace seednorm::lab {
 namespace {
+
+constexpr size_t kMaxRecipeBytes = size_t{1} << 20;
 
 struct BuiltIn {
   const char* name;
@@ -21,34 +23,13 @@ constexpr BuiltIn kBuiltIn[] = {
 #include "builtin_recipes.inc"  // made by the build from recipes.txt and builtin/
 };
 
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0]++;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = above;
-    }
-  }
-  return row.back();
-}
-
-template <class Names>
-std::string nearest(std::string_view name, const Names& names) {
-  return *std::min_element(names.begin(), names.end(), [&](const std::string& a, const std::string& b) {
-    return edit_distance(name, a) < edit_distance(name, b);
-  });
-}
-
 const Setting& find(std::string_view key) {
   std::vector<std::string> names;
   for (const Setting& s : settings()) {
     if (s.name == key) return s;
     names.emplace_back(s.name);
   }
-  throw UserError("no setting " + quote(key) + "; perhaps \"" + nearest(key, names) + "\"");
+  throw UserError("no setting " + quote(key) + did_you_mean(key, names));
 }
 
 void set(Recipe& recipe, std::string_view key, std::string_view value) {
@@ -94,8 +75,8 @@ Recipe built_in(const std::string& name) {
   for (const BuiltIn& b : kBuiltIn) {
     if (name == b.name) return from_toml(name, b.toml);
   }
-  throw UserError("no recipe \"" + name + "\"; perhaps \"" + nearest(name, recipe_names()) +
-                  "\" (seednorm info --list shows all), or the path of a .toml file");
+  throw UserError("no recipe " + quote(name) + did_you_mean(name, recipe_names()) +
+                  "; expected one of seednorm info --list, or the path of a .toml file");
 }
 
 // `name` is a built-in recipe's, or a file's for messages.
@@ -155,11 +136,7 @@ void apply_setting(Recipe& recipe, std::string_view assignment) {
 
 Recipe load_recipe(const std::string& name_or_path) {
   if (!name_or_path.ends_with(".toml")) return built_in(name_or_path);
-  std::ifstream file(name_or_path, std::ios::binary);
-  if (!file) throw UserError(name_or_path + ": cannot be read");
-  std::ostringstream text;
-  text << file.rdbuf();
-  return from_toml(name_or_path, text.str());
+  return from_toml(name_or_path, read_file(name_or_path, kMaxRecipeBytes));
 }
 
 std::vector<std::string> recipe_names() {

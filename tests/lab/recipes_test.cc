@@ -1,29 +1,20 @@
 // Recipes: the built-in ones are whole, settings round-trip, mistakes are named.
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
-
-#include "lab/base/error.h"
 #include "lab/recipes/recipe.h"
+#include "tests/lab/support.h"
 
 namespace seednorm::lab {
 namespace {
 
-std::string write(const std::string& text) {
-  const std::string path = testing::TempDir() + "recipe.toml";
-  std::ofstream(path) << text;
-  return path;
-}
+class RecipeFile {
+ public:
+  explicit RecipeFile(const std::string& text) { write(path(), text); }
+  std::string path() const { return folder_ / "recipe.toml"; }
 
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "no error";
-}
+ private:
+  TestFolder folder_;
+};
 
 TEST(Recipes, BuiltInOnesAreWhole) {
   for (const std::string& name : recipe_names()) {
@@ -41,7 +32,7 @@ TEST(Recipes, EverySettingRoundTrips) {
   for (const std::string& name : recipe_names()) {
     const Recipe recipe = load_recipe(name);
     EXPECT_EQ(recipe.name, name);
-    const Recipe again = load_recipe(write(to_toml(recipe)));
+    const Recipe again = load_recipe(RecipeFile(to_toml(recipe)).path());
     for (const Setting& s : settings()) EXPECT_EQ(s.get(again), s.get(recipe)) << name << " " << s.name;
   }
 }
@@ -54,27 +45,28 @@ TEST(Recipes, NormsByPosition) {
   EXPECT_EQ(r.model.qk_norm.text(), "seed_norm(alpha_init=0.1)");
   EXPECT_EQ(r.model.output_norm.text(), "rms_norm");
   // In a file a position's own norm wins over "norm"; TOML has no place for both, so files name positions.
-  const Recipe f = load_recipe(write("base = \"olmo2-3m\"\n[norm]\nblock = \"dyt\"\n"));
+  const Recipe f = load_recipe(RecipeFile("base = \"olmo2-3m\"\n[norm]\nblock = \"dyt\"\n").path());
   EXPECT_EQ(f.model.block_norm.text(), "dyt");
   EXPECT_EQ(f.model.qk_norm.text(), "rms_norm");
 }
 
 TEST(Recipes, MistakesAreNamed) {
   Recipe r = load_recipe("demo");
-  EXPECT_EQ(error_of([&] { apply_setting(r, "stepz=3"); }), "no setting \"stepz\"; perhaps \"steps\"");
-  EXPECT_EQ(error_of([&] { apply_setting(r, "steps=many"); }),
+  EXPECT_EQ(user_error([&] { apply_setting(r, "stepz=3"); }), "no setting \"stepz\" (did you mean steps?)");
+  EXPECT_EQ(user_error([&] { apply_setting(r, "steps=many"); }),
             "steps: expected a whole number, got \"many\"");
-  EXPECT_EQ(error_of([&] { apply_setting(r, "steps=3.5"); }), "steps: expected a whole number, got \"3.5\"");
-  EXPECT_EQ(error_of([&] { apply_setting(r, "steps"); }), "expected setting=value, got \"steps\"");
-  EXPECT_EQ(error_of([&] { apply_setting(r, "tied=yes"); }), "tied: expected true or false, got \"yes\"");
-  EXPECT_NE(error_of([&] { apply_setting(r, "norm.qk=sednorm"); }).find("perhaps \"seed_norm\""),
+  EXPECT_EQ(user_error([&] { apply_setting(r, "steps=3.5"); }),
+            "steps: expected a whole number, got \"3.5\"");
+  EXPECT_EQ(user_error([&] { apply_setting(r, "steps"); }), "expected setting=value, got \"steps\"");
+  EXPECT_EQ(user_error([&] { apply_setting(r, "tied=yes"); }), "tied: expected true or false, got \"yes\"");
+  EXPECT_NE(user_error([&] { apply_setting(r, "norm.qk=sednorm"); }).find("perhaps \"seed_norm\""),
             std::string::npos);
-  EXPECT_NE(error_of([&] { apply_setting(r, "norm=seed_norm(alhpa=1)"); }).find("no setting \"alhpa\""),
+  EXPECT_NE(user_error([&] { apply_setting(r, "norm=seed_norm(alhpa=1)"); }).find("no setting \"alhpa\""),
             std::string::npos);
-  EXPECT_NE(error_of([] { load_recipe("olmo2-3b"); }).find("perhaps \"olmo2-3m\""), std::string::npos);
-  EXPECT_NE(error_of([] { load_recipe("nowhere.toml"); }).find("nowhere.toml"), std::string::npos);
-  EXPECT_NE(error_of([] { load_recipe(write("dim = [1]\n")); }).find("dim"), std::string::npos);
-  EXPECT_NE(error_of([] { load_recipe(write("dim = = 1\n")); }).find(":1:"), std::string::npos);
+  EXPECT_NE(user_error([] { load_recipe("olmo2-3b"); }).find("(did you mean olmo2-3m?)"), std::string::npos);
+  EXPECT_NE(user_error([] { load_recipe("nowhere.toml"); }).find("nowhere.toml"), std::string::npos);
+  EXPECT_NE(user_error([] { load_recipe(RecipeFile("dim = [1]\n").path()); }).find("dim"), std::string::npos);
+  EXPECT_NE(user_error([] { load_recipe(RecipeFile("dim = = 1\n").path()); }).find(":1:"), std::string::npos);
 }
 
 }  // namespace
