@@ -42,6 +42,9 @@ struct TrainConfig {
   int64_t checkpoint_every = 0;  // steps; 0: only at the end
   int64_t keep_checkpoints = 2;
   int64_t log_every = 1;  // steps
+
+  // Errors (std::invalid_argument): sizes and rates that nothing can be trained with.
+  void check() const;
 };
 
 }  // namespace seednorm::lab

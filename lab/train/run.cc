@@ -73,6 +73,7 @@ class Run {
 };
 
 Run::Run(const RunSpec& spec) : spec_(spec) {
+  spec_.train.check();
   if (spec_.train.threads > 0) at::set_num_threads(static_cast<int>(spec_.train.threads));
   open_data();
   model_ = std::make_unique<Model>(spec_.model, static_cast<uint64_t>(spec_.train.seed));
@@ -197,7 +198,7 @@ void Run::validate() {
 }
 
 void Run::save() {
-  if (spec_.dry_run) return;
+  if (spec_.dry_run || trainer_->steps_done() == 0) return;
   metrics_.flush();
   save_checkpoint(spec_.dir, *model_, trainer_->optimizer(),
                   {.step = trainer_->steps_done(),
@@ -275,8 +276,11 @@ RunResult Run::go() {
   result_.seconds = seconds_;
   result_.tokens_per_s =
       static_cast<double>((result_.steps - first) * tokens_per_step()) / std::max(training, 1e-9);
-  if (!result_.interrupted && !result_.diverged) validate();
-  if (!result_.diverged) save();
+  if (result_.diverged) return result_;
+  // Before the last validation: a run that is finished and asked for again validates again, and its line must
+  // not be there twice.
+  save();
+  if (!result_.interrupted) validate();
   return result_;
 }
 
