@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -145,6 +146,15 @@ void replace_file(const fs::path& path, std::string_view content) {
     throw;
   }
   sync_folder(path.parent_path());
+}
+
+std::string plain_file_name(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == '-';
+    out += plain ? c : '~';
+  }
+  return out;
 }
 
 void sync_folder(const fs::path& folder) {

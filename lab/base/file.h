@@ -54,6 +54,8 @@ class OutputFile {
 // Writes to a temporary name in the same folder, syncs, and renames: `path` has the old content or the new.
 void replace_file(const std::filesystem::path& path, std::string_view content);
 
+// A text as the name of a file or folder: what does not suit one is "~".
+std::string plain_file_name(std::string_view text);
 // Makes renames and new files in `folder` last.
 void sync_folder(const std::filesystem::path& folder);
 

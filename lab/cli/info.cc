@@ -3,17 +3,17 @@
 
 #include "lab/base/error.h"
 #include "lab/base/progress.h"
+#include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
 #include "lab/models/counts.h"
-#include "lab/recipes/recipe.h"
 #include "lab/train/optimizer.h"
 
 namespace seednorm::lab {
 namespace {
 
 struct Arguments {
-  std::string recipe, json;
-  std::vector<std::string> settings;
+  RecipeOptions recipe;
+  std::string json;
   bool list = false, settings_help = false;
 };
 
@@ -29,9 +29,8 @@ void list_settings(const Recipe& recipe) {
 
 void run_info(const Arguments& arguments) {
   if (arguments.list) return list_recipes();
-  if (arguments.recipe.empty()) throw UserError("info: which recipe? --list shows all");
-  Recipe recipe = load_recipe(arguments.recipe);
-  for (const std::string& setting : arguments.settings) apply_setting(recipe, setting);
+  if (arguments.recipe.recipe.empty()) throw UserError("info: which recipe? --list shows all");
+  Recipe recipe = arguments.recipe.load();
   if (arguments.settings_help) return list_settings(recipe);
   if (recipe.model.vocab_size == 0) recipe.model.vocab_size = 257;  // of the byte tokenizer
   const Model model(recipe.model);  // never written to, so it takes no memory whatever its size
@@ -66,9 +65,7 @@ void run_info(const Arguments& arguments) {
 
 void add_info(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
-  app.add_option("RECIPE", arguments->recipe, "A built-in recipe, or a .toml file")->type_name("");
-  app.add_option("SETTING", arguments->settings, "key=value: overrides one setting of the recipe")
-      ->type_name("");
+  add_recipe_options(app, arguments->recipe);
   app.add_flag("--list", arguments->list, "List the built-in recipes");
   app.add_flag("--settings", arguments->settings_help, "List every setting with its value in the recipe");
   add_json_option(app, arguments->json);

@@ -1,43 +1,40 @@
 // seednorm race
 #include <cstdio>
 
-#include "lab/base/error.h"
 #include "lab/base/interrupt.h"
+#include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
 #include "lab/race/race.h"
+#include "lab/report/report.h"
 
 namespace seednorm::lab {
 namespace {
 
 struct Arguments {
-  std::string recipe, norms, out, json;
-  std::vector<std::string> settings;
+  RecipeOptions recipe;
+  std::string norms, out, json;
   int64_t seeds = 1;
 };
 
 void run_race(const Arguments& arguments) {
   RaceSpec spec;
   spec.dir = arguments.out;
-  spec.recipe = load_recipe(arguments.recipe);
-  for (const std::string& s : arguments.settings) apply_setting(spec.recipe, s);
+  spec.recipe = arguments.recipe.load();
   spec.entrants = parse_entrants(arguments.norms);
   spec.seeds = arguments.seeds;
   const std::vector<RacedRun> runs = race(spec);
   check_interrupt();
-  std::fputs(race_table(runs).c_str(), stdout);
-  std::printf("%s/results.json\n", arguments.out.c_str());
   write_json(arguments.json, race_results(spec, runs));
+  write_report({spec.dir}, spec.dir / "report.html");
+  std::fputs(race_table(runs).c_str(), stdout);
+  std::printf("%s\n", (spec.dir / "report.html").c_str());
 }
 
 }  // namespace
 
 void add_race(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
-  app.add_option("RECIPE", arguments->recipe, "A built-in recipe, or a .toml file")
-      ->required()
-      ->type_name("");
-  app.add_option("SETTING", arguments->settings, "key=value: overrides one setting of the recipe")
-      ->type_name("");
+  add_recipe_options(app, arguments->recipe)->required();
   app.add_option("--norms", arguments->norms,
                  "The entrants: norms, or by position as in block:seed_norm+qk:seed_norm+output:rms_norm")
       ->required()

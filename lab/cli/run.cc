@@ -97,8 +97,10 @@ int run(int argc, const char* const* argv) {
     return kBadInput;
   } catch (const UserError& error) {
     return fail(kBadInput, error.what());
-  } catch (const Interrupted&) {
-    return fail(kInterrupted, "stopped");
+  } catch (const std::invalid_argument& error) {  // what a model or a layer refuses is what was asked for
+    return fail(kBadInput, error.what());
+  } catch (const Interrupted& error) {
+    return fail(kInterrupted, error.what());
   } catch (const std::bad_alloc&) {
     return fail(kFailure, "out of memory");
   } catch (const std::exception& error) {

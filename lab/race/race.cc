@@ -1,7 +1,6 @@
 #include "lab/race/race.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -11,6 +10,7 @@
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/base/interrupt.h"
+#include "lab/models/model.h"
 #include "lab/race/paired.h"
 
 namespace seednorm::lab {
@@ -64,14 +64,8 @@ Entrant parse_entrant(const std::string& text) {
   return out;
 }
 
-// A label as the name of a folder.
 std::string folder_name(const std::string& label, int64_t seed) {
-  std::string out;
-  for (const char c : label) {
-    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == '-';
-    out += plain ? c : '~';
-  }
-  return out + "-s" + std::to_string(seed);
+  return plain_file_name(label) + "-s" + std::to_string(seed);
 }
 
 double mean_of(const nlohmann::json& losses) {
@@ -106,6 +100,18 @@ double at_time(const std::vector<std::pair<double, double>>& curve, double secon
 
 nlohmann::json number(double value) {
   return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
+}
+
+// Errors (UserError): a model or training that cannot be.
+void check(const Recipe& recipe, const std::string& label) {
+  ModelConfig model = recipe.model;
+  if (model.vocab_size == 0) model.vocab_size = 1;  // comes with the data
+  try {
+    recipe.train.check();
+    (void)Model(model);
+  } catch (const std::invalid_argument& e) {
+    throw UserError(label + ": " + e.what());
+  }
 }
 
 // What the race was asked for; the same text is the same race.
@@ -186,12 +192,14 @@ double RacedRun::valid_loss() const {
 
 std::vector<Entrant> parse_entrants(const std::string& list) {
   std::vector<Entrant> out;
-  std::set<std::string> labels;
+  std::set<std::string> folders;
   for (const std::string& text : split(list, ',')) {
     if (text.empty()) throw UserError("--norms: an empty entry in " + quote(list, 200));
     out.push_back(parse_entrant(text));
-    if (!labels.insert(out.back().label).second)
-      throw UserError("--norms: " + quote(out.back().label) + " twice");
+    if (!folders.insert(plain_file_name(out.back().label)).second) {
+      throw UserError("--norms: " + quote(out.back().label) +
+                      " twice, or too much like another; LABEL= names it");
+    }
   }
   return out;
 }
@@ -202,7 +210,7 @@ std::vector<RacedRun> race(const RaceSpec& spec) {
   for (const Entrant& e : spec.entrants) {
     Recipe& r = recipes.emplace_back(spec.recipe);
     for (const std::string& s : e.settings) apply_setting(r, s);
-    train_run({.dir = {}, .dry_run = true, .model = r.model, .train = r.train, .config_text = {}});
+    check(r, e.label);
   }
   open_dir(spec);
   std::vector<RacedRun> runs;

@@ -78,15 +78,6 @@ std::pair<std::string, int64_t> split_name(const std::string& name) {
   return {name.substr(0, at), std::stoll(name.substr(at + 2))};
 }
 
-std::string in_folder_name(const std::string& label) {
-  std::string out;
-  for (const char c : label) {
-    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == '-';
-    out += plain ? c : '~';
-  }
-  return out;
-}
-
 // Fills in what results.json would say of a run, from its metrics.
 void summarize(Json& run) {
   const Json metrics = run["metrics"];  // a copy: new members move the old ones
@@ -183,7 +174,7 @@ class Race {
     for (const fs::path& folder : folders) {
       auto [label, seed] = split_name(folder.filename().string());
       for (const Json& entrant : array_at(asked_, "entrants")) {
-        if (in_folder_name(text_at(entrant, "label")) == label) label = text_at(entrant, "label");
+        if (plain_file_name(text_at(entrant, "label")) == label) label = text_at(entrant, "label");
       }
       out.push_back(read_run(folder, add_label(label), seed, index_, notes_));
     }

@@ -1,0 +1,26 @@
+// The options of verbs that take a recipe.
+#ifndef SEEDNORM_LAB_CLI_RECIPE_OPTIONS_H_
+#define SEEDNORM_LAB_CLI_RECIPE_OPTIONS_H_
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "lab/recipes/recipe.h"
+
+namespace seednorm::lab {
+
+struct RecipeOptions {
+  std::string recipe;
+  std::vector<std::string> settings;
+
+  // Errors (UserError): see load_recipe and apply_setting.
+  Recipe load() const;
+};
+
+// Adds RECIPE and SETTING... to `app`.
+CLI::Option* add_recipe_options(CLI::App& app, RecipeOptions& options);
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_CLI_RECIPE_OPTIONS_H_
