@@ -10,6 +10,7 @@
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/base/interrupt.h"
+#include "lab/base/machine.h"
 #include "lab/models/model.h"
 #include "lab/race/paired.h"
 
@@ -237,8 +238,10 @@ std::vector<RacedRun> race(const RaceSpec& spec) {
 }
 
 nlohmann::json race_results(const RaceSpec& spec, const std::vector<RacedRun>& runs) {
-  nlohmann::json out = {
-      {"recipe", spec.recipe.name}, {"runs", nlohmann::json::array()}, {"pairs", nlohmann::json::array()}};
+  nlohmann::json out = {{"recipe", spec.recipe.name},
+                        {"machine", machine()},
+                        {"runs", nlohmann::json::array()},
+                        {"pairs", nlohmann::json::array()}};
   for (const RacedRun& r : runs) {
     nlohmann::json valid = nlohmann::json::object();
     for (const auto& [name, loss] : r.result.valid_loss) valid[name] = number(loss);

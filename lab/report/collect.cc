@@ -13,6 +13,7 @@
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/report/command.h"
+#include "lab/report/fields.h"
 #include "lab/report/metrics.h"
 
 namespace seednorm::lab {
@@ -40,22 +41,6 @@ Json read_object(const fs::path& file, const char* without, Notes& notes) {
   }
   notes.push_back(file.string() + why + ": " + without + ".");
   return Json::object();
-}
-
-std::string text_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-double number_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  const bool is_number = found != object.end() && found->is_number();
-  return is_number ? found->get<double>() : std::numeric_limits<double>::quiet_NaN();
-}
-
-Json array_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_array() ? *found : Json::array();
 }
 
 // A setting of a run's config.toml as it is written there; empty if there is none. The files are the

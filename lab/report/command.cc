@@ -2,20 +2,12 @@
 
 #include <algorithm>
 
+#include "lab/report/fields.h"
+
 namespace seednorm::lab {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// Text or a list of any JSON value: files may be damaged.
-std::string text_at(const Json& object, const char* key) {
-  const bool has = object.is_object() && object.contains(key) && object[key].is_string();
-  return has ? object[key].get<std::string>() : "";
-}
-Json list_at(const Json& object, const char* key) {
-  const bool has = object.is_object() && object.contains(key) && object[key].is_array();
-  return has ? object[key] : Json::array();
-}
 
 std::string quoted_for_shell(const std::string& text) {
   std::string out = "'";
@@ -28,7 +20,7 @@ std::string entrants_argument(const Json& entrants) {
   std::string out;
   for (const Json& entrant : entrants) {
     std::string text;
-    for (const Json& value : list_at(entrant, "settings")) {
+    for (const Json& value : array_at(entrant, "settings")) {
       std::string s = value.is_string() ? value.get<std::string>() : "";
       if (s.starts_with("norm=")) {
         s = s.substr(5);
@@ -49,7 +41,7 @@ std::string entrants_argument(const Json& entrants) {
 std::string race_command(const Json& asked) {
   const bool has_seeds = asked.contains("seeds") && asked["seeds"].is_number_integer();
   return "seednorm race race.toml --norms " +
-         quoted_for_shell(entrants_argument(list_at(asked, "entrants"))) + " --seeds " +
+         quoted_for_shell(entrants_argument(array_at(asked, "entrants"))) + " --seeds " +
          (has_seeds ? asked["seeds"].dump() : "1") + " --out NEW_FOLDER";
 }
 

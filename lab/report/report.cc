@@ -6,9 +6,9 @@
 #include "core/include/seednorm/version.h"
 #include "lab/base/error.h"
 #include "lab/base/file.h"
+#include "lab/base/machine.h"
 #include "lab/report/collect.h"
 #include "lab/report/headline.h"
-#include "lab/report/machine.h"
 
 namespace seednorm::lab {
 namespace {

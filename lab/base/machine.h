@@ -1,6 +1,6 @@
 // The machine and the program, for whoever wants to compare times.
-#ifndef SEEDNORM_LAB_REPORT_MACHINE_H_
-#define SEEDNORM_LAB_REPORT_MACHINE_H_
+#ifndef SEEDNORM_LAB_BASE_MACHINE_H_
+#define SEEDNORM_LAB_BASE_MACHINE_H_
 
 #include <nlohmann/json.hpp>
 
@@ -11,4 +11,4 @@ nlohmann::ordered_json machine();
 
 }  // namespace seednorm::lab
 
-#endif  // SEEDNORM_LAB_REPORT_MACHINE_H_
+#endif  // SEEDNORM_LAB_BASE_MACHINE_H_

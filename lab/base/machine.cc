@@ -1,4 +1,4 @@
-#include "lab/report/machine.h"
+#include "lab/base/machine.h"
 
 #include <sys/utsname.h>
 
