@@ -3,7 +3,6 @@
 //   h = x + norm(attention(x)),  y = h + norm(SwiGLU(h))
 // Names are those of Hugging Face's Olmo2ForCausalLM.
 #include "lab/models/sublayer.h"
-#include "lab/nn/attention.h"
 
 namespace seednorm::lab {
 namespace {
@@ -11,22 +10,15 @@ namespace {
 class Olmo2Block : public Block {
  public:
   explicit Olmo2Block(const ModelConfig& c) {
-    attention_ = register_module(
-        "self_attn", std::make_shared<Attention>(AttentionConfig{.dim = c.dim,
-                                                                 .num_heads = c.num_heads,
-                                                                 .num_kv_heads = c.num_kv_heads,
-                                                                 .qk_norm = c.qk_norm,
-                                                                 .qk_norm_per_head = c.qk_norm_per_head}));
+    attention_ = register_module("self_attn", std::make_shared<Attention>(attention_config(c)));
     feed_forward_ = register_module("mlp", std::make_shared<SwiGlu>(c.dim, c.ffn_dim));
     attention_norm_ =
         register_module("post_attention_layernorm", std::make_shared<Norm>(c.block_norm, c.dim));
     feed_forward_norm_ =
         register_module("post_feedforward_layernorm", std::make_shared<Norm>(c.block_norm, c.dim));
     if (c.frac_rate > 0) {
-      attention_site_ =
-          register_module("attention_site", std::make_shared<FracSite>(c.dim, c.frac_rate, c.norm_eps));
-      feed_forward_site_ =
-          register_module("feed_forward_site", std::make_shared<FracSite>(c.dim, c.frac_rate, c.norm_eps));
+      attention_site_ = register_module("attention_site", frac_site(c));
+      feed_forward_site_ = register_module("feed_forward_site", frac_site(c));
     }
   }
 

@@ -3,7 +3,6 @@
 //   h = x + attention(norm(x)),  y = h + MoE(norm(h))
 // Names are those of Hugging Face's OlmoeForCausalLM, but for the experts, whose matrices are stacked.
 #include "lab/models/sublayer.h"
-#include "lab/nn/attention.h"
 
 namespace seednorm::lab {
 namespace {
@@ -11,12 +10,7 @@ namespace {
 class OlmoeBlock : public Block {
  public:
   explicit OlmoeBlock(const ModelConfig& c) {
-    attention_ = register_module(
-        "self_attn", std::make_shared<Attention>(AttentionConfig{.dim = c.dim,
-                                                                 .num_heads = c.num_heads,
-                                                                 .num_kv_heads = c.num_kv_heads,
-                                                                 .qk_norm = c.qk_norm,
-                                                                 .qk_norm_per_head = c.qk_norm_per_head}));
+    attention_ = register_module("self_attn", std::make_shared<Attention>(attention_config(c)));
     experts_ = register_module("mlp", std::make_shared<Moe>(MoeConfig{.dim = c.dim,
                                                                       .hidden = c.ffn_dim,
                                                                       .num_experts = c.num_experts,
@@ -25,10 +19,8 @@ class OlmoeBlock : public Block {
     attention_norm_ = register_module("input_layernorm", std::make_shared<Norm>(c.block_norm, c.dim));
     experts_norm_ = register_module("post_attention_layernorm", std::make_shared<Norm>(c.block_norm, c.dim));
     if (c.frac_rate > 0) {
-      attention_site_ =
-          register_module("attention_site", std::make_shared<FracSite>(c.dim, c.frac_rate, c.norm_eps));
-      experts_site_ =
-          register_module("experts_site", std::make_shared<FracSite>(c.dim, c.frac_rate, c.norm_eps));
+      attention_site_ = register_module("attention_site", frac_site(c));
+      experts_site_ = register_module("experts_site", frac_site(c));
     }
   }
 

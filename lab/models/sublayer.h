@@ -2,11 +2,25 @@
 #ifndef SEEDNORM_LAB_MODELS_SUBLAYER_H_
 #define SEEDNORM_LAB_MODELS_SUBLAYER_H_
 
+#include <memory>
 #include <utility>
 
 #include "lab/models/model.h"
+#include "lab/nn/attention.h"
 
 namespace seednorm::lab {
+
+inline AttentionConfig attention_config(const ModelConfig& c) {
+  return {.dim = c.dim,
+          .num_heads = c.num_heads,
+          .num_kv_heads = c.num_kv_heads,
+          .qk_norm = c.qk_norm,
+          .qk_norm_per_head = c.qk_norm_per_head};
+}
+
+inline std::shared_ptr<FracSite> frac_site(const ModelConfig& c) {
+  return std::make_shared<FracSite>(c.dim, c.frac_rate, c.norm_eps);
+}
 
 // A plain residual keeps its last term apart until a norm adds it; this adds it now.
 inline at::Tensor joined(const Stream& s) { return s.delta.defined() ? s.x + s.delta : s.x; }
