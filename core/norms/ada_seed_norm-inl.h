@@ -83,17 +83,21 @@ void backward_typed(const KernelArgs& args, int64_t begin, int64_t end, int64_t 
   const auto run = [&](auto policy) HWY_ATTR {
     using Pass = BackwardPass<decltype(policy), T>;
     const Pass pass(args, policy, chunk);
-    pass.clear(0, 4);
+    pass.clear(0, Pass::Policy::kSlots);
+    const Slots slots = info().slots;
     // Where chunks hold whole samples, a sample's gradients are complete when its rows are done.
     for_samples(args, begin, end, [&](int64_t first, int64_t last, int64_t sample) HWY_ATTR {
       policy.condition.set_sample(sample);
-      pass.clear(2, 4);
+      for (int slot = 0; slot < slots.count; ++slot) {
+        if (is_per_sample(slots.params[slot])) pass.clear(slot, slot + 1);
+      }
       RowEngine<Pass, T>(pass).run(first, last);
       if (pass.slots == nullptr || args.chunks_per_sample > 0) return;
-      const Slots slots = info().slots;
-      for (int slot = 2; slot < 4; ++slot) {
-        const View& grad = args.grads[static_cast<int>(slots.params[slot])];
-        if (grad) finish_chunks<T>(args, slots, slot, chunk, 1, sample * grad.stride, false);
+      for (int slot = 0; slot < slots.count; ++slot) {
+        const Param param = slots.params[slot];
+        const View& grad = args.grads[static_cast<int>(param)];
+        if (is_per_sample(param) && grad)
+          finish_chunks<T>(args, slots, slot, chunk, 1, sample * grad.stride, false);
       }
     });
     if (args.stream) hwy::FlushStream();

@@ -111,7 +111,8 @@ void parallel_rows(const Executor& executor, int64_t rows, int64_t pieces, const
       executor.self, divide_up(rows, context.size),
       [](void* arg, int64_t i) {
         const Context& c = *static_cast<const Context*>(arg);
-        (*c.work)(i* c.size, std::min(c.rows, (i + 1) * c.size));
+        const int64_t begin = i * c.size;
+        (*c.work)(begin, std::min(c.rows, begin + c.size));
       },
       const_cast<Context*>(&context));
 }

@@ -1,8 +1,8 @@
 // Normalization layers: construct a Norm once, call forward and backward on rows.
 //
 //   seednorm::Norm norm("seed_norm", 1536, {.num_heads = 16});
-//   norm.forward({.rows = n, .x = view(x), .y = view(y), .params = {.gamma = view(g), .alpha = view(a), .beta
-//   = view(b)}});
+//   norm.forward({.rows = n, .x = view(x), .y = view(y),
+//                 .params = {.gamma = view(g), .alpha = view(a), .beta = view(b)}});
 //
 // Letters: R rows, D width (`dim`), H heads, d = D / H. The source is arXiv 2510.22777v2 ("the paper").
 #ifndef SEEDNORM_NORM_H_
