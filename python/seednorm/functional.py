@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ._gradients import ADD_FORWARD, FORWARD
-from ._library import SIGMAS
+from ._library import SIGMAS, index_of
 from ._ops import NORMS
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "seed_norm",
 ]
 
-_SIGMA_INDEX = {name: i for i, name in enumerate(SIGMAS)}
 _SEED_NORM, _ADA_SEED_NORM = NORMS["seed_norm"], NORMS["ada_seed_norm"]
 _RMS_NORM, _LAYER_NORM, _SCALE_NORM = NORMS["rms_norm"], NORMS["layer_norm"], NORMS["scale_norm"]
 _DYT, _DERF = NORMS["dyt"], NORMS["derf"]
@@ -60,7 +59,7 @@ def seed_norm(
     elementwise on sigma(z) alpha, drawn from PyTorch's generator; no mask is kept.
     """
     options = _seed_options(num_heads, eps, sigma, dot_scale, dropout, training, x, "seed_norm")
-    forms = _form("gamma", gamma_form, "plus_one"), _form("beta", beta_form, "elementwise")
+    forms = _form("seed_norm", "gamma", gamma_form, "plus_one"), _form("seed_norm", "beta", beta_form, "elementwise")
     return _SEED_NORM.run(FORWARD, x, gamma, alpha, beta, *options[:4], *forms, *options[4:])[0]
 
 
@@ -83,7 +82,7 @@ def add_seed_norm(
     """(seed_norm(x + residual, ...), x + residual) in one pass; residual has the shape of x."""
     x, residual = _same_dtype(x, residual)
     options = _seed_options(num_heads, eps, sigma, dot_scale, dropout, training, x, "seed_norm")
-    forms = _form("gamma", gamma_form, "plus_one"), _form("beta", beta_form, "elementwise")
+    forms = _form("seed_norm", "gamma", gamma_form, "plus_one"), _form("seed_norm", "beta", beta_form, "elementwise")
     return _SEED_NORM.run(ADD_FORWARD, x, residual, gamma, alpha, beta, *options[:4], *forms, *options[4:])
 
 
@@ -110,7 +109,7 @@ def ada_seed_norm(
 
 def rms_norm(x: Tensor, gamma: Tensor | None = None, eps: float = 1e-6, *, gamma_form: str = "vector") -> Tensor:
     """RMSNorm: y = gamma x / sqrt(mean(x^2) + eps). gamma [D], or None for 1; `gamma_form="plus_one"`: 1 + gamma."""
-    return _RMS_NORM.run(FORWARD, x, gamma, eps, _form("gamma", gamma_form, "plus_one"))[0]
+    return _RMS_NORM.run(FORWARD, x, gamma, eps, _form("rms_norm", "gamma", gamma_form, "plus_one"))[0]
 
 
 def add_rms_norm(
@@ -118,7 +117,8 @@ def add_rms_norm(
 ) -> tuple[Tensor, Tensor]:
     """(rms_norm(x + residual, ...), x + residual) in one pass; residual has the shape of x."""
     x, residual = _same_dtype(x, residual)
-    return _RMS_NORM.run(ADD_FORWARD, x, residual, gamma, eps, _form("gamma", gamma_form, "plus_one"))
+    form = _form("rms_norm", "gamma", gamma_form, "plus_one")
+    return _RMS_NORM.run(ADD_FORWARD, x, residual, gamma, eps, form)
 
 
 def layer_norm(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, eps: float = 1e-6) -> Tensor:
@@ -153,18 +153,19 @@ def _seed_options(
     num_heads: int, eps: float, sigma: str, dot_scale: float, dropout: float, training: bool, x: Tensor, layer: str
 ) -> tuple[int, float, int, float, float, Tensor | None]:
     """What the operators of SeeDNorm and AdaSeeDNorm take."""
-    if sigma not in _SIGMA_INDEX:
-        raise ValueError(f"[{layer}] sigma: expected one of {', '.join(SIGMAS)}, got {sigma!r}")
+    sigma_index = index_of(layer, "sigma", sigma, SIGMAS)
     seed = None
     if training and dropout > 0:
         seed = torch.randint(-(2**63), 2**63 - 1, (2,), dtype=torch.int64, device=x.device)
-    return num_heads, eps, _SIGMA_INDEX[sigma], dot_scale, dropout, seed
+    return num_heads, eps, sigma_index, dot_scale, dropout, seed
 
 
-def _form(param: str, form: str, special: str) -> bool:
+def _form(layer: str, param: str, form: str, special: str) -> bool:
     """Whether the parameter has its special form; the others show in its shape."""
     if form != "vector" and form != special:
-        raise ValueError(f"{param}_form: expected 'vector' or {special!r}, got {form!r}; [1] and None need no name")
+        raise ValueError(
+            f"[{layer}] {param}_form: expected 'vector' or {special!r}, got {form!r}; [1] and None need no name"
+        )
     return form == special
 
 

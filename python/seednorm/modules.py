@@ -60,7 +60,7 @@ class SeeDNorm(_Norm):
     Forms (Table 3): gamma_form vector, plus_one (1 + weight) or none; alpha_form vector, scalar ([1]) or none;
     beta_form vector, elementwise or none.
 
-    Weight decay belongs on alpha and beta (Appendix B): see `seednorm.param_groups`.
+    Weight decay belongs on alpha and beta (Section 3): see `seednorm.param_groups`.
     """
 
     name = "seed_norm"
@@ -224,10 +224,9 @@ class LayerNorm(_Norm):
         return f"{self.dim}, eps={self.eps}, bias={self.bias is not None}"
 
 
-class DyT(_Norm):
-    """Dynamic Tanh (arXiv 2503.10622): y = weight tanh(alpha x) + bias; weight [dim], 1; bias [dim], 0; alpha [1]."""
+class _Pointwise(_Norm):
+    """What DyT and Derf share: they work on every element alone."""
 
-    name = "dyt"
     names: ClassVar = {"gamma": "weight", "beta": "bias"}
     weight: nn.Parameter
     bias: nn.Parameter
@@ -244,41 +243,28 @@ class DyT(_Norm):
         super().__init__(dim, device, dtype)
         self.alpha_init = self._initial_values["alpha"] = alpha_init
         self.reset_parameters()
+
+    def extra_repr(self) -> str:
+        return f"{self.dim}, alpha_init={self.alpha_init}"
+
+
+class DyT(_Pointwise):
+    """Dynamic Tanh (arXiv 2503.10622): y = weight tanh(alpha x) + bias; weight [dim], 1; bias [dim], 0; alpha [1]."""
+
+    name = "dyt"
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dyt(x, self._param("weight"), self._param("bias"), self._param("alpha"))
 
-    def extra_repr(self) -> str:
-        return f"{self.dim}, alpha_init={self.alpha_init}"
 
-
-class Derf(_Norm):
+class Derf(_Pointwise):
     """Dynamic erf (arXiv 2512.10938): y = weight erf(alpha x + shift) + bias; weight, bias [dim]; alpha, shift [1]."""
 
     name = "derf"
-    names: ClassVar = {"gamma": "weight", "beta": "bias"}
-    weight: nn.Parameter
-    bias: nn.Parameter
-    alpha: nn.Parameter
     shift: nn.Parameter
-
-    def __init__(
-        self,
-        dim: int,
-        alpha_init: float = 0.5,
-        *,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(dim, device, dtype)
-        self.alpha_init = self._initial_values["alpha"] = alpha_init
-        self.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
         return F.derf(x, self._param("weight"), self._param("bias"), self._param("alpha"), self._param("shift"))
-
-    def extra_repr(self) -> str:
-        return f"{self.dim}, alpha_init={self.alpha_init}"
 
 
 class ScaleNorm(_Norm):
