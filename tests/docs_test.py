@@ -4,7 +4,8 @@
 A comment before a code block says what the block is:
   <!-- file: NAME -->   the text of a file; saved under that name
   <!-- run -->          commands; run where the files were saved, with the installed library found
-  <!-- run: python -->  commands that need the Python package; run if --python says where it is, and then only these
+  <!-- run: KIND -->    commands that need what is of a KIND, as the Python package (python) or the program (lab); run
+                        with --only KIND, and then only these, with the folder --path found first
   <!-- output -->       what the commands before print, exactly
   <!-- excerpt: PATH --> lines that the repository's file PATH has, in this order
 Other bash blocks may name this repository's scripts, programs of build/release and CMake presets only: these must
@@ -65,8 +66,8 @@ def check_excerpt(path, body):
 
 
 def environment(arguments):
-    if arguments.python:
-        return {**os.environ, "PATH": f"{arguments.python}:{os.environ['PATH']}"}
+    if arguments.only:
+        return {**os.environ, "PATH": f"{arguments.path}:{os.environ['PATH']}"}
     added = {"CMAKE_PREFIX_PATH": arguments.prefix, "PKG_CONFIG_PATH": f"{arguments.libdir}/pkgconfig",
              "LD_LIBRARY_PATH": arguments.libdir, "CC": arguments.cc, "CXX": arguments.cxx}
     return {**os.environ, **added}
@@ -81,7 +82,7 @@ def check_blocks(text, work, arguments):
             if kind == "file":
                 (work / name).parent.mkdir(parents=True, exist_ok=True)
                 (work / name).write_text(body)
-            elif kind == "run" and (name == "python") != bool(arguments.python):
+            elif kind == "run" and name != arguments.only:
                 printed = OTHER_RUN
             elif kind == "run":
                 result = subprocess.run(["bash", "-euo", "pipefail", "-c", body], cwd=work, capture_output=True,
@@ -96,7 +97,7 @@ def check_blocks(text, work, arguments):
                     raise Failure(f"printed instead:\n{printed}")
             elif kind == "excerpt":
                 check_excerpt(name, body)
-            elif language == "bash" and not arguments.python:
+            elif language == "bash" and not arguments.only:
                 for line in body.replace("\\\n", " ").splitlines():
                     if words := shlex.split(line, comments=True):
                         check_command(words, pathlib.Path(arguments.build))
@@ -118,10 +119,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("document", type=pathlib.Path)
     parser.add_argument("--work", required=True, type=pathlib.Path, help="a folder to work in")
-    parser.add_argument("--python", help="folder of the python that has the package; the rest is not needed then")
+    parser.add_argument("--only", metavar="KIND", help="run the commands of this kind; the rest is not needed then")
+    parser.add_argument("--path", help="folder of the programs for --only")
     for option, text in (("--prefix", "where the library is installed"), ("--libdir", "its folder of libraries"),
                          ("--build", "the folder that stands for build/release"), ("--cc", ""), ("--cxx", "")):
-        parser.add_argument(option, required="--python" not in sys.argv, help=text)
+        parser.add_argument(option, required="--only" not in sys.argv, help=text)
     arguments = parser.parse_args()
     text = arguments.document.read_text()
     work = arguments.work / arguments.document.stem

@@ -49,6 +49,10 @@ Entrant parse_entrant(const std::string& text) {
   }
   for (const std::string& part : split(rest, '+')) {
     const size_t colon = part.find(':'), open = part.find('('), assign = part.find('=');
+    if (assign < colon && colon < open) {
+      throw UserError("--norms: " + quote(part.substr(0, assign)) +
+                      " is the name of a setting; choose another label");
+    }
     if (colon < open) {
       out.settings.push_back("norm." + part.substr(0, colon) + "=" + part.substr(colon + 1));
     } else if (assign < open) {

@@ -40,6 +40,8 @@ TEST(Entrants, NormsPositionsSettingsLabels) {
             (std::vector<std::string>{"norm.block=seed_norm", "norm.qk=seed_norm", "norm.output=rms_norm"}));
   EXPECT_EQ(all[3].settings, (std::vector<std::string>{"norm=dyt", "embedding_scale=true"}));
   EXPECT_NE(user_error([] { parse_entrants("rms_norm,rms_norm"); }).find("twice"), std::string::npos);
+  EXPECT_EQ(user_error([] { parse_entrants("rms_norm,seed=block:seed_norm"); }),
+            "--norms: \"seed\" is the name of a setting; choose another label");
   EXPECT_NE(user_error([] { parse_entrants("rms_norm,"); }).find("empty"), std::string::npos);
 }
 

@@ -71,7 +71,7 @@ def test_new_torch(version):
 def test_documents(document, tmp_path):
     result = subprocess.run(
         [sys.executable, ROOT / "tests/docs_test.py", ROOT / document, "--work", tmp_path,
-         "--python", pathlib.Path(sys.executable).parent], capture_output=True, text=True,
+         "--only", "python", "--path", pathlib.Path(sys.executable).parent], capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
 
