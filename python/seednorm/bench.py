@@ -1,13 +1,17 @@
 """Speed of the layers beside what PyTorch has: python -m seednorm.bench --help
 
 All variants of one size are measured in turns, in one run, and medians taken, so that what else the machine does hits
-them alike. Let nothing else run all the same.
+them alike. Let nothing else run all the same. Memory that a variant frees is kept for the next call, as in a training
+loop after its first steps: the pages of fresh memory cost more than a kernel, whichever it is. --fresh-memory leaves
+the allocator as it is.
 """
 
 import argparse
+import ctypes
 import itertools
 import json
 import platform
+import shlex
 import statistics
 import sys
 import time
@@ -23,6 +27,8 @@ F = torch.nn.functional
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 PASSES = ("fwd", "fwd+bwd")
 HEADS = 1
+FEWEST_ROUNDS = 5
+SIZE_SECONDS = 20.0  # large sizes get fewer rounds, so as not to take longer
 
 Layer = Callable[..., Tensor]
 
@@ -41,6 +47,8 @@ COMPILED = ("compiled", "torch_rms_compiled")
 
 def main() -> int:
     arguments = parse()
+    if not arguments.fresh_memory:
+        keep_memory()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     results = []
@@ -69,7 +77,8 @@ def main() -> int:
         print(line(dtype, which, rows, cols, medians), flush=True)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({"machine": machine(), "results": results}, file, indent=1)
+            about = {"command": shlex.join(sys.argv[1:]), "machine": machine(), "results": results}
+            json.dump(about, file, indent=1)
     return 0
 
 
@@ -94,6 +103,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15, help="turns that the medians are taken over")
     parser.add_argument("--milliseconds", type=float, default=10, help="least time of a turn of one variant")
+    parser.add_argument("--fresh-memory", action="store_true", help="let the allocator return memory to the system")
     parser.add_argument("--quick", action="store_true", help="one size, few rounds, nothing compiled")
     parser.add_argument("--json", help="file for the results")
     arguments = parser.parse_args()
@@ -127,10 +137,22 @@ def measure(
                 seconds = timed(calls[impl], 1)
             counts[impl] = max(1, int(turn / timed(calls[impl], max(1, min(100, int(1e-3 / seconds))))))
         times: dict[str, list[float]] = {impl: [] for impl in impls}
-        for _ in range(rounds):
+        start = time.perf_counter()
+        for done in range(rounds):
+            if done >= FEWEST_ROUNDS and time.perf_counter() - start > SIZE_SECONDS:
+                break
             for impl in impls:
                 times[impl].append(timed(calls[impl], counts[impl]))
     return {impl: statistics.median(values) for impl, values in times.items()}
+
+
+def keep_memory() -> None:
+    """Has glibc keep what is freed; elsewhere it does nothing."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_max = -1, -4  # of malloc.h
+        mallopt(trim_threshold, -1)  # never
+        mallopt(mmap_max, 0)
 
 
 def timed(function: Callable[[], object], count: int) -> float:
