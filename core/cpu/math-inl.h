@@ -196,13 +196,26 @@ HWY_INLINE VF sigma_slope(Sigma sigma, D d, VF z) {
   return one;
 }
 
+// A vector loaded 16 bytes at a time: a load may take its bytes from one store that is still under way, but
+// not from several, and would have to wait until these and all stores before them are in the cache.
+template <class D>
+HWY_INLINE hn::Vec<D> load_by_blocks(D d, const hn::TFromD<D>* p) {
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (hn::MaxLanes(D()) * sizeof(hn::TFromD<D>) > 16) {
+    const hn::Half<D> half;
+    return hn::Combine(d, load_by_blocks(half, p + hn::Lanes(half)), load_by_blocks(half, p));
+  }
+#endif
+  return hn::LoadU(d, p);
+}
+
 // out[i] = sigma(in[i]), or its derivative, for i < n; arrays padded to whole vectors. Tanh, the paper's,
 // apart: it is what the time between two blocks of rows goes to.
 template <bool kSlope, class A>
 HWY_NOINLINE void sigma_array(Sigma sigma, const A* in, size_t n, A* out) {
   const hn::ScalableTag<A> d;
   for (size_t i = 0; i < n; i += hn::Lanes(d)) {
-    const auto z = hn::LoadU(d, in + i);
+    const auto z = load_by_blocks(d, in + i);
     if (sigma == Sigma::kTanh) {
       hn::StoreU(kSlope ? sech_squared(d, z) : tanh(d, z), d, out + i);
     } else {

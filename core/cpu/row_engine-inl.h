@@ -76,6 +76,7 @@ HWY_INLINE void store_cols(const Unit<T>& u, T* p) {
 //   Cols            the parameters of a unit
 //   Sums            a row's running sums;            begin_sums()
 //   State           a row's finished scalars;        finish<R>(sums, row, states)
+//   begin_rows(R)                                    what follows works on blocks of R rows, or on one
 //   num_segments(), segment_cols()                   heads, if units do not straddle them
 //   begin_segment(h, in_block, state)                loads what changes with the head, for mapping
 //   end_segment<R>(h, first, sums)                   stores the head's sums of R rows, for summing
@@ -114,6 +115,7 @@ class RowEngine {
   template <bool kStream>
   HWY_NOINLINE int64_t blocks(int64_t r, int64_t end) {
     constexpr int R = kRows;
+    pass_.policy.begin_rows(R);
     const auto after = [&](int64_t block) { return block + 2 * R <= end ? block + R : block; };
     State states[R];
     Sums sums[R];
@@ -135,6 +137,7 @@ class RowEngine {
   HWY_NOINLINE void single(int64_t r) {
     State state;
     Sums sums;
+    pass_.policy.begin_rows(1);
     if constexpr (Policy::kReduces) {
       sum_row(r, 0, sums);
       pass_.template finish<1>(&sums, r, &state);

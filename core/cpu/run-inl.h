@@ -15,6 +15,7 @@ namespace HWY_NAMESPACE {
 
 // Base of policies whose row is one segment.
 struct SingleSegment {
+  static constexpr void begin_rows(int) {}
   static constexpr size_t num_segments() { return 1; }
   static constexpr size_t segment_cols() { return 0; }
   template <class State>

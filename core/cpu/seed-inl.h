@@ -14,6 +14,7 @@
 #define SEEDNORM_CORE_CPU_SEED_INL_H_
 #endif
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/cpu/dropout-inl.h"
@@ -40,7 +41,8 @@ class Buffer {
   A* const data_;
 };
 
-// How the heads lie in the units, and one value per head and row of a block.
+// How the heads lie in the units, and one value per head and row of a block: the rows of a head are
+// neighbours, so that a head's values are stored by one instruction (see load_by_blocks).
 template <class T>
 class Heads {
  public:
@@ -55,26 +57,53 @@ class Heads {
     return args.options.num_heads == 1 || (args.dim / args.options.num_heads) % unit_cols<T>() == 0;
   }
   size_t values() const { return R * count + kMaxUnit; }
+  // What sigma_array reads beyond the values must not be random: arithmetic on subnormals takes microseconds.
+  void clear(Values& values_of_sigma) const { std::fill_n(values_of_sigma.data(), values(), A{0}); }
+
+  void begin_rows(int rows) { rows_ = static_cast<size_t>(rows); }
+  size_t size() const { return count * rows_; }
+  size_t at(size_t h, int i) const { return h * rows_ + i; }
+
+  // Keeps head h's values of rows first .. first + N - 1.
+  template <int N>
+  HWY_INLINE void keep(const A* of_rows, size_t h, int first, A* values) const {
+    A* const out = values + at(h, first);
+#if HWY_TARGET != HWY_SCALAR
+    if constexpr (std::is_same_v<A, float>) {
+      const Tag4 d;
+      if constexpr (N == 4) {
+        const auto even = hn::InterleaveLower(d, hn::Set(d, of_rows[0]), hn::Set(d, of_rows[2]));
+        const auto odd = hn::InterleaveLower(d, hn::Set(d, of_rows[1]), hn::Set(d, of_rows[3]));
+        return hn::StoreU(hn::InterleaveLower(d, even, odd), d, out);
+      }
+      if (rows_ == 1) return hn::StoreU(hn::Set(d, of_rows[0]), d, out);  // the others come later
+    }
+#endif
+    for (int i = 0; i < N; ++i) out[i] = of_rows[i];
+  }
 
   // Sums of a row's products (unit order) by head.
-  HWY_NOINLINE void sum(const A* products, A* out) const {
+  HWY_NOINLINE void sum(const A* products, int i, A* values) const {
     const size_t unit = unit_cols<T>();
-    for (size_t h = 0; h < count; ++h) out[h] = 0;
+    for (size_t h = 0; h < count; ++h) values[at(h, i)] = 0;
     for (size_t pos = 0; pos < (dim + unit - 1) / unit * unit; ++pos) {
       const size_t col = natural_column<T>(pos);
-      if (col < dim) out[col / cols] += products[pos];
+      if (col < dim) values[at(col / cols, i)] += products[pos];
     }
   }
   // A row of one value a column (unit order) from one value a head.
-  HWY_NOINLINE void spread(const A* values, A* out) const {
+  HWY_NOINLINE void spread(const A* values, int i, A* out) const {
     const size_t unit = unit_cols<T>();
     for (size_t pos = 0; pos < (dim + unit - 1) / unit * unit; ++pos) {
       const size_t col = natural_column<T>(pos);
-      out[pos] = col < dim ? values[col / cols] : A{0};
+      out[pos] = col < dim ? values[at(col / cols, i)] : A{0};
     }
   }
 
   const size_t count, cols, dim;
+
+ private:
+  size_t rows_ = 1;
 };
 
 template <class T>
@@ -160,8 +189,11 @@ class SeedForward {
         z_(heads_.values()),
         u_(heads_.values()),
         wide_(expanded() ? 2 * kRows * padded_units<T>(args.dim) : 0),
-        condition(args) {}
+        condition(args) {
+    heads_.clear(z_);
+  }
 
+  void begin_rows(int rows) { heads_.begin_rows(rows); }
   size_t num_segments() const { return expanded() ? 1 : heads_.count; }
   size_t segment_cols() const { return heads_.cols; }
 
@@ -183,21 +215,18 @@ class SeedForward {
     if (expanded()) return;
     A dots[R];
     sum_rows<T, R>([&](auto i) SEEDNORM_LAMBDA { return sums[i].dot; }, dots);
-    for (int i = 0; i < R; ++i) {
-      z_[(first + i) * heads_.count + h] = dots[i];
-      sums[i].dot = hn::Zero(Tag<T>());
-    }
+    for (int i = 0; i < R; ++i) dots[i] *= dot_scale();
+    heads_.template keep<R>(dots, h, first, z_.data());
+    for (int i = 0; i < R; ++i) sums[i].dot = hn::Zero(Tag<T>());
   }
 
   template <int R>
   HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) {
-    const size_t count = heads_.count;
-    const A dot_scale = static_cast<A>(args_.options.dot_scale);
     if (expanded()) {
-      for (int i = 0; i < R; ++i) heads_.sum(wide(i, kProducts), &z_[i * count]);
+      for (int i = 0; i < R; ++i) heads_.sum(wide(i, kProducts), i, z_.data());
+      for (size_t j = 0; j < heads_.size(); ++j) z_[j] *= dot_scale();
     }
-    for (size_t j = 0; j < R * count; ++j) z_[j] *= dot_scale;
-    sigma_array<false>(args_.options.sigma, z_.data(), R * count, u_.data());
+    sigma_array<false>(args_.options.sigma, z_.data(), heads_.size(), u_.data());
     A squares[R];
     sum_rows<T, R>([&](int i) SEEDNORM_LAMBDA { return sums[i].squares; }, squares);
     for (int i = 0; i < R; ++i) {
@@ -207,13 +236,13 @@ class SeedForward {
       if (args_.stats_out != nullptr) {
         A* stats = static_cast<A*>(args_.stats_out) + (row + i) * args_.num_stats;
         stats[0] = scale;
-        for (size_t h = 0; h < count; ++h) stats[1 + h] = z_[i * count + h];
+        for (size_t h = 0; h < heads_.count; ++h) stats[1 + h] = z_[heads_.at(h, i)];
       }
-      if (expanded()) heads_.spread(&u_[i * count], wide(i, kU));
+      if (expanded()) heads_.spread(u_.data(), i, wide(i, kU));
     }
   }
   HWY_INLINE void begin_segment(size_t h, int i, State& state) const {
-    state.u = hn::Set(Tag<T>(), u_[i * heads_.count + h]);
+    state.u = hn::Set(Tag<T>(), u_[heads_.at(h, i)]);
   }
 
   HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int i, const Unit<T>& x,
@@ -237,6 +266,7 @@ class SeedForward {
  private:
   bool expanded() const { return kGeneral && expanded_; }
   bool dropout() const { return kGeneral && args_.dropout; }
+  A dot_scale() const { return static_cast<A>(args_.options.dot_scale); }
 
   // Expanded heads only: two arrays a row of the block, of x beta while it is summed and of u while it is
   // mapped.
@@ -248,7 +278,7 @@ class SeedForward {
   const A* const gamma_;
   const A* const alpha_;
   const A* const beta_;
-  const Heads<T> heads_;
+  Heads<T> heads_;
   const bool expanded_;
   DropoutRows<T, kRows> keep_;
   typename Heads<T>::Values z_, u_;
@@ -310,8 +340,11 @@ class SeedBackward {
         u_(heads_.values()),
         c_(heads_.values()),
         wide_(expanded() ? 3 * kRows * padded_units<T>(args.dim) : 0),
-        condition(args) {}
+        condition(args) {
+    heads_.clear(z_);
+  }
 
+  void begin_rows(int rows) { heads_.begin_rows(rows); }
   size_t num_segments() const { return expanded() ? 1 : heads_.count; }
   size_t segment_cols() const { return heads_.cols; }
 
@@ -338,44 +371,45 @@ class SeedBackward {
     if (expanded()) return;
     A dots[R];
     sum_rows<T, R>([&](auto i) SEEDNORM_LAMBDA { return sums[i].dot_alpha; }, dots);
-    for (int i = 0; i < R; ++i) {
-      a_[(first + i) * heads_.count + h] = dots[i];
-      sums[i].dot_alpha = hn::Zero(Tag<T>());
-    }
+    heads_.template keep<R>(dots, h, first, a_.data());
+    for (int i = 0; i < R; ++i) sums[i].dot_alpha = hn::Zero(Tag<T>());
   }
 
   template <int R>
   HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) {
     const size_t count = heads_.count;
     const A* stats = static_cast<const A*>(args_.stats) + row * args_.num_stats;
-    for (int i = 0; i < R; ++i) {
-      if (expanded()) heads_.sum(wide(i, kProducts), &a_[i * count]);
-      for (size_t h = 0; h < count; ++h) z_[i * count + h] = stats[i * args_.num_stats + 1 + h];
+    if (expanded()) {
+      for (int i = 0; i < R; ++i) heads_.sum(wide(i, kProducts), i, a_.data());
     }
-    sigma_array<false>(args_.options.sigma, z_.data(), R * count, u_.data());
-    sigma_array<true>(args_.options.sigma, z_.data(), R * count, c_.data());
-    const A dot_scale = static_cast<A>(args_.options.dot_scale);
+    for (size_t h = 0; h < count; ++h) {
+      A z[R];
+      for (int i = 0; i < R; ++i) z[i] = stats[i * args_.num_stats + 1 + h];
+      heads_.template keep<R>(z, h, 0, z_.data());
+    }
+    sigma_array<false>(args_.options.sigma, z_.data(), heads_.size(), u_.data());
+    sigma_array<true>(args_.options.sigma, z_.data(), heads_.size(), c_.data());
     A dots[R];
     sum_rows<T, R>([&](int i) SEEDNORM_LAMBDA { return sums[i].dot_gamma; }, dots);
     for (int i = 0; i < R; ++i) {
       const A scale = stats[i * args_.num_stats];
       A sum = dots[i];
       for (size_t h = 0; h < count; ++h) {
-        const A a = a_[i * count + h];
-        sum += u_[i * count + h] * a;
-        c_[i * count + h] *= dot_scale * (scale * a);
+        const A a = a_[heads_.at(h, i)];
+        sum += u_[heads_.at(h, i)] * a;
+        c_[heads_.at(h, i)] *= dot_scale() * (scale * a);
       }
       states[i].scale = hn::Set(Tag<T>(), scale);
       states[i].pull = hn::Set(Tag<T>(), RmsScale::pull(scale, sum, static_cast<A>(args_.dim), A{0}));
       if (expanded()) {
-        heads_.spread(&u_[i * count], wide(i, kU));
-        heads_.spread(&c_[i * count], wide(i, kC));
+        heads_.spread(u_.data(), i, wide(i, kU));
+        heads_.spread(c_.data(), i, wide(i, kC));
       }
     }
   }
   HWY_INLINE void begin_segment(size_t h, int i, State& state) const {
-    state.u = hn::Set(Tag<T>(), u_[i * heads_.count + h]);
-    state.c = hn::Set(Tag<T>(), c_[i * heads_.count + h]);
+    state.u = hn::Set(Tag<T>(), u_[heads_.at(h, i)]);
+    state.c = hn::Set(Tag<T>(), c_[heads_.at(h, i)]);
   }
 
   HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int i, const Unit<T>& x,
@@ -425,6 +459,7 @@ class SeedBackward {
   }
   bool expanded() const { return kGeneral && expanded_; }
   bool dropout() const { return kGeneral && args_.dropout; }
+  A dot_scale() const { return static_cast<A>(args_.options.dot_scale); }
 
   // See SeedForward::wide.
   enum Wide { kProducts, kU, kC };
@@ -435,7 +470,7 @@ class SeedBackward {
   const A* const gamma_;
   const A* const alpha_;
   const A* const beta_;
-  const Heads<T> heads_;
+  Heads<T> heads_;
   const bool expanded_;
   DropoutRows<T, kRows> keep_map_, keep_sum_;  // two blocks are under way at once
   typename Heads<T>::Values a_, z_, u_, c_;
