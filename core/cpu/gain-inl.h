@@ -6,25 +6,12 @@
 #define SEEDNORM_CORE_CPU_GAIN_INL_H_
 #endif
 
-#include <cmath>
-
 #include "core/cpu/run-inl.h"
+#include "core/norms/row_scale.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace seednorm {
 namespace HWY_NAMESPACE {
-
-// 1 / RMS(x); its derivative's factor on sum_i g_i gamma_i x_i is rstd^3 / D.
-struct RmsScale {
-  template <class A>
-  static A scale(A sum_of_squares, A dim, A eps) {
-    return 1 / std::sqrt(sum_of_squares / dim + eps);
-  }
-  template <class A>
-  static A pull(A scale, A sum, A dim, A) {
-    return sum / dim * scale * scale * scale;
-  }
-};
 
 // y = gamma (x scale); Scale::scale(sum of squares, D, eps) gives the row's scale.
 template <class T, class Scale>

@@ -40,18 +40,6 @@ HWY_BEFORE_NAMESPACE();
 namespace seednorm::scale_norm::HWY_NAMESPACE {
 using namespace ::seednorm::HWY_NAMESPACE;  // NOLINT: the engine, for the same target
 
-struct LengthScale {
-  template <class A>
-  static A scale(A sum_of_squares, A, A eps) {
-    const A length = std::sqrt(sum_of_squares);
-    return 1 / (length < eps ? eps : length);  // NaN stays
-  }
-  template <class A>
-  static A pull(A scale, A sum, A, A eps) {
-    return scale == 1 / eps ? A{0} : sum * scale * scale * scale;
-  }
-};
-
 template <class T>
 void forward_typed(const KernelArgs& args, int64_t begin, int64_t end) {
   GainForward<T, LengthScale> policy(args);

@@ -19,7 +19,8 @@ void check_options(const NormInfo& info, int64_t dim, const Options& options);
 
 // Arguments of a call on `norm`.
 void check_forward(const Norm& norm, const NormInfo& info, const ForwardArgs& args);
-void check_backward(const Norm& norm, const NormInfo& info, const BackwardArgs& args);
+// `scratch_bytes`: what the parameter gradients need.
+void check_backward(const Norm& norm, const NormInfo& info, const BackwardArgs& args, size_t scratch_bytes);
 
 }  // namespace seednorm
 

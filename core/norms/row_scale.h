@@ -1,0 +1,43 @@
+// The scalar mathematics of a row's scale, one source for every processor. Highway's vectors hold other types
+// than a GPU's threads, so that only what is computed once a row can be shared.
+#ifndef SEEDNORM_NORMS_ROW_SCALE_H_
+#define SEEDNORM_NORMS_ROW_SCALE_H_
+
+#include <cmath>
+
+#ifdef __CUDACC__
+#define SEEDNORM_HOST_DEVICE __host__ __device__
+#else
+#define SEEDNORM_HOST_DEVICE
+#endif
+
+namespace seednorm {
+
+// 1 / RMS(x); its derivative's factor on sum_i g_i gamma_i x_i is rstd^3 / D.
+struct RmsScale {
+  template <class A>
+  SEEDNORM_HOST_DEVICE static A scale(A sum_of_squares, A dim, A eps) {
+    return 1 / std::sqrt(sum_of_squares / dim + eps);
+  }
+  template <class A>
+  SEEDNORM_HOST_DEVICE static A pull(A scale, A sum, A dim, A) {
+    return sum / dim * scale * scale * scale;
+  }
+};
+
+// 1 / max(|x|, eps), |x| the Euclidean norm; below eps it does not depend on x.
+struct LengthScale {
+  template <class A>
+  SEEDNORM_HOST_DEVICE static A scale(A sum_of_squares, A, A eps) {
+    const A length = std::sqrt(sum_of_squares);
+    return 1 / (length < eps ? eps : length);  // NaN stays
+  }
+  template <class A>
+  SEEDNORM_HOST_DEVICE static A pull(A scale, A sum, A, A eps) {
+    return scale == 1 / eps ? A{0} : sum * scale * scale * scale;
+  }
+};
+
+}  // namespace seednorm
+
+#endif  // SEEDNORM_NORMS_ROW_SCALE_H_

@@ -1,0 +1,87 @@
+// From a checked call to what kernels take, on every processor.
+#ifndef SEEDNORM_CORE_SRC_RESOLVE_H_
+#define SEEDNORM_CORE_SRC_RESOLVE_H_
+
+#include <algorithm>
+
+#include "core/cpu/kernel_args.h"
+
+namespace seednorm {
+
+inline bool has_samples(const Norm& norm) { return norm.kind(Param::kGammaC) == ParamKind::kPerSample; }
+
+inline bool has_params(const Norm& norm) {
+  for (int p = 0; p < kNumParams; ++p) {
+    if (norm.kind(static_cast<Param>(p)) != ParamKind::kAbsent) return true;
+  }
+  return false;
+}
+
+constexpr size_t accumulator_bytes(DType data) { return data == DType::kFloat64 ? 8 : 4; }
+
+inline int64_t stride_of(const ConstView& v, int64_t dim) { return v.stride == 0 ? dim : v.stride; }
+inline RowsRef rows_of(const ConstView& v, int64_t dim) { return {v.data, stride_of(v, dim)}; }
+inline MutableRowsRef rows_of(const View& v, int64_t dim) { return {v.data, stride_of(v, dim)}; }
+
+inline ParamRef param_ref(const Norm& norm, const NormInfo& info, Param param, const ConstView& v) {
+  ParamRef ref;
+  const ParamKind kind = norm.kind(param);
+  if (kind == ParamKind::kAbsent) {
+    ref.constant = info.constant(norm.options(), param);
+    return ref;
+  }
+  ref.data = v.data;
+  ref.dtype = v.dtype;
+  ref.mask = kind == ParamKind::kScalar ? 0 : ~int64_t{0};
+  ref.stride = stride_of(v, norm.dim());
+  if (param == Param::kGamma && norm.options().gamma == Form::kPlusOne) ref.offset = 1.0;
+  return ref;
+}
+
+// What forward and backward have in common.
+template <class Args>
+KernelArgs common_args(const Norm& norm, const NormInfo& info, const Args& args) {
+  KernelArgs k;
+  k.dtype = args.x.dtype;
+  k.dim = norm.dim();
+  k.options = norm.options();
+  k.num_stats = norm.num_stats();
+  k.rows_per_sample = args.rows_per_sample;
+  k.dropout = args.training && norm.options().dropout > 0;
+  k.seed = args.seed;
+  k.offset = args.offset;
+  k.x = rows_of(args.x, norm.dim());
+  for (int p = 0; p < kNumParams; ++p) {
+    const Param param = static_cast<Param>(p);
+    k.params[p] = param_ref(norm, info, param, args.params[param]);
+  }
+  return k;
+}
+
+inline KernelArgs resolve(const Norm& norm, const NormInfo& info, const ForwardArgs& args) {
+  KernelArgs k = common_args(norm, info, args);
+  k.y = rows_of(args.y, k.dim);
+  k.residual = rows_of(args.residual, k.dim);
+  k.sum = rows_of(args.sum, k.dim);
+  k.stats_out = args.stats;
+  return k;
+}
+
+// `partials` is null where no parameter gradient is wanted.
+inline KernelArgs resolve(const Norm& norm, const NormInfo& info, const BackwardArgs& args) {
+  KernelArgs k = common_args(norm, info, args);
+  k.dy = rows_of(args.dy, k.dim);
+  k.dsum = rows_of(args.dsum, k.dim);
+  k.dx = rows_of(args.dx, k.dim);
+  k.stats = args.stats;
+  for (int p = 0; p < kNumParams; ++p) {
+    k.grads[p] = args.grads[static_cast<Param>(p)];
+    if (k.grads[p].stride == 0) k.grads[p].stride = k.dim;
+    if (k.grads[p]) k.partials = args.scratch;
+  }
+  return k;
+}
+
+}  // namespace seednorm
+
+#endif  // SEEDNORM_CORE_SRC_RESOLVE_H_
