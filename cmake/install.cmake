@@ -5,6 +5,9 @@ set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/seednorm")
 get_target_property(seednorm_library_type seednorm TYPE)
 
 install(TARGETS seednorm EXPORT seednorm_targets FILE_SET HEADERS)
+if(SEEDNORM_BUILD_CUDA)
+  install(TARGETS seednorm_cuda EXPORT seednorm_targets)
+endif()
 install(EXPORT seednorm_targets NAMESPACE seednorm:: DESTINATION "${package_dir}")
 
 configure_package_config_file(cmake/seednormConfig.cmake.in "${CMAKE_CURRENT_BINARY_DIR}/seednormConfig.cmake"

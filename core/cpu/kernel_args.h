@@ -45,6 +45,7 @@ struct KernelArgs {
   bool dropout = false;
   uint64_t seed = 0;
   uint64_t offset = 0;
+  const uint64_t* device_seed = nullptr;  // GPUs: memory with these two, in their place
 
   RowsRef x;
   // Forward.

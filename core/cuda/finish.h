@@ -1,0 +1,16 @@
+// The second step of backward: partial sums to parameter gradients.
+#ifndef SEEDNORM_CORE_CUDA_FINISH_H_
+#define SEEDNORM_CORE_CUDA_FINISH_H_
+
+#include "core/cpu/kernel_args.h"
+#include "core/src/chunks.h"
+#include "seednorm/cuda.h"
+
+namespace seednorm::cuda {
+
+// Sums the partial sums over chunks in double, in a fixed order, and stores those gradients that are wanted.
+void finish(const KernelArgs& args, const Chunks& chunks, const Slots& slots, Stream stream);
+
+}  // namespace seednorm::cuda
+
+#endif  // SEEDNORM_CORE_CUDA_FINISH_H_

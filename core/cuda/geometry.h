@@ -1,0 +1,65 @@
+// Which threads take which columns: a function of width and dtype alone, so that a row's result depends
+// neither on the batch nor on the device.
+#ifndef SEEDNORM_CORE_CUDA_GEOMETRY_H_
+#define SEEDNORM_CORE_CUDA_GEOMETRY_H_
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+
+namespace seednorm::cuda {
+
+// How a group of threads goes about its rows.
+enum class Shape : int32_t {
+  kNarrow,  // several rows at once, one vector of 16 bytes of each a thread
+  kWide,    // the row is in registers (forward) or shared memory (backward) between the two passes over it
+  kHuge,    // the row is read again
+};
+
+struct Geometry {
+  Shape shape;
+  int lanes;   // threads a group
+  int groups;  // groups a block
+  int tiles;   // runs over the row, each of lanes x vectors a thread
+};
+
+constexpr int kMaxLanes = 512;  // more would leave a thread 64 registers of the 65,536 of a multiprocessor
+
+// Rows of so many vectors fit a warp at one a thread, which then has several rows under way.
+constexpr int64_t kNarrowVectors = 32;
+
+// Vectors of a row that a thread has under way, and rows of a narrow one. 64 bytes a thread and 1,024 threads
+// a multiprocessor are twice what it takes to keep an H200's memory busy (4.8 TB/s in 0.7 us: 25 KB each).
+constexpr int kForwardVecs = 4, kForwardNarrowRows = 4, kForwardWideRows = 1;
+// Of backward, for x and for dy each.
+constexpr int kBackwardVecs = 2, kBackwardNarrowRows = 2;
+
+constexpr int kForwardThreads = 128, kBackwardThreads = 256;  // a block, where a group does not need more
+
+// Elements of a row of partial sums: D rounded up to the columns of any dtype's vector.
+constexpr int64_t padded_dim(int64_t dim) { return (dim + 7) / 8 * 8; }
+
+inline Geometry make_geometry(int64_t dim, int64_t cols, int vecs, int threads) {
+  const int64_t vectors = (dim + cols - 1) / cols;
+  if (vectors <= kNarrowVectors) {
+    const int lanes = static_cast<int>(std::bit_ceil(static_cast<uint64_t>(vectors)));
+    return {Shape::kNarrow, lanes, threads / lanes, 1};
+  }
+  const int64_t needed = (vectors + vecs - 1) / vecs;
+  const int lanes =
+      needed <= 16 ? 16 : static_cast<int>(std::min<int64_t>((needed + 31) / 32 * 32, kMaxLanes));
+  const int tiles = static_cast<int>((needed + lanes - 1) / lanes);
+  return {tiles == 1 ? Shape::kWide : Shape::kHuge, lanes, std::max(1, threads / lanes), tiles};
+}
+
+// `cols`: columns in 16 bytes of the dtype.
+inline Geometry forward_geometry(int64_t dim, int64_t cols) {
+  return make_geometry(dim, cols, kForwardVecs, kForwardThreads);
+}
+inline Geometry backward_geometry(int64_t dim, int64_t cols) {
+  return make_geometry(dim, cols, kBackwardVecs, kBackwardThreads);
+}
+
+}  // namespace seednorm::cuda
+
+#endif  // SEEDNORM_CORE_CUDA_GEOMETRY_H_

@@ -1,0 +1,20 @@
+// One norm's kernels for GPUs, as core/cuda/norm_unit.cu makes them.
+#ifndef SEEDNORM_CORE_CUDA_KERNELS_H_
+#define SEEDNORM_CORE_CUDA_KERNELS_H_
+
+#include "core/cpu/kernel_args.h"
+#include "core/src/chunks.h"
+#include "seednorm/cuda.h"
+
+namespace seednorm::cuda {
+
+struct Kernels {
+  void (*forward)(const KernelArgs& args, int64_t rows, Stream stream);
+  // dx, and one row of partial sums for each chunk and slot.
+  void (*backward)(const KernelArgs& args, int64_t rows, const Chunks& chunks, const Slots& slots,
+                   Stream stream);
+};
+
+}  // namespace seednorm::cuda
+
+#endif  // SEEDNORM_CORE_CUDA_KERNELS_H_

@@ -1,0 +1,53 @@
+// The norms on NVIDIA GPUs (compute capability 8.0 and later), in the library seednorm::cuda.
+//
+//   seednorm::Norm norm("seed_norm", 4096, {.num_heads = 16});
+//   seednorm::cuda::forward(norm, {.rows = n, .x = ..., .y = ..., .params = ...}, {.stream = stream});
+//
+// Arguments, mathematics and numerics are those of norm.h; all memory is the current device's. Calls queue
+// work and return; they allocate nothing, wait for nothing, and can be captured in a CUDA graph.
+#ifndef SEEDNORM_CUDA_H_
+#define SEEDNORM_CUDA_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "seednorm/norm.h"
+
+struct CUstream_st;
+
+namespace seednorm::cuda {
+
+using Stream = CUstream_st*;  // cudaStream_t; null: the default stream
+
+// How a call is queued.
+struct Queue {
+  Stream stream = nullptr;
+  // Device memory with seed and offset of dropout, in place of the arguments': a graph that is replayed reads
+  // new ones. Null: those of the arguments.
+  const uint64_t* seed = nullptr;
+};
+
+// Most heads that the kernels have shared memory for, and the widest row.
+constexpr int64_t kMaxHeads = 1024, kMaxDim = int64_t{1} << 30;
+
+// Most chunks of rows that backward sums apart, and the fewest rows of one. Part of the results' definition,
+// so that all devices give the same bits: two blocks for each of the 132 multiprocessors of H100 and H200.
+constexpr int64_t kMaxChunks = 264, kMinChunkRows = 16;
+
+// Bytes of scratch that backward needs for parameter gradients, 16-byte aligned; Norm::scratch_bytes is the
+// CPU's.
+size_t scratch_bytes(const Norm& norm, int64_t rows, DType data_dtype = DType::kFloat32);
+
+// As Norm::forward and Norm::backward. A row's y, stats and dx do not depend on the other rows, on strides or
+// on alignment; parameter gradients are sums in a fixed order, without atomics: all bitwise the same on every
+// device of one architecture. They agree with the CPU's within the rounding of float32 sums; dropout's mask
+// is the same.
+//
+// Errors: std::invalid_argument for wrong arguments, as in norm.h, and for a width or number of heads beyond
+// those above; std::runtime_error where CUDA refuses.
+void forward(const Norm& norm, const ForwardArgs& args, const Queue& queue = {});
+void backward(const Norm& norm, const BackwardArgs& args, const Queue& queue = {});
+
+}  // namespace seednorm::cuda
+
+#endif  // SEEDNORM_CUDA_H_
