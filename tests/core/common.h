@@ -19,6 +19,7 @@
 
 #include "seednorm/norm.h"
 #include "seednorm/simd.h"
+#include "tests/support/backend.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define SEEDNORM_TEST_TSAN
@@ -272,7 +273,7 @@ inline ForwardArgs forward_args(const Layer& layer, const Batch& in, Results& ou
 // `scratch` gets the size that it needs.
 inline BackwardArgs backward_args(const Layer& layer, const Batch& in, Results& out,
                                   std::vector<double>& scratch) {
-  scratch.resize((layer.norm.scratch_bytes(in.rows(), in.x.dtype()) + 7) / 8);
+  scratch.resize((kBackend.scratch_bytes(layer.norm, in.rows(), in.x.dtype()) + 7) / 8);
   BackwardArgs args;
   args.rows = in.rows();
   args.x = in.fused ? out.sum.view() : in.x.view();
@@ -312,9 +313,9 @@ inline Results make_results(const Layer& layer, const Batch& in, Placement place
 inline Results run(const Layer& layer, const Batch& in, const Executor& executor = serial_executor(),
                    Placement placement = {}) {
   Results out = make_results(layer, in, placement);
-  layer.norm.forward(forward_args(layer, in, out), executor);
+  kBackend.forward(layer.norm, forward_args(layer, in, out), executor);
   std::vector<double> scratch;
-  layer.norm.backward(backward_args(layer, in, out, scratch), executor);
+  kBackend.backward(layer.norm, backward_args(layer, in, out, scratch), executor);
   for (const Matrix* m : {&out.y, &out.sum, &out.stats, &out.dx}) out.gaps_untouched &= m->gaps_untouched();
   for (const Matrix& m : out.grads) out.gaps_untouched &= m.gaps_untouched();
   return out;
@@ -415,18 +416,18 @@ inline std::string describe(const Norm& norm) {
 // Rows that make a call large enough for threads, in chunks of more than one length.
 inline int64_t rows_for_threads(int64_t dim) { return 130 + 36000 / dim; }
 
-// Calls f() under every SIMD target; with the thread sanitizer under the best one, threads are the same for
+// Calls f() under every target; with the thread sanitizer under the best one, threads are the same for
 // all.
 template <class F>
 void for_each_target(F f) {
-  for (const std::string& target : simd_targets()) {
-    set_simd_target(target);
+  for (const std::string& target : kBackend.targets()) {
+    kBackend.set_target(target);
     f();
 #ifdef SEEDNORM_TEST_TSAN
     break;
 #endif
   }
-  set_simd_target("");
+  kBackend.set_target("");
 }
 
 }  // namespace seednorm::test

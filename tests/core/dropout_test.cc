@@ -53,7 +53,7 @@ Layer with_dropout(const std::string& name, int64_t dim, double p, Options optio
 
 Matrix forward(const Layer& layer, const Batch& in) {
   Results out = make_results(layer, in);
-  layer.norm.forward(forward_args(layer, in, out));
+  kBackend.forward(layer.norm, forward_args(layer, in, out), default_executor());
   return out.y;
 }
 
@@ -68,7 +68,7 @@ class Dropout : public testing::TestWithParam<std::string> {
   void SetUp() override {
     if (!takes_dropout(GetParam())) GTEST_SKIP() << "has no dropout";
   }
-  ~Dropout() override { set_simd_target(""); }
+  ~Dropout() override { kBackend.set_target(""); }
   const std::string& name() const { return GetParam(); }
 };
 

@@ -43,7 +43,7 @@ class Saturation : public Precision {};
 SEEDNORM_EACH_NORM(Saturation, dynamic_norms());
 
 // A thousand rows a thousand times, so that the oracle has to look at a thousand only. Sums are float32
-// within a chunk of rows and float64 over the kMaxChunks chunks. The widest and the narrowest vectors will
+// within a chunk of rows and float64 over the chunks. The widest and the narrowest vectors will
 // do.
 TEST_P(Precision, MillionRows) {
   LayerCase c = plain(1000, 32, DType::kBFloat16);
@@ -61,12 +61,13 @@ TEST_P(Precision, MillionRows) {
       std::vector<Bounded> expected;
       for (Sum<Bounded> sum : gradients.params[p]) {
         sum.repeat(1000);
-        expected.push_back(sum.total(kMaxChunks));
+        expected.push_back(sum.total(kBackend.max_chunks));
       }
       EXPECT_TRUE(all_within(run.grad(p), expected, name_of(static_cast<Param>(p))));
     }
   };
-  for_each_target(test, {simd_targets().front(), simd_targets().back()});
+  const std::vector<std::string> targets = kBackend.targets();
+  for_each_target(test, {targets.front(), targets.back()});
 }
 
 // A saturated sigma is its limit and not a NaN, from where exp overflows to the largest dot products.
@@ -251,14 +252,14 @@ TEST_P(Precision, OffsetsBeyond32Bits) {
     ForwardArgs forward = compact.forward_args();
     forward.x = {x, c.data, stride};
     forward.y = {y, c.data, stride};
-    compact.norm().forward(forward, serial_executor());
+    kBackend.forward(compact.norm(), forward, serial_executor());
     expect_equal(compact.y(), y, "y");
     spread(compact.dy(), y);
     BackwardArgs backward = compact.backward_args();
     backward.x = {x, c.data, stride};
     backward.dy = {y, c.data, stride};
     backward.dx = {y, c.data, stride};
-    compact.norm().backward(backward, serial_executor());
+    kBackend.backward(compact.norm(), backward, serial_executor());
     expect_equal(compact.dx(), y, "dx");
   });
   munmap(x, bytes);

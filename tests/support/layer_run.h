@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "seednorm/norm.h"
-#include "seednorm/simd.h"
+#include "tests/support/backend.h"
 #include "tests/support/layer_case.h"
 #include "tests/support/oracle.h"
 #include "tests/support/storage.h"
@@ -36,7 +36,7 @@ class LayerRun {
     y_ = y_over_x ? Rows() : tensor(2);
     sum_ = case_.residual && case_.in_place == 0 ? tensor(3) : Rows();
     stats_ = keep_stats && norm_.num_stats() > 0 ? Rows(stats_type(), case_.rows, norm_.num_stats()) : Rows();
-    norm_.forward(forward_args(), serial_executor());
+    kBackend.forward(norm_, forward_args(), serial_executor());
   }
 
   // After forward. `wanted`: bit p set for the gradient of parameter p.
@@ -51,9 +51,10 @@ class LayerRun {
       grads_[p] = is_wanted ? param_rows(norm_.kind(static_cast<Param>(p)), case_.grads[p]) : Rows();
       any = any || is_wanted;
     }
-    const int64_t words = (static_cast<int64_t>(norm_.scratch_bytes(case_.rows, case_.data)) + 7) / 8;
+    const int64_t words =
+        (static_cast<int64_t>(kBackend.scratch_bytes(norm_, case_.rows, case_.data)) + 15) / 16 * 2;
     scratch_ = any && words > 0 ? Rows(DType::kFloat64, 1, words) : Rows();
-    norm_.backward(backward_args(), serial_executor());
+    kBackend.backward(norm_, backward_args(), serial_executor());
   }
 
   // Of the latest forward and backward, for another call with some of the same buffers.
@@ -198,15 +199,15 @@ inline void expect_backward(const LayerRun& run, const Gradients<Bounded>& expec
   EXPECT_TRUE(run.intact()) << "something beside the results was written";
 }
 
-// Runs `test` for every instruction set there is, or these.
+// Runs `test` for every target there is, or these.
 template <class Test>
-void for_each_target(Test test, const std::vector<std::string>& targets = simd_targets()) {
+void for_each_target(Test test, const std::vector<std::string>& targets = kBackend.targets()) {
   for (const std::string& target : targets) {
     SCOPED_TRACE(target);
-    set_simd_target(target);
+    kBackend.set_target(target);
     test();
   }
-  set_simd_target("");
+  kBackend.set_target("");
 }
 
 // One test for every norm, each named after it.
