@@ -79,9 +79,12 @@ class Checker {
   }
 
   void same_device(const char* argument, const TensorInfo& t) const {
-    if (std::strcmp(t.device, x_.device) != 0) {
-      reject(argument, std::string("a tensor on ") + x_.device + ", where x is", t.device);
-    }
+    if (std::strcmp(t.device, x_.device) == 0 && t.device_index == x_.device_index) return;
+    const auto place = [](const TensorInfo& of) {
+      const bool numbered = std::strcmp(of.device, "cuda") == 0;
+      return of.device + (numbered ? ":" + std::to_string(of.device_index) : "");
+    };
+    reject(argument, "a tensor on " + place(x_) + ", where x is", place(t));
   }
 
   void like_x(const char* argument, const TensorInfo& t) const {

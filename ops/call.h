@@ -21,6 +21,7 @@ struct TensorInfo {
   const int64_t* sizes = nullptr;
   const char* dtype = "";   // as PyTorch spells it
   const char* device = "";  // type of device: "cpu"
+  int32_t device_index = 0;
 };
 
 // Arguments of an operator; T stands for a tensor.

@@ -1,6 +1,6 @@
-// torch.ops.seednorm.*: the operators of every norm on the CPU, through PyTorch's stable ABI, so that one
-// library serves every PyTorch from the version it targets on. Meta functions and autograd are in
-// python/seednorm.
+// torch.ops.seednorm.*: the operators of every norm through PyTorch's stable ABI, so that one library serves
+// every PyTorch from the version it targets on; on the CPU, and on GPUs where the build has CUDA. Meta
+// functions and autograd are in python/seednorm.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -11,6 +11,12 @@
 
 #include "core/src/registry.h"
 #include "ops/call.h"
+#ifdef SEEDNORM_WITH_CUDA
+#include <torch/csrc/stable/accelerator.h>
+
+#include "ops/current_stream.h"
+#include "seednorm/cuda.h"
+#endif
 
 namespace seednorm::ops {
 namespace {
@@ -63,16 +69,17 @@ int32_t dtype_code(DType dtype) {
 TensorInfo info_of(const Tensor& t) {
   int64_t* sizes = nullptr;
   int64_t ndim = 0;
-  int32_t dtype = 0, device = 0;
+  int32_t dtype = 0, device = 0, device_index = 0;
   check_status(aoti_torch_get_sizes(t.get(), &sizes));
   check_status(aoti_torch_get_dim(t.get(), &ndim));
   check_status(aoti_torch_get_dtype(t.get(), &dtype));
   check_status(aoti_torch_get_device_type(t.get(), &device));
+  check_status(aoti_torch_get_device_index(t.get(), &device_index));
   const char* const where = device == aoti_torch_device_type_cpu()    ? "cpu"
                             : device == aoti_torch_device_type_cuda() ? "cuda"
                             : device == aoti_torch_device_type_meta() ? "meta"
                                                                       : "another device";
-  return {true, ndim, sizes, dtype_name(dtype), where};
+  return {true, ndim, sizes, dtype_name(dtype), where, device_index};
 }
 
 // Takes the arguments off PyTorch's stack, in the order of the schema.
@@ -114,19 +121,27 @@ Call checked(const NormInfo& info, Kind kind, const Arguments<Arg>& a) {
   return check_call(info, kind, t);
 }
 
-// A new contiguous tensor on the CPU.
-Tensor empty(const int64_t* sizes, int64_t ndim, int32_t dtype) {
-  int64_t strides[64];
-  int64_t stride = 1;
-  for (int64_t i = ndim - 1; i >= 0; --i) {
-    strides[i] = stride;
-    stride *= std::max<int64_t>(sizes[i], 1);
+// Where the tensors of a call are.
+struct Place {
+  bool on_gpu;
+  int32_t index;
+
+  explicit Place(const TensorInfo& t) : on_gpu(std::strcmp(t.device, "cuda") == 0), index(t.device_index) {}
+
+  // A new contiguous tensor.
+  Tensor empty(const int64_t* sizes, int64_t ndim, int32_t dtype) const {
+    int64_t strides[64];
+    int64_t stride = 1;
+    for (int64_t i = ndim - 1; i >= 0; --i) {
+      strides[i] = stride;
+      stride *= std::max<int64_t>(sizes[i], 1);
+    }
+    const int32_t type = on_gpu ? aoti_torch_device_type_cuda() : aoti_torch_device_type_cpu();
+    AtenTensorHandle handle = nullptr;
+    check_status(aoti_torch_empty_strided(ndim, sizes, strides, dtype, type, index, &handle));
+    return Tensor(handle);
   }
-  AtenTensorHandle handle = nullptr;
-  check_status(
-      aoti_torch_empty_strided(ndim, sizes, strides, dtype, aoti_torch_device_type_cpu(), 0, &handle));
-  return Tensor(handle);
-}
+};
 
 // Elements between neighbouring rows of t, or 0 if they are at no equal distance, or overlap.
 int64_t row_stride(const Tensor& t, int64_t ndim, const int64_t* sizes) {
@@ -184,14 +199,41 @@ Executor torch_executor() {
   return {run, nullptr, static_cast<int>(torch::stable::get_num_threads())};
 }
 
+// Seed and offset of dropout: the numbers, or where on the GPU they are, since reading them would wait for
+// it.
 struct Dropout {
   bool active = false;
   uint64_t seed = 0, offset = 0;
+  const uint64_t* on_gpu = nullptr;
 };
-Dropout dropout_of(const Arguments<Arg>& a) {
+Dropout dropout_of(Arguments<Arg>& a, const Place& place) {
   if (!a.seed.tensor || a.dropout == 0) return {};
-  const auto* const words = static_cast<const int64_t*>(a.seed.tensor->const_data_ptr());
-  return {true, static_cast<uint64_t>(words[0]), static_cast<uint64_t>(words[a.seed.tensor->stride(0)])};
+  if (!a.seed.tensor->is_contiguous()) a.seed.tensor = torch::stable::contiguous(*a.seed.tensor);
+  const auto* const words = static_cast<const uint64_t*>(a.seed.tensor->const_data_ptr());
+  if (place.on_gpu) return {true, 0, 0, words};
+  return {true, words[0], words[1]};
+}
+
+void run(const Norm& norm, const ForwardArgs& args, const Place& place, const Dropout& dropout) {
+  if (!place.on_gpu) return norm.forward(args, torch_executor());
+#ifdef SEEDNORM_WITH_CUDA
+  const torch::stable::accelerator::DeviceGuard guard(place.index);
+  cuda::forward(norm, args, {.stream = current_stream(place.index), .seed = dropout.on_gpu});
+#endif
+}
+void run(const Norm& norm, const BackwardArgs& args, const Place& place, const Dropout& dropout) {
+  if (!place.on_gpu) return norm.backward(args, torch_executor());
+#ifdef SEEDNORM_WITH_CUDA
+  const torch::stable::accelerator::DeviceGuard guard(place.index);
+  cuda::backward(norm, args, {.stream = current_stream(place.index), .seed = dropout.on_gpu});
+#endif
+}
+size_t scratch_bytes(const Call& call, const Place& place) {
+#ifdef SEEDNORM_WITH_CUDA
+  if (place.on_gpu) return cuda::scratch_bytes(call.norm, call.rows, call.dtype);
+#endif
+  (void)place;
+  return call.norm.scratch_bytes(call.rows, call.dtype);
 }
 
 void give(StableIValue*& out, const Tensor& t) { *out++ = torch::stable::detail::from(t); }
@@ -200,9 +242,10 @@ void forward(const NormInfo& info, Kind kind, StableIValue* stack) {
   Arguments<Arg> a = read(info, kind, stack);
   const Call call = checked(info, kind, a);
   const TensorInfo shape = a.x.info;  // of x as it came
-  const Tensor y = empty(shape.sizes, shape.ndim, dtype_code(call.dtype));
+  const Place place(shape);
+  const Tensor y = place.empty(shape.sizes, shape.ndim, dtype_code(call.dtype));
   std::optional<Tensor> sum;
-  if (kind == Kind::kAddForward) sum = empty(shape.sizes, shape.ndim, dtype_code(call.dtype));
+  if (kind == Kind::kAddForward) sum = place.empty(shape.sizes, shape.ndim, dtype_code(call.dtype));
 
   const DType wide = call.dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
   int64_t stats_sizes[64] = {0};
@@ -212,21 +255,22 @@ void forward(const NormInfo& info, Kind kind, StableIValue* stack) {
     std::copy(shape.sizes, shape.sizes + shape.ndim - 1, stats_sizes);
     stats_sizes[shape.ndim - 1] = call.norm.num_stats();
   }
-  const Tensor stats = empty(stats_sizes, stats_ndim, dtype_code(wide));
+  const Tensor stats = place.empty(stats_sizes, stats_ndim, dtype_code(wide));
 
-  const Dropout dropout = dropout_of(a);
-  call.norm.forward({.rows = call.rows,
-                     .x = rows(a.x, call.dtype),
-                     .y = {y.mutable_data_ptr(), call.dtype},
-                     .params = params_of(info, a),
-                     .stats = a.keep_stats ? stats.mutable_data_ptr() : nullptr,
-                     .residual = rows(a.residual, call.dtype),
-                     .sum = sum ? View{sum->mutable_data_ptr(), call.dtype} : View{},
-                     .rows_per_sample = call.rows_per_sample,
-                     .training = dropout.active,
-                     .seed = dropout.seed,
-                     .offset = dropout.offset},
-                    torch_executor());
+  const Dropout dropout = dropout_of(a, place);
+  run(call.norm,
+      ForwardArgs{.rows = call.rows,
+                  .x = rows(a.x, call.dtype),
+                  .y = {y.mutable_data_ptr(), call.dtype},
+                  .params = params_of(info, a),
+                  .stats = a.keep_stats ? stats.mutable_data_ptr() : nullptr,
+                  .residual = rows(a.residual, call.dtype),
+                  .sum = sum ? View{sum->mutable_data_ptr(), call.dtype} : View{},
+                  .rows_per_sample = call.rows_per_sample,
+                  .training = dropout.active,
+                  .seed = dropout.seed,
+                  .offset = dropout.offset},
+      place, dropout);
   give(stack, y);
   if (sum) give(stack, *sum);
   give(stack, stats);
@@ -235,7 +279,8 @@ void forward(const NormInfo& info, Kind kind, StableIValue* stack) {
 void backward(const NormInfo& info, StableIValue* stack) {
   Arguments<Arg> a = read(info, Kind::kBackward, stack);
   const Call call = checked(info, Kind::kBackward, a);
-  const Tensor dx = empty(a.x.info.sizes, a.x.info.ndim, dtype_code(call.dtype));
+  const Place place(a.x.info);
+  const Tensor dx = place.empty(a.x.info.sizes, a.x.info.ndim, dtype_code(call.dtype));
 
   ParamGrads grads;
   std::optional<Tensor> outputs[kNumParams];
@@ -244,40 +289,39 @@ void backward(const NormInfo& info, StableIValue* stack) {
     const Arg& arg = a.params[info.slots.params[i]];
     if (!arg.tensor || (a.wanted >> i & 1) == 0) {
       const int64_t none = 0;
-      outputs[i] = empty(&none, 1, dtype_code(call.dtype));
+      outputs[i] = place.empty(&none, 1, dtype_code(call.dtype));
       continue;
     }
     const DType dtype = dtype_of(arg);
-    outputs[i] = empty(arg.info.sizes, arg.info.ndim, dtype_code(dtype));
+    outputs[i] = place.empty(arg.info.sizes, arg.info.ndim, dtype_code(dtype));
     grads[info.slots.params[i]] = {outputs[i]->mutable_data_ptr(), dtype};
     wanted = true;
     // Without rows the core does not know how many samples there are.
-    if (call.rows == 0) {
-      std::memset(outputs[i]->mutable_data_ptr(), 0, outputs[i]->numel() * size_of(dtype));
-    }
+    if (call.rows == 0) torch::stable::zero_(*outputs[i]);
   }
   std::optional<Tensor> scratch;
   if (wanted) {
-    const auto bytes = static_cast<int64_t>(call.norm.scratch_bytes(call.rows, call.dtype));
-    scratch = empty(&bytes, 1, aoti_torch_dtype_uint8());
+    const auto bytes = static_cast<int64_t>(scratch_bytes(call, place));
+    scratch = place.empty(&bytes, 1, aoti_torch_dtype_uint8());
   }
   if (!a.stats.tensor->is_contiguous()) a.stats.tensor = torch::stable::contiguous(*a.stats.tensor);
 
-  const Dropout dropout = dropout_of(a);
-  call.norm.backward({.rows = call.rows,
-                      .x = rows(a.x, call.dtype),
-                      .dy = rows(a.dy, call.dtype),
-                      .dx = {dx.mutable_data_ptr(), call.dtype},
-                      .dsum = rows(a.dsum, call.dtype),
-                      .params = params_of(info, a),
-                      .grads = grads,
-                      .stats = a.stats.tensor->const_data_ptr(),
-                      .scratch = scratch ? scratch->mutable_data_ptr() : nullptr,
-                      .rows_per_sample = call.rows_per_sample,
-                      .training = dropout.active,
-                      .seed = dropout.seed,
-                      .offset = dropout.offset},
-                     torch_executor());
+  const Dropout dropout = dropout_of(a, place);
+  run(call.norm,
+      BackwardArgs{.rows = call.rows,
+                   .x = rows(a.x, call.dtype),
+                   .dy = rows(a.dy, call.dtype),
+                   .dx = {dx.mutable_data_ptr(), call.dtype},
+                   .dsum = rows(a.dsum, call.dtype),
+                   .params = params_of(info, a),
+                   .grads = grads,
+                   .stats = a.stats.tensor->const_data_ptr(),
+                   .scratch = scratch ? scratch->mutable_data_ptr() : nullptr,
+                   .rows_per_sample = call.rows_per_sample,
+                   .training = dropout.active,
+                   .seed = dropout.seed,
+                   .offset = dropout.offset},
+      place, dropout);
   give(stack, dx);
   for (int i = 0; i < info.slots.count; ++i) give(stack, *outputs[i]);
 }
@@ -315,6 +359,15 @@ void for_each_operator(const Visit& visit) {
   }
 }
 
+// The same functions for each kind of device: they look at where x is.
+template <class Library>
+void implement(Library& library) {
+  for_each_operator([&](const NormInfo& info, Kind kind, auto f) {
+    const std::string text = schema(info, kind);
+    library.impl(text.substr(0, text.find('(')).c_str(), f);
+  });
+}
+
 }  // namespace
 }  // namespace seednorm::ops
 
@@ -324,9 +377,7 @@ STABLE_TORCH_LIBRARY(seednorm, m) {
   });
 }
 
-STABLE_TORCH_LIBRARY_IMPL(seednorm, CPU, m) {
-  seednorm::ops::for_each_operator([&](const seednorm::NormInfo& info, seednorm::ops::Kind kind, auto f) {
-    const std::string text = schema(info, kind);
-    m.impl(text.substr(0, text.find('(')).c_str(), f);
-  });
-}
+STABLE_TORCH_LIBRARY_IMPL(seednorm, CPU, m) { seednorm::ops::implement(m); }
+#ifdef SEEDNORM_WITH_CUDA
+STABLE_TORCH_LIBRARY_IMPL(seednorm, CUDA, m) { seednorm::ops::implement(m); }
+#endif

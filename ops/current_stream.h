@@ -1,0 +1,16 @@
+// The stream that PyTorch queues work on.
+#ifndef SEEDNORM_OPS_CURRENT_STREAM_H_
+#define SEEDNORM_OPS_CURRENT_STREAM_H_
+
+#include <cstdint>
+
+#include "seednorm/cuda.h"
+
+namespace seednorm::ops {
+
+// Of the device with this index. std::runtime_error if PyTorch's library for CUDA is not loaded.
+cuda::Stream current_stream(int32_t device_index);
+
+}  // namespace seednorm::ops
+
+#endif  // SEEDNORM_OPS_CURRENT_STREAM_H_
