@@ -7,6 +7,7 @@ the allocator as it is.
 """
 
 import argparse
+import contextlib
 import ctypes
 import itertools
 import json
@@ -45,7 +46,24 @@ IMPLS: dict[str, tuple[str, Layer]] = {
 COMPILED = ("compiled", "torch_rms_compiled")
 
 
+def add_peers() -> None:
+    """Kernels for GPUs of other libraries, where they are installed."""
+    with contextlib.suppress(ImportError):
+        from liger_kernel.ops.rms_norm import LigerRMSNormFunction
+
+        IMPLS["liger_rms"] = (
+            "rms_norm",
+            lambda x, gamma, alpha, beta: LigerRMSNormFunction.apply(x, gamma, 1e-6, 0.0, "llama", False),
+        )
+    with contextlib.suppress(ImportError):
+        from quack import rmsnorm
+
+        IMPLS["quack_rms"] = ("rms_norm", lambda x, gamma, alpha, beta: rmsnorm(x, gamma, eps=1e-6))
+
+
 def main() -> int:
+    if torch.cuda.is_available():
+        add_peers()
     arguments = parse()
     if not arguments.fresh_memory:
         keep_memory()
@@ -58,7 +76,8 @@ def main() -> int:
     ):
         if rows == arguments.rows[0]:
             layers = compiled_layers(arguments.impls)
-        medians = measure(layers, dtype, which, rows, cols, arguments.milliseconds / 1e3, arguments.rounds)
+        turn = arguments.milliseconds / 1e3
+        medians = measure(layers, dtype, which, rows, cols, turn, arguments.rounds, arguments.device)
         # What must move: x and y, then x, dy and dx.
         moved = (2 if which == "fwd" else 5) * rows * cols * DTYPES[dtype].itemsize
         for impl, seconds in medians.items():
@@ -72,6 +91,7 @@ def main() -> int:
                     "cols": cols,
                     "heads": HEADS,
                     "threads": arguments.threads,
+                    "device": arguments.device,
                     "median_us": seconds * 1e6,
                     "gb_per_s": moved / seconds / 1e9,
                 }
@@ -103,12 +123,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--passes", type=names(PASSES), default=list(PASSES), help=f"of {','.join(PASSES)}")
     parser.add_argument("--impls", type=names(IMPLS), default=list(IMPLS), help=f"of {','.join(IMPLS)}")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--rounds", type=int, default=15, help="turns that the medians are taken over")
     parser.add_argument("--milliseconds", type=float, default=10, help="least time of a turn of one variant")
     parser.add_argument("--fresh-memory", action="store_true", help="let the allocator return memory to the system")
     parser.add_argument("--quick", action="store_true", help="one size, few rounds, nothing compiled")
     parser.add_argument("--json", help="file for the results")
     arguments = parser.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("PyTorch sees no GPU; --device cpu does without")
     if arguments.quick:
         arguments.rows, arguments.widths, arguments.rounds, arguments.milliseconds = [1, 1024], [1536], 5, 2
         arguments.impls = [impl for impl in arguments.impls if impl not in COMPILED]
@@ -128,12 +151,22 @@ def compiled_layers(impls: list[str]) -> dict[str, Layer]:
 
 
 def measure(
-    layers: dict[str, Layer], dtype: str, which: str, rows: int, cols: int, turn: float, rounds: int
+    layers: dict[str, Layer],
+    dtype: str,
+    which: str,
+    rows: int,
+    cols: int,
+    turn: float,
+    rounds: int,
+    device: str = "cpu",
 ) -> dict[str, float]:
     """Median seconds a call of each implementation, in turns of at least `turn` seconds."""
     train = which != "fwd"
-    x, dy = (torch.randn(rows, cols, dtype=DTYPES[dtype]) for _ in range(2))
-    params = [(torch.randn(cols) * scale + mean).to(DTYPES[dtype]) for mean, scale in ((1, 0.1), (1, 0.1), (0, 0.02))]
+    x, dy = (torch.randn(rows, cols, dtype=DTYPES[dtype], device=device) for _ in range(2))
+    params = [
+        (torch.randn(cols, device=device) * scale + mean).to(DTYPES[dtype])
+        for mean, scale in ((1, 0.1), (1, 0.1), (0, 0.02))
+    ]
     leaves = [t.requires_grad_(train) for t in (x, *params)]
     if rows > 1:
         torch._dynamo.mark_dynamic(x, 0)
@@ -170,10 +203,12 @@ def keep_memory() -> None:
 
 
 def timed(function: Callable[[], object], count: int) -> float:
-    """Seconds a call."""
+    """Seconds a call; of a GPU's work that is queued back to back."""
     start = time.perf_counter()
     for _ in range(count):
         function()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return (time.perf_counter() - start) / count
 
 
