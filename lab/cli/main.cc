@@ -1,3 +1,16 @@
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include "lab/cli/run.h"
 
-int main(int argc, char** argv) { return seednorm::lab::run(argc, argv); }
+int main(int argc, char** argv) {
+#if defined(__GLIBC__)
+  // What a step of training frees, the next one takes again. By default large pieces go back to the system
+  // and come as new pages, a page fault for each 4 KB: a fifth of the time of a step
+  // (docs/notes/training_speed.md).
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, -1);
+#endif
+  return seednorm::lab::run(argc, argv);
+}

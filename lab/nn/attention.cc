@@ -1,17 +1,9 @@
 #include "lab/nn/attention.h"
 
+#include "lab/nn/causal_attention.h"
+
 namespace seednorm::lab {
-namespace {
-
 using at::Tensor;
-
-// Each key-value head serves num_heads / num_kv_heads query heads: [B, T, Hkv, d] -> [B, T, H, d].
-Tensor repeated(const Tensor& x, int64_t times) {
-  if (times == 1) return x;
-  return x.unsqueeze(3).expand({-1, -1, -1, times, -1}).flatten(2, 3);
-}
-
-}  // namespace
 
 Attention::Attention(const AttentionConfig& config)
     : config_(config), head_width_(config.dim / config.num_heads) {
@@ -32,14 +24,12 @@ Tensor Attention::normalized(const Tensor& x, Norm& norm, int64_t heads) const {
 }
 
 Tensor Attention::forward(const Tensor& x, const Rope& rope) const {
-  const int64_t kv_heads = config_.num_kv_heads, groups = config_.num_heads / kv_heads;
+  const int64_t kv_heads = config_.num_kv_heads;
   const Tensor q = rope.apply(normalized(q_proj_->forward(x), *q_norm_, config_.num_heads));
   const Tensor k = rope.apply(normalized(k_proj_->forward(x), *k_norm_, kv_heads));
   const Tensor v = v_proj_->forward(x).view({x.size(0), x.size(1), kv_heads, head_width_});
-  const Tensor out =
-      at::scaled_dot_product_attention(q.transpose(1, 2), repeated(k, groups).transpose(1, 2),
-                                       repeated(v, groups).transpose(1, 2), {}, 0.0, /*is_causal=*/true);
-  return o_proj_->forward(out.transpose(1, 2).flatten(2));
+  const Tensor out = causal_attention(q, k, v);
+  return o_proj_->forward(out.flatten(2));
 }
 
 }  // namespace seednorm::lab

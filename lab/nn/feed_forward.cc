@@ -2,6 +2,10 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
+
+#include "lab/nn/products.h"
+
 namespace seednorm::lab {
 namespace {
 
@@ -9,29 +13,38 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Runs work(expert, first row, rows) for each expert that has rows; `ends` are cumulative counts, [E] int64.
+// Runs work(expert, first row, rows) for each expert that has rows, at most `tile` at a time; `ends` are
+// cumulative counts, [E] int64.
 template <class Work>
-void for_experts(const Tensor& ends, const Work& work) {
+void for_tiles(const Tensor& ends, int64_t tile, const Work& work) {
   const auto* end = ends.const_data_ptr<int64_t>();
-  for (int64_t e = 0, first = 0; e < ends.numel(); first = end[e++]) {
-    if (end[e] > first) work(e, first, end[e] - first);
+  for (int64_t e = 0, first = 0; e < ends.numel(); ++e) {
+    for (; first < end[e]; first = std::min(first + tile, end[e])) {
+      work(e, first, std::min(tile, end[e] - first));
+    }
   }
 }
 
-// The experts' SwiGLUs over rows that are sorted by expert: one node of the graph instead of six for each
-// expert. x [R, D], gate and up [E, F, D], down [E, D, F], ends [E] -> [R, D].
+// SwiGLUs over rows that are sorted by expert; a plain one is one expert. One node of the graph, of which
+// gate's and up's outputs are kept and the rest is made again in backward; a tile's numbers stay in the cache
+// from one product to the next. x [R, D], gate and up [E, F, D], down [E, D, F] in the dtype of products,
+// ends [E] -> [R, D].
 struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& gate, const Tensor& up,
                         const Tensor& down, const Tensor& ends) {
-    const int64_t hidden = gate.size(1);
+    const int64_t hidden = gate.size(1), tile = tile_rows(hidden);
+    const at::ScalarType dtype = gate.scalar_type();
     Tensor g = at::empty({x.size(0), hidden}, x.options()), u = at::empty_like(g), y = at::empty_like(x);
-    for_experts(ends, [&](int64_t e, int64_t first, int64_t rows) {
-      const Tensor in = x.narrow(0, first, rows);
-      Tensor g_rows = g.narrow(0, first, rows), u_rows = u.narrow(0, first, rows),
-             out = y.narrow(0, first, rows);
-      at::mm_out(g_rows, in, gate[e].t());
-      at::mm_out(u_rows, in, up[e].t());
-      at::mm_out(out, at::silu(g_rows).mul_(u_rows), down[e].t());
+    Rows in_rows(x, dtype, tile), g_rows(g, dtype, tile), u_rows(u, dtype, tile), out_rows(y, dtype, tile);
+    const Tensor buffer = at::empty({std::min(tile, x.size(0)), hidden}, gate.options());
+    for_tiles(ends, tile, [&](int64_t e, int64_t first, int64_t rows) {
+      const Tensor in = in_rows.read(first, rows);
+      Tensor g_tile = g_rows.target(first, rows), u_tile = u_rows.target(first, rows),
+             out = out_rows.target(first, rows), h = buffer.narrow(0, 0, rows);
+      at::mm_out(g_tile, in, gate[e].t());
+      at::mm_out(u_tile, in, up[e].t());
+      at::mm_out(out, at::silu_out(h, g_tile).mul_(u_tile), down[e].t());
+      for (Rows* r : {&g_rows, &u_rows, &out_rows}) r->store(first, rows);
     });
     ctx->save_for_backward({x, gate, up, down, ends, g, u});
     return y;
@@ -40,22 +53,45 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const variable_list saved = ctx->get_saved_variables();
     const Tensor &x = saved[0], &gate = saved[1], &up = saved[2], &down = saved[3], &ends = saved[4];
-    const Tensor dy = grads[0].contiguous();
+    const int64_t hidden = gate.size(1), tile = tile_rows(hidden);
+    const at::ScalarType dtype = gate.scalar_type();
     Tensor dx = at::empty_like(x), dgate = at::zeros_like(gate), dup = at::zeros_like(up),
            ddown = at::zeros_like(down);
-    for_experts(ends, [&](int64_t e, int64_t first, int64_t rows) {
-      const Tensor in = x.narrow(0, first, rows), dout = dy.narrow(0, first, rows);
-      const Tensor g = saved[5].narrow(0, first, rows), u = saved[6].narrow(0, first, rows);
-      const Tensor s = at::silu(g), dh = at::mm(dout, down[e]);
-      Tensor ddown_e = ddown[e], dgate_e = dgate[e], dup_e = dup[e], din = dx.narrow(0, first, rows);
-      at::mm_out(ddown_e, dout.t(), s * u);
-      const Tensor du = dh * s, dg = at::silu_backward(dh * u, g);
-      at::mm_out(dgate_e, dg.t(), in);
-      at::mm_out(dup_e, du.t(), in);
+    Rows in_rows(x, dtype, tile), g_rows(saved[5], dtype, tile), u_rows(saved[6], dtype, tile),
+        dout_rows(grads[0].contiguous(), dtype, tile), din_rows(dx, dtype, tile);
+    const Tensor buffers = at::empty({3, std::min(tile, x.size(0)), hidden}, gate.options());
+    for_tiles(ends, tile, [&](int64_t e, int64_t first, int64_t rows) {
+      const Tensor in = in_rows.read(first, rows), dout = dout_rows.read(first, rows);
+      const Tensor g = g_rows.read(first, rows), u = u_rows.read(first, rows);
+      Tensor s = buffers[0].narrow(0, 0, rows), h = buffers[1].narrow(0, 0, rows),
+             dh = buffers[2].narrow(0, 0, rows), din = din_rows.target(first, rows);
+      at::mul_out(h, at::silu_out(s, g), u);
+      ddown[e].addmm_(dout.t(), h);
+      at::mm_out(dh, dout, down[e]);
+      const Tensor du = s.mul_(dh), dg = at::silu_backward_out(dh, dh.mul_(u), g);
+      dgate[e].addmm_(dg.t(), in);
+      dup[e].addmm_(du.t(), in);
       at::mm_out(din, dg, gate[e]);
       din.addmm_(du, up[e]);
+      din_rows.store(first, rows);
     });
     return {dx, dgate, dup, ddown, Tensor()};
+  }
+};
+
+// Rows index[i] / times of x [R, D], where index is a permutation of times R numbers and inverse undoes it.
+// The gradient of index_select adds row by row; that of a permutation is one, too.
+struct PermuteFunction : torch::autograd::Function<PermuteFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& index, const Tensor& inverse,
+                        int64_t times) {
+    ctx->save_for_backward({inverse});
+    ctx->saved_data["times"] = times;
+    return x.index_select(0, times == 1 ? index : at::floor_divide(index, times));
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const int64_t times = ctx->saved_data["times"].toInt();
+    const Tensor dx = grads[0].index_select(0, ctx->get_saved_variables()[0]);
+    return {times == 1 ? dx : dx.view({-1, times, dx.size(1)}).sum(1), Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -68,7 +104,13 @@ SwiGlu::SwiGlu(int64_t dim, int64_t hidden) {
 }
 
 Tensor SwiGlu::forward(const Tensor& x) const {
-  return down_proj_->forward(at::silu(gate_proj_->forward(x)) * up_proj_->forward(x));
+  const Tensor rows = x.reshape({-1, x.size(-1)});
+  const auto matrix = [dtype = product_dtype(x.scalar_type())](const Linear& linear) {
+    return linear.weight.to(dtype).unsqueeze(0);
+  };
+  return ExpertsFunction::apply(rows, matrix(*gate_proj_), matrix(*up_proj_), matrix(*down_proj_),
+                                at::full({1}, rows.size(0), at::kLong))
+      .view_as(x);
 }
 
 Moe::Moe(const MoeConfig& config) : config_(config) {
@@ -91,12 +133,13 @@ Tensor Moe::forward(const Tensor& x, std::vector<AuxiliaryLoss>* losses) const {
   const Tensor flat = chosen.flatten();
   const Tensor order = at::argsort(flat, /*stable=*/true, /*dim=*/0, /*descending=*/false);
   const Tensor counts = at::bincount(flat, {}, experts);
-  const Tensor rows = tokens.index_select(0, at::floor_divide(order, top_k));
-  const at::ScalarType dtype = x.scalar_type();
-  const Tensor out = ExpertsFunction::apply(rows, gate_proj_.to(dtype), up_proj_.to(dtype),
-                                            down_proj_.to(dtype), counts.cumsum(0));
   const Tensor back = at::empty_like(order).scatter_(0, order, at::arange(order.numel()));
-  const Tensor by_token = out.index_select(0, back).view({-1, top_k, config_.dim});
+  const Tensor rows = PermuteFunction::apply(tokens, order, back, top_k);
+  const at::ScalarType dtype = x.scalar_type();
+  const at::ScalarType products = product_dtype(dtype);
+  const Tensor out = ExpertsFunction::apply(rows, gate_proj_.to(products), up_proj_.to(products),
+                                            down_proj_.to(products), counts.cumsum(0));
+  const Tensor by_token = PermuteFunction::apply(out, back, order, 1).view({-1, top_k, config_.dim});
   if (losses != nullptr) {
     const Tensor share = counts.to(at::kFloat) / static_cast<double>(flat.numel());
     losses->push_back({(share * probabilities.mean(0)).sum() * static_cast<double>(experts),

@@ -5,16 +5,16 @@
 #include <ATen/Functions.h>
 #include <torch/nn/module.h>
 
+#include "lab/nn/products.h"
 #include "lab/nn/role.h"
 
 namespace seednorm::lab {
 
-// y = x W^T in x's dtype: x [..., in] -> [..., out]. W is kept in float32 (the master weights) and cast for
-// use.
+// y = x W^T in x's dtype: x [..., in] -> [..., out]. W is kept in float32 (the master weights).
 class Linear : public torch::nn::Module, public HasRoles {
  public:
   Linear(int64_t in, int64_t out) : weight(register_parameter("weight", at::empty({out, in}))) {}
-  at::Tensor forward(const at::Tensor& x) const { return at::linear(x, weight.to(x.scalar_type())); }
+  at::Tensor forward(const at::Tensor& x) const { return product(x, weight); }
 
   Role role(const std::string&) const override { return Role::kMatrix; }
 

@@ -5,6 +5,9 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <optional>
+
+#include "lab/nn/products.h"
 
 namespace seednorm::lab {
 namespace {
@@ -17,46 +20,61 @@ using torch::autograd::variable_list;
 // the logits are at hand.
 struct LossFunction : torch::autograd::Function<LossFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& hidden, const Tensor& weight,
-                        const Tensor& targets, bool with_grad) {
-    const Tensor w = weight.to(hidden.scalar_type());
+                        const Tensor& targets, double scale, bool with_grad) {
+    const at::ScalarType dtype = product_dtype(hidden.scalar_type());
+    const Tensor w = weight.to(dtype);
     Tensor dhidden = with_grad ? at::empty_like(hidden) : Tensor();
     Tensor dweight = with_grad ? at::zeros_like(weight) : Tensor();
+    const bool any_left_out = targets.lt(0).any().item<bool>();
     Tensor loss = at::zeros({}, at::kFloat);
+    Rows hidden_rows(hidden, dtype, kLossRows);
+    std::optional<Rows> dhidden_rows;
+    if (with_grad) dhidden_rows.emplace(dhidden, dtype, kLossRows);
+    // One buffer for all: a new one for each chunk would be new pages, which cost as much as a product.
+    const int64_t most = std::min(kLossRows, hidden.size(0));
+    const Tensor buffer = at::empty({most, weight.size(0)}, hidden.options().dtype(dtype));
     for (int64_t first = 0; first < hidden.size(0); first += kLossRows) {
       const int64_t rows = std::min(kLossRows, hidden.size(0) - first);
-      const Tensor h = hidden.narrow(0, first, rows), target = targets.narrow(0, first, rows).unsqueeze(1);
+      const Tensor h = hidden_rows.read(first, rows);
+      const Tensor target = targets.narrow(0, first, rows).unsqueeze(1);
       const Tensor counts = target.ge(0), index = target.clamp_min(0);
-      const Tensor logits = at::mm(h, w.t()).to(at::kFloat);
-      Tensor log_p = at::log_softmax(logits, -1);
+      Tensor products = buffer.narrow(0, 0, rows);
+      at::mm_out(products, h, w.t());
+      Tensor log_p = products.to(at::kFloat);
+      at::_log_softmax_out(log_p, log_p, -1, /*half_to_float=*/false);
       loss -= log_p.gather(1, index).masked_fill(counts.logical_not(), 0).sum();
       if (!with_grad) continue;
       Tensor dlogits = log_p.exp_();
       dlogits.scatter_add_(1, index, at::full_like(index, -1, at::kFloat));
-      dlogits.mul_(counts);
-      const Tensor d = dlogits.to(hidden.scalar_type());
-      Tensor dh = dhidden.narrow(0, first, rows);
-      at::mm_out(dh, d, w);
-      if (hidden.scalar_type() == at::kFloat) {
-        dweight.addmm_(d.t(), h);
+      if (any_left_out) dlogits.mul_(counts);
+      const Tensor d = dlogits.to(dtype);
+      Tensor dh = dhidden_rows->target(first, rows);
+      at::addmm_out(dh, dh, d, w, /*beta=*/0, scale);
+      dhidden_rows->store(first, rows);
+      if (dtype == weight.scalar_type()) {
+        at::addmm_out(dweight, dweight, d.t(), h, /*beta=*/first == 0 ? 0 : 1, scale);
       } else {
-        dweight += at::mm(d.t(), h);
+        dweight.add_(at::mm(d.t(), h), scale);
       }
     }
     ctx->save_for_backward({dhidden, dweight});
-    return loss;
+    return loss.mul_(scale);
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const variable_list saved = ctx->get_saved_variables();
-    return {saved[0] * grads[0].to(saved[0].scalar_type()), saved[1] * grads[0], Tensor(), Tensor()};
+    // As a rule this is the end of the graph, and the factor 1.
+    if (grads[0].item<float>() == 1) return {saved[0], saved[1], Tensor(), Tensor(), Tensor()};
+    return {saved[0] * grads[0].to(saved[0].scalar_type()), saved[1] * grads[0], Tensor(), Tensor(),
+            Tensor()};
   }
 };
 
 }  // namespace
 
-Tensor linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& targets) {
+Tensor linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& targets, double scale) {
   const bool with_grad = at::GradMode::is_enabled() && (hidden.requires_grad() || weight.requires_grad());
-  return LossFunction::apply(hidden, weight, targets, with_grad);
+  return LossFunction::apply(hidden, weight, targets, scale, with_grad);
 }
 
 }  // namespace seednorm::lab

@@ -6,12 +6,12 @@
 
 namespace seednorm::lab {
 
-// Sum over rows of -log softmax(h W^T)[target], a float32 scalar: hidden [R, D] in any dtype, weight [V, D]
-// float32, targets [R] int64, of which negative ones do not count. Logits, their softmax and, when gradients
-// are wanted, their products are made for a few rows at a time: memory for kLossRows x V numbers instead of R
-// x V. The products h W^T are taken in hidden's dtype, everything else in float32.
-at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight,
-                                const at::Tensor& targets);
+// scale times the sum over rows of -log softmax(h W^T)[target], a float32 scalar: hidden [R, D] in any dtype,
+// weight [V, D] float32, targets [R] int64, of which negative ones do not count. Logits, their softmax and,
+// when gradients are wanted, their products are made for a few rows at a time: memory for kLossRows x V
+// numbers instead of R x V. The products h W^T are taken as product_dtype says, everything else in float32.
+at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets,
+                                double scale = 1);
 
 // As many as keep matrix products efficient while their logits stay small.
 constexpr int64_t kLossRows = 512;

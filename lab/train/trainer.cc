@@ -30,17 +30,17 @@ void Trainer::accumulate(const Tensor& sequences, double weight, StepResult* res
   std::vector<AuxiliaryLoss> losses;
   const Tensor hidden = model_.hidden(sequences.narrow(1, 0, length), &losses);
   const Tensor targets = sequences.narrow(1, 1, length).flatten();
-  const Tensor loss = linear_cross_entropy(hidden.flatten(0, 1), model_.head(), targets) /
-                      static_cast<double>(targets.numel());
+  const Tensor loss = linear_cross_entropy(hidden.flatten(0, 1), model_.head(), targets,
+                                           weight / static_cast<double>(targets.numel()));
+  result->loss += loss.item<double>();
   Tensor total = loss;
-  const double share = 1 / static_cast<double>(std::max<size_t>(losses.size(), 1));
+  const double share = weight / static_cast<double>(std::max<size_t>(losses.size(), 1));
   for (const AuxiliaryLoss& l : losses) {
     total = total + share * (config_.balance_weight * l.balance + config_.router_z_weight * l.router_z);
-    result->balance += weight * share * l.balance.item<double>();
-    result->router_z += weight * share * l.router_z.item<double>();
+    result->balance += share * l.balance.item<double>();
+    result->router_z += share * l.router_z.item<double>();
   }
-  result->loss += weight * loss.item<double>();
-  torch::autograd::backward({total * weight});
+  torch::autograd::backward({total});
 }
 
 StepResult Trainer::step() {
