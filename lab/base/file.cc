@@ -157,6 +157,12 @@ std::string plain_file_name(std::string_view text) {
   return out;
 }
 
+void sync_file(const fs::path& path) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) fail_with_errno("open", path, errno);
+  if (::fsync(file.get()) != 0) fail_with_errno("write", path, errno);
+}
+
 void sync_folder(const fs::path& folder) {
   const fs::path path = folder.empty() ? fs::path(".") : folder;
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

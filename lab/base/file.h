@@ -56,6 +56,8 @@ void replace_file(const std::filesystem::path& path, std::string_view content);
 
 // A text as the name of a file or folder: what does not suit one is "~".
 std::string plain_file_name(std::string_view text);
+// Makes what was written to a file last.
+void sync_file(const std::filesystem::path& path);
 // Makes renames and new files in `folder` last.
 void sync_folder(const std::filesystem::path& folder);
 

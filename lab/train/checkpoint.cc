@@ -19,7 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 constexpr const char* kStateFile = "trainer.json";
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
+constexpr const char* kOwnSum = "sha256";  // of the state's text without it
 
 // Checkpoints of a run, newest first.
 std::vector<fs::path> checkpoints_of(const fs::path& run) {
@@ -34,12 +35,20 @@ std::vector<fs::path> checkpoints_of(const fs::path& run) {
   return found;
 }
 
+std::string own_sum(nlohmann::json state) {
+  state.erase(kOwnSum);
+  return sha256_hex(state.dump());
+}
+
 nlohmann::json read_state(const fs::path& checkpoint) {
   const fs::path file = checkpoint / kStateFile;
   const auto json =
       nlohmann::json::parse(read_file(file, size_t{1} << 20), nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || json.value("format", 0) != kFormat || !json.contains("files")) {
     throw UserError(file.string() + ": not a trainer's state of this version");
+  }
+  if (json.value(kOwnSum, "") != own_sum(json)) {
+    throw UserError(file.string() + ": altered since it was written");
   }
   return json;
 }
@@ -87,7 +96,8 @@ void save_checkpoint(const fs::path& run, const Model& model, const AdamW& optim
     nlohmann::json json = {{"format", kFormat},
                            {"step", state.step},
                            {"data_fingerprint", state.data_fingerprint},
-                           {"metrics_bytes", state.metrics_bytes},
+                           {"metrics_bytes", state.log.metrics},
+                           {"events_bytes", state.log.events},
                            {"loss_ema", state.loss_ema},
                            {"seconds", state.seconds},
                            {"files", nlohmann::json::object()}};
@@ -96,6 +106,7 @@ void save_checkpoint(const fs::path& run, const Model& model, const AdamW& optim
       json["files"][entry.path().filename().string()] = {{"bytes", file.bytes().size()},
                                                          {"sha256", sha256_hex(file.bytes())}};
     }
+    json[kOwnSum] = own_sum(json);
     replace_file(folder.path() / kStateFile, json.dump(1) + "\n");
     folder.commit();
   }
@@ -132,7 +143,8 @@ TrainerState load_checkpoint(const fs::path& checkpoint, Model& model, AdamW& op
   for (auto [name, tensor] : slots) tensor.copy_(stored.at(name));
   return {.step = json.at("step").get<int64_t>(),
           .data_fingerprint = json.at("data_fingerprint").get<std::string>(),
-          .metrics_bytes = json.at("metrics_bytes").get<int64_t>(),
+          .log = {.metrics = json.at("metrics_bytes").get<int64_t>(),
+                  .events = json.at("events_bytes").get<int64_t>()},
           .loss_ema = json.at("loss_ema").get<double>(),
           .seconds = json.at("seconds").get<double>()};
 }

@@ -2,8 +2,8 @@
 //
 //   checkpoints/step-00000100/  config.json, model.safetensors   a model directory like any other
 //                               optimizer.safetensors            AdamW's tensors by parameter
-//                               trainer.json                     the state below, and every file's size and
-//                               SHA-256
+//                               trainer.json                     the state below, every file's size and
+//                                                                SHA-256, and its own
 #ifndef SEEDNORM_LAB_TRAIN_CHECKPOINT_H_
 #define SEEDNORM_LAB_TRAIN_CHECKPOINT_H_
 
@@ -14,13 +14,14 @@
 
 #include "lab/models/model.h"
 #include "lab/train/optimizer.h"
+#include "lab/train/run_log.h"
 
 namespace seednorm::lab {
 
 struct TrainerState {
   int64_t step = 0;              // steps taken
   std::string data_fingerprint;  // of the training data
-  int64_t metrics_bytes = 0;     // of metrics.jsonl when the checkpoint was made
+  RunLog::Sizes log;             // when the checkpoint was made
   double loss_ema = 0;
   double seconds = 0;  // of training so far
 };

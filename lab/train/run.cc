@@ -2,12 +2,12 @@
 
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -16,8 +16,13 @@
 #include "lab/base/interrupt.h"
 #include "lab/base/progress.h"
 #include "lab/data/batches.h"
+#include "lab/models/counts.h"
+#include "lab/nn/matmul_speed.h"
+#include "lab/nn/products.h"
 #include "lab/train/checkpoint.h"
+#include "lab/train/run_log.h"
 #include "lab/train/trainer.h"
+#include "seednorm/simd.h"
 
 namespace seednorm::lab {
 namespace {
@@ -50,7 +55,7 @@ class Run {
  private:
   void open_data();
   void open_dir();
-  void resume_from(const fs::path& checkpoint);
+  RunLog::Sizes resume_from(const fs::path& checkpoint);
   void log(const nlohmann::ordered_json& line);
   nlohmann::ordered_json watch_norms();
   void validate();
@@ -65,11 +70,14 @@ class Run {
   std::vector<ValidSet> valid_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<Trainer> trainer_;
-  std::ofstream metrics_;
+  std::optional<RunLog> log_;  // none in a dry run
   Progress progress_;
   RunResult result_;
   double loss_ema_ = std::nan("");
   double seconds_ = 0;  // of training, over all calls
+  double flops_per_token_ = 0;
+  at::ScalarType products_ = at::kFloat;  // the dtype of matrix products
+  double peak_flops_ = 0;                 // of matrix products alone, a second
 };
 
 Run::Run(const RunSpec& spec) : spec_(spec) {
@@ -83,6 +91,9 @@ Run::Run(const RunSpec& spec) : spec_(spec) {
                  {out.data_ptr<int64_t>(), static_cast<size_t>(out.numel())});
     return out;
   });
+  flops_per_token_ = count(*model_).flops_per_token;
+  products_ = product_dtype(spec_.train.dtype == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat);
+  peak_flops_ = matmul_flops_per_s(products_);
   if (!spec_.dry_run) open_dir();
 }
 
@@ -134,15 +145,11 @@ void Run::open_dir() {
   const FoundCheckpoint found = find_checkpoint(spec_.dir);
   for (const std::string& line : found.damaged) std::fprintf(stderr, "passed over: %s\n", line.c_str());
   if (!exists) replace_file(config, spec_.config_text);
-  if (found.path) {
-    resume_from(*found.path);
-  } else if (exists) {
-    fs::remove(spec_.dir / "metrics.jsonl");  // of steps that no checkpoint has
-  }
-  metrics_.open(spec_.dir / "metrics.jsonl", std::ios::app | std::ios::binary);
+  // Without a checkpoint, what is there is of steps that will be taken again.
+  log_.emplace(spec_.dir, found.path ? resume_from(*found.path) : RunLog::Sizes{});
 }
 
-void Run::resume_from(const fs::path& checkpoint) {
+RunLog::Sizes Run::resume_from(const fs::path& checkpoint) {
   const TrainerState state = load_checkpoint(checkpoint, *model_, trainer_->optimizer());
   if (state.data_fingerprint != stream_->fingerprint()) {
     throw UserError(spec_.train.train_data + ": not the data that " + checkpoint.string() +
@@ -151,19 +158,12 @@ void Run::resume_from(const fs::path& checkpoint) {
   trainer_->set_steps_done(state.step);
   loss_ema_ = state.loss_ema;
   seconds_ = state.seconds;
-  // Lines of steps that will be taken again go.
-  const fs::path metrics = spec_.dir / "metrics.jsonl";
-  if (!fs::exists(metrics) || static_cast<int64_t>(fs::file_size(metrics)) < state.metrics_bytes) {
-    throw UserError(metrics.string() + ": shorter than when " + checkpoint.string() + " was written");
-  }
-  fs::resize_file(metrics, static_cast<uintmax_t>(state.metrics_bytes));
   std::fprintf(stderr, "resumed from %s\n", checkpoint.string().c_str());
+  return state.log;
 }
 
 void Run::log(const nlohmann::ordered_json& line) {
-  if (spec_.dry_run) return;
-  metrics_ << line.dump() << "\n" << std::flush;
-  if (!metrics_) throw std::runtime_error("cannot write " + (spec_.dir / "metrics.jsonl").string());
+  if (log_) log_->write(line);
 }
 
 // What SeeDNorm's dynamic coefficients do, layer by layer, on a validation batch.
@@ -199,11 +199,10 @@ void Run::validate() {
 
 void Run::save() {
   if (spec_.dry_run || trainer_->steps_done() == 0) return;
-  metrics_.flush();
   save_checkpoint(spec_.dir, *model_, trainer_->optimizer(),
                   {.step = trainer_->steps_done(),
                    .data_fingerprint = stream_->fingerprint(),
-                   .metrics_bytes = static_cast<int64_t>(fs::file_size(spec_.dir / "metrics.jsonl")),
+                   .log = log_->sync(),
                    .loss_ema = loss_ema_,
                    .seconds = seconds_},
                   spec_.train.keep_checkpoints);
@@ -218,18 +217,24 @@ std::string Run::banner() const {
   out += with_unit(static_cast<double>(stream_->num_tokens())) + " tokens of data, " +
          with_unit(static_cast<double>(spec_.train.steps * tokens_per_step())) + " to train on; " +
          std::to_string(at::get_num_threads()) + " threads\n";
+  out += with_unit(16 * static_cast<double>(params)) +
+         "B for weights, gradients and AdamW's state; norms by " + simd_target() + ", libtorch by " +
+         at::get_cpu_capability() + ", matrix products in " + c10::toString(products_) + " at " +
+         with_unit(peak_flops_) + "FLOP/s\n";
   return out + to_text(trainer_->optimizer().groups());
 }
 
 void Run::show(const StepResult& step, double seconds) {
   if (!progress_.is_due()) return;
   const double left = seconds * static_cast<double>(spec_.train.steps - trainer_->steps_done());
+  const double speed = static_cast<double>(tokens_per_step()) / seconds;
   char line[160];
-  std::snprintf(line, sizeof(line),
-                "step %lld/%lld  loss %.4f (%.4f)  grad %.2f  lr %.2e  %s tokens/s  %.0f s left",
-                static_cast<long long>(trainer_->steps_done()), static_cast<long long>(spec_.train.steps),
-                step.loss, loss_ema_, step.grad_norm, step.lr,
-                with_unit(static_cast<double>(tokens_per_step()) / seconds).c_str(), left);
+  std::snprintf(
+      line, sizeof(line),
+      "step %lld/%lld  loss %.4f (%.4f)  grad %.2f  lr %.2e  %s tokens/s, %.0f%% of peak  %.0f s left",
+      static_cast<long long>(trainer_->steps_done()), static_cast<long long>(spec_.train.steps), step.loss,
+      loss_ema_, step.grad_norm, step.lr, with_unit(speed).c_str(),
+      100 * speed * flops_per_token_ / peak_flops_, left);
   progress_.show(line);
 }
 

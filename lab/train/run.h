@@ -1,8 +1,9 @@
 // A run of training in a directory of its own.
 //
-//   RUN/config.toml      every setting, as `seednorm train` reads it
-//   RUN/metrics.jsonl    a line for each logged step and each validation; `seconds` is the time trained so
-//   far RUN/checkpoints/     see checkpoint.h
+//   RUN/config.toml         every setting, as `seednorm train` reads it
+//   RUN/metrics.jsonl       a line for each logged step and each validation; `seconds` is the time trained
+//   RUN/events.out.tfevents.seednorm   the same for TensorBoard
+//   RUN/checkpoints/        see checkpoint.h
 #ifndef SEEDNORM_LAB_TRAIN_RUN_H_
 #define SEEDNORM_LAB_TRAIN_RUN_H_
 

@@ -124,6 +124,55 @@ TEST_F(RunTest, DamagedCheckpointsArePassedOver) {
   EXPECT_TRUE(find_checkpoint(folder_ / "a").damaged.empty());
 }
 
+TEST_F(RunTest, AnAlteredStateIsFoundOut) {
+  run(recipe(), "a");
+  const std::string newest = folder_ / "a/checkpoints/step-00000008/trainer.json";
+  std::string text = read_file(newest, 1 << 20);
+  const size_t at = text.find("\"step\": 8");
+  ASSERT_NE(at, std::string::npos) << text;
+  text.replace(at, 9, "\"step\": 7");
+  write(newest, text);
+  const FoundCheckpoint found = find_checkpoint(folder_ / "a");
+  ASSERT_EQ(found.damaged.size(), 1U);
+  EXPECT_NE(found.damaged[0].find("step-00000008/trainer.json: altered"), std::string::npos)
+      << found.damaged[0];
+  EXPECT_EQ(found.path->filename(), "step-00000006");
+}
+
+TEST_F(RunTest, AFinishedRunAskedForAgainStaysAsItIs) {
+  const RunResult first = run(recipe(), "a");
+  std::map<std::string, std::string> before;
+  for (const auto& entry : fs::recursive_directory_iterator(folder_ / "a")) {
+    if (entry.is_regular_file()) before[entry.path()] = read_file(entry.path(), 1 << 24);
+  }
+  const RunResult again = run(recipe(), "a", /*resume=*/true);
+  EXPECT_EQ(again.train_loss, first.train_loss);
+  EXPECT_EQ(again.valid_loss, first.valid_loss);
+  size_t files = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(folder_ / "a")) {
+    if (!entry.is_regular_file()) continue;
+    ++files;
+    EXPECT_TRUE(before[entry.path()] == read_file(entry.path(), 1 << 24)) << entry.path();
+  }
+  EXPECT_EQ(files, before.size());
+}
+
+TEST_F(RunTest, ImpossibleSettingsAreRefused) {
+  for (const char* setting :
+       {"steps=0", "batch_size=0", "micro_batch_size=-1", "lr=0", "lr=nan", "min_lr_ratio=2",
+        "warmup_tokens=-1", "beta1=1", "beta2=-0.1", "adam_eps=0", "weight_decay=-1", "grad_clip=-1",
+        "keep_checkpoints=0", "log_every=0", "threads=-1"}) {
+    try {
+      run(recipe({setting}), "a");
+      ADD_FAILURE() << setting;
+    } catch (const std::invalid_argument& error) {  // exit code 2, see lab/cli/run.cc
+      const std::string name = std::string(setting).substr(0, std::string(setting).find('='));
+      EXPECT_NE(std::string(error.what()).find(name), std::string::npos) << error.what();
+    }
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "a"));
+}
+
 TEST_F(RunTest, NothingIsOverwritten) {
   run(recipe(), "a");
   EXPECT_NE(user_error([&] { run(recipe(), "a"); }).find("--resume"), std::string::npos);
