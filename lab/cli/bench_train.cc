@@ -1,0 +1,162 @@
+// seednorm bench train
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+
+#include "lab/base/error.h"
+#include "lab/base/interrupt.h"
+#include "lab/base/progress.h"
+#include "lab/cli/recipe_options.h"
+#include "lab/cli/verb.h"
+#include "lab/interop/hf_config.h"
+#include "lab/models/counts.h"
+#include "lab/nn/matmul_speed.h"
+#include "lab/nn/products.h"
+#include "lab/race/race.h"
+#include "lab/train/trainer.h"
+
+namespace seednorm::lab {
+namespace {
+
+// The 50,280 ids of the tokenizer of OLMo and OLMoE, as their models round them up.
+constexpr int64_t kVocabSize = 50304;
+
+struct Arguments {
+  RecipeOptions recipe;
+  std::string norms, json;
+  int64_t warmup = 2, steps = 10;
+  bool turns = false;
+};
+
+double seconds_of(Trainer& trainer) {
+  const auto begin = std::chrono::steady_clock::now();
+  trainer.step();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// A model in training on random tokens: what a step costs does not depend on them.
+struct Contestant {
+  Contestant(const std::string& name, const Recipe& recipe)
+      : label(name),
+        model(recipe.model, static_cast<uint64_t>(recipe.train.seed)),
+        trainer(model, recipe.train,
+                [tokens = at::randint(recipe.model.vocab_size,
+                                      {recipe.train.batch_size, recipe.model.context + 1})](
+                    int64_t, int64_t index) { return tokens[index]; }) {
+    first_step = seconds_of(trainer);
+  }
+
+  std::string label;
+  Model model;
+  Trainer trainer;
+  double first_step;
+  std::vector<double> steps;  // seconds
+};
+
+std::vector<std::unique_ptr<Contestant>> contestants(const Arguments& arguments, const Recipe& recipe) {
+  std::vector<Entrant> entrants = {{"recipe", {}}};
+  if (!arguments.norms.empty()) entrants = parse_entrants(arguments.norms);
+  std::vector<std::unique_ptr<Contestant>> out;
+  for (const Entrant& entrant : entrants) {
+    Recipe own = recipe;
+    for (const std::string& setting : entrant.settings) apply_setting(own, setting);
+    out.push_back(std::make_unique<Contestant>(entrant.label, own));
+  }
+  return out;
+}
+
+// In turns, a step each: what else the machine does hits all alike.
+nlohmann::ordered_json take_steps(std::vector<std::unique_ptr<Contestant>>& all, int64_t steps) {
+  nlohmann::ordered_json out = nlohmann::ordered_json::object();
+  for (int64_t i = 0; i < steps; ++i) {
+    check_interrupt();
+    for (const auto& c : all) {
+      c->steps.push_back(seconds_of(c->trainer));
+      out[c->label].push_back(c->steps.back());
+    }
+  }
+  return out;
+}
+
+int64_t peak_memory_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss * 1024;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t n = values.size();
+  return n == 0 ? 0 : (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+nlohmann::ordered_json result_of(const Contestant& c, const Recipe& recipe, double peak) {
+  const double seconds = median(c.steps);
+  const auto tokens = static_cast<double>(recipe.train.batch_size * recipe.model.context);
+  const double speed = tokens / seconds, flops = count(c.model).flops_per_token * speed;
+  std::printf("%-24s %8.1f ms a step  %8s tokens/s  %5.1f%% of matrix products' speed\n", c.label.c_str(),
+              1e3 * seconds, with_unit(speed).c_str(), 100 * flops / peak);
+  return {{"norm", c.label},         {"median_step_s", seconds}, {"tokens_per_s", speed},
+          {"of_peak", flops / peak}, {"step_s", c.steps},        {"first_step_s", c.first_step}};
+}
+
+void run_bench(const Arguments& arguments) {
+  Recipe recipe = arguments.recipe.load();
+  if (recipe.model.vocab_size == 0) recipe.model.vocab_size = kVocabSize;
+  recipe.train.check();
+  if (recipe.train.threads > 0) at::set_num_threads(static_cast<int>(recipe.train.threads));
+  const bool half = recipe.train.dtype == Precision::kBFloat16;
+  const double peak = matmul_flops_per_s(product_dtype(half ? at::kBFloat16 : at::kFloat));
+  auto all = contestants(arguments, recipe);
+  for (const auto& c : all) {
+    for (int64_t i = 0; i < arguments.warmup; ++i) seconds_of(c->trainer);
+  }
+  if (arguments.turns) {
+    std::cout << nlohmann::ordered_json{{"config", hf_config(recipe.model, "float32")}} << std::endl;
+    for (std::string line; std::getline(std::cin, line);) {
+      std::cout << take_steps(all, arguments.steps) << std::endl;
+    }
+  } else {
+    take_steps(all, arguments.steps);
+  }
+  nlohmann::ordered_json json = {{"recipe", recipe.name},
+                                 {"settings", arguments.recipe.settings},
+                                 {"dtype", half ? "bfloat16" : "float32"},
+                                 {"threads", at::get_num_threads()},
+                                 {"tokens_per_step", recipe.train.batch_size * recipe.model.context},
+                                 {"matmul_flops_per_s", peak},
+                                 {"results", nlohmann::ordered_json::array()}};
+  for (const auto& c : all) json["results"].push_back(result_of(*c, recipe, peak));
+  json["peak_memory_bytes"] = peak_memory_bytes();
+  std::printf("peak memory %sB, matrix products %sFLOP/s, %d threads\n",
+              with_unit(static_cast<double>(peak_memory_bytes())).c_str(), with_unit(peak).c_str(),
+              at::get_num_threads());
+  write_json(arguments.json, json);
+}
+
+}  // namespace
+
+void add_bench_train(CLI::App& app) {
+  const auto arguments = std::make_shared<Arguments>();
+  add_recipe_options(app, arguments->recipe)->required();
+  app.add_option("--norms", arguments->norms,
+                 "Models to measure in turns, as for race (default: the recipe's)")
+      ->type_name("LIST");
+  app.add_option("--steps", arguments->steps, "Steps to measure")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  app.add_option("--warmup", arguments->warmup, "Steps before")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  app.add_flag("--turns", arguments->turns,
+               "Take the steps for each line of standard input and answer with their seconds");
+  add_json_option(app, arguments->json);
+  app.callback([arguments] { run_bench(*arguments); });
+}
+
+}  // namespace seednorm::lab
