@@ -96,14 +96,22 @@ void Model::initialize(uint64_t seed) {
   }
 }
 
-Tensor Model::hidden(const Tensor& tokens, std::vector<AuxiliaryLoss>* losses) {
+Tensor Model::run(const Tensor& tokens, const Rope& rope, std::vector<AuxiliaryLoss>* losses) {
   Stream stream = {at::embedding(embedding_, tokens).to(dtype_), {}};
   if (embedding_scale_.defined()) stream.x = stream.x * embedding_scale_.to(dtype_);
   for (const auto& block : blocks_) {
     const bool again = checkpointing_ && at::GradMode::is_enabled();
-    stream = again ? checkpointed(*block, stream, rope_, losses) : block->forward(stream, rope_, losses);
+    stream = again ? checkpointed(*block, stream, rope, losses) : block->forward(stream, rope, losses);
   }
   return stream.delta.defined() ? norm_->add(stream.delta, stream.x).first : norm_->forward(stream.x);
+}
+
+Tensor Model::hidden(const Tensor& tokens, std::vector<AuxiliaryLoss>* losses) {
+  return run(tokens, rope_, losses);
+}
+
+Tensor Model::hidden(const Tensor& tokens, std::shared_ptr<const Packing> packing) {
+  return run(tokens, rope_.packed(std::move(packing)), nullptr);
 }
 
 Tensor Model::logits(const Tensor& tokens) {

@@ -53,6 +53,8 @@ class Model : public torch::nn::Module {
 
   // tokens [B, T] int64 -> final hidden states after the output norm [B, T, D].
   at::Tensor hidden(const at::Tensor& tokens, std::vector<AuxiliaryLoss>* losses = nullptr);
+  // The same for sequences packed in one row: tokens [1, T] -> [1, T, D].
+  at::Tensor hidden(const at::Tensor& tokens, std::shared_ptr<const Packing> packing);
   // [B, T] -> [B, T, vocab_size] float32.
   at::Tensor logits(const at::Tensor& tokens);
   // The matrix of the head [vocab_size, D], which may be the embedding's.
@@ -66,6 +68,7 @@ class Model : public torch::nn::Module {
 
  private:
   void initialize(uint64_t seed);
+  at::Tensor run(const at::Tensor& tokens, const Rope& rope, std::vector<AuxiliaryLoss>* losses);
 
   ModelConfig config_;
   Rope rope_;

@@ -28,7 +28,7 @@ Tensor Attention::forward(const Tensor& x, const Rope& rope) const {
   const Tensor q = rope.apply(normalized(q_proj_->forward(x), *q_norm_, config_.num_heads));
   const Tensor k = rope.apply(normalized(k_proj_->forward(x), *k_norm_, kv_heads));
   const Tensor v = v_proj_->forward(x).view({x.size(0), x.size(1), kv_heads, head_width_});
-  const Tensor out = causal_attention(q, k, v);
+  const Tensor out = rope.packing() != nullptr ? rope.packing()->attend(q, k, v) : causal_attention(q, k, v);
   return o_proj_->forward(out.flatten(2));
 }
 

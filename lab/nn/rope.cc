@@ -78,4 +78,18 @@ Tensor Rope::apply(const Tensor& x, int64_t first) const {
   return RopeFunction::apply(x, cos_.narrow(0, first, x.size(1)), sin_.narrow(0, first, x.size(1)));
 }
 
+Rope Rope::packed(std::shared_ptr<const Packing> packing) const {
+  const Tensor& positions = packing->positions();
+  const auto last = positions.max().item<int64_t>();
+  if (last >= cos_.size(0)) {
+    throw std::invalid_argument("rope: expected positions below the context of " +
+                                std::to_string(cos_.size(0)) + ", got " + std::to_string(last));
+  }
+  Rope out;
+  out.cos_ = cos_.index_select(0, positions);
+  out.sin_ = sin_.index_select(0, positions);
+  out.packing_ = std::move(packing);
+  return out;
+}
+
 }  // namespace seednorm::lab

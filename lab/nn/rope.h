@@ -5,6 +5,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
+
+#include "lab/nn/packing.h"
+
 namespace seednorm::lab {
 
 class Rope {
@@ -16,7 +20,15 @@ class Rope {
   // Errors (std::invalid_argument): positions beyond the context.
   at::Tensor apply(const at::Tensor& x, int64_t first = 0) const;
 
+  // The same angles for rows [1, T, ...] that hold several sequences: token t is at packing.positions()[t],
+  // and attention asks packing() what it sees. Errors (std::invalid_argument): positions beyond the context.
+  Rope packed(std::shared_ptr<const Packing> packing) const;
+  const Packing* packing() const { return packing_.get(); }  // null: a row is one sequence
+
  private:
+  Rope() = default;
+
+  std::shared_ptr<const Packing> packing_;
   at::Tensor cos_, sin_;  // [context, head_width / 2], float32
 };
 
