@@ -27,7 +27,7 @@ class Packing {
 
   // Attention of q [1, T, H, d] over k and v [1, T, Hkv, d], each head of which serves H / Hkv of q's -> as
   // q.
-  at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) const;
+  at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) const;
 
  private:
   struct Piece {

@@ -1,0 +1,203 @@
+// seednorm eval
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <sstream>
+
+#include "lab/base/error.h"
+#include "lab/base/file.h"
+#include "lab/base/progress.h"
+#include "lab/base/sha256.h"
+#include "lab/base/suggest.h"
+#include "lab/cli/model_options.h"
+#include "lab/cli/verb.h"
+#include "lab/eval/evaluate.h"
+
+namespace seednorm::lab {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+struct Arguments {
+  ModelOptions model;
+  std::string tasks, data, dump, out, json;
+  int64_t limit = 0, context = 0;
+  EvalOptions options;
+};
+
+struct Names {
+  std::vector<const Task*> tasks;
+  std::vector<std::string> sets;
+};
+
+template <class T>
+void add_once(std::vector<T>& list, const T& item) {
+  if (std::find(list.begin(), list.end(), item) == list.end()) list.push_back(item);
+}
+
+Names parse_names(const std::string& list, const DataFolder& folder) {
+  Names out;
+  std::stringstream stream(list);
+  for (std::string name; std::getline(stream, name, ',');) {
+    if (name == "all") {
+      for (const Task& task : all_tasks()) add_once(out.tasks, &task);
+    } else if (const Task* task = find_task(name)) {
+      add_once(out.tasks, task);
+    } else if (has_set(folder, name)) {
+      add_once(out.sets, name);
+    } else {
+      std::vector<std::string> known = known_sets();
+      if (std::find(known.begin(), known.end(), name) != known.end()) {
+        throw UserError("--tasks: " + folder.path().string() + " has no set " + name);
+      }
+      for (const Task& t : all_tasks()) known.push_back(t.name);
+      throw UserError("--tasks: no task or set " + quote(name) + did_you_mean(name, known) +
+                      "; all is all tasks, and " + folder.path().string() + " has no file of this name");
+    }
+  }
+  if (out.tasks.empty() && out.sets.empty()) throw UserError("--tasks: names nothing; all is all tasks");
+  return out;
+}
+
+// Everything that will be asked, read before anything is computed: mistakes in it show now and not after
+// hours.
+struct Questions {
+  std::vector<TaskRequests> tasks;
+  std::vector<PerplexitySet> sets;
+};
+
+Questions read_questions(const Arguments& a, const DataFolder& folder, const Tokenizer& tokenizer,
+                         int64_t model_context) {
+  const Names names = parse_names(a.tasks, folder);
+  const int64_t chunk = a.context > 0 ? a.context : model_context;
+  if (chunk > model_context || chunk < 2) {
+    throw UserError("--context: expected 2 to the model's " + std::to_string(model_context) +
+                    " tokens, got " + std::to_string(chunk));
+  }
+  Questions out;
+  for (const Task* task : names.tasks) {
+    out.tasks.push_back(
+        prepare_task(*task, folder, tokenizer, {.model_context = model_context, .documents = a.limit}));
+  }
+  for (const std::string& name : names.sets) out.sets.emplace_back(folder, name, tokenizer, chunk, a.limit);
+  return out;
+}
+
+void dump_requests(const std::string& file, const Questions& questions) {
+  if (file.empty()) return;
+  if (fs::exists(file)) throw UserError(file + ": exists already; name a new file, nothing is overwritten");
+  const fs::path partial = file + ".partial";
+  fs::remove(partial);
+  OutputFile out(partial);
+  for (const TaskRequests& task : questions.tasks) write_requests(task, out);
+  out.close();
+  fs::rename(partial, file);
+}
+
+class Evaluation {
+ public:
+  Evaluation(const Arguments& arguments, Model& model, size_t all)
+      : arguments_(arguments), model_(model), model_fingerprint_(arguments.model.fingerprint()), all_(all) {
+    if (!arguments.out.empty()) store_.emplace(arguments.out);
+  }
+
+  // The result of `thing`, a task or a set; one that the folder has already is not computed again.
+  template <class Thing>
+  Json result_of(const std::string& name, const std::string& fingerprint, const Thing& thing) {
+    ++number_;
+    const std::string mine = sha256_hex(model_fingerprint_ + " " + fingerprint);
+    if (store_) {
+      if (auto kept = store_->find(name, mine)) return *kept;
+    }
+    EvalOptions options = arguments_.options;
+    options.report = [&, begin = progress_.seconds()](int64_t done, int64_t all) {
+      show(name, done, all, begin);
+    };
+    const Json result = to_json(evaluate(model_, thing, options));
+    if (store_) store_->keep(name, mine, result);
+    return result;
+  }
+
+  void finish(const Json& results) const {
+    if (store_) store_->finish(results);
+  }
+
+ private:
+  void show(const std::string& name, int64_t done, int64_t all, double begin) {
+    if (!progress_.is_due()) return;
+    const double seconds = progress_.seconds() - begin,
+                 share = static_cast<double>(done) / static_cast<double>(all);
+    char line[160];
+    std::snprintf(line, sizeof line, "%zu of %zu, %s: %3.0f%%, %.0f/s, %.0f s left", number_, all_,
+                  name.c_str(), 100 * share, static_cast<double>(done) / seconds, seconds / share - seconds);
+    progress_.show(line);
+  }
+
+  const Arguments& arguments_;
+  Model& model_;
+  std::string model_fingerprint_;
+  std::optional<ResultStore> store_;
+  Progress progress_;
+  size_t number_ = 0, all_;
+};
+
+void run_eval(const Arguments& arguments) {
+  const DataFolder folder(arguments.data);
+  parse_names(arguments.tasks, folder);  // a wrong name is found before a large model is read
+  const std::unique_ptr<Model> model = arguments.model.load();
+  const Tokenizer tokenizer = arguments.model.load_tokenizer(*model);
+  const Questions questions = read_questions(arguments, folder, tokenizer, model->config().context);
+  dump_requests(arguments.dump, questions);
+  Json results = {{"model", arguments.model.folder},
+                  {"tokenizer", tokenizer.name()},
+                  {"dtype", arguments.model.dtype},
+                  {"tasks", Json::object()},
+                  {"perplexity", Json::object()}};
+  {
+    Evaluation evaluation(arguments, *model, questions.tasks.size() + questions.sets.size());
+    for (const TaskRequests& task : questions.tasks) {
+      results["tasks"][task.task.name] = evaluation.result_of(task.task.name, task.fingerprint(), task);
+    }
+    for (const PerplexitySet& set : questions.sets) {
+      results["perplexity"][set.name()] = evaluation.result_of(set.name(), set.fingerprint(), set);
+    }
+    evaluation.finish(results);
+  }
+  std::fputs(results_table(results).c_str(), stdout);
+  write_json(arguments.json, results);
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app) {
+  const auto arguments = std::make_shared<Arguments>();
+  Arguments& a = *arguments;
+  add_model_options(app, a.model);
+  std::string names;
+  for (const Task& task : all_tasks()) names += (names.empty() ? "" : ", ") + task.name;
+  app.add_option("--tasks", a.tasks,
+                 "Tasks and sets of text, with commas between: all (all tasks), " + names +
+                     "; sets are files or folders of token shards in --data")
+      ->required()
+      ->type_name("LIST");
+  app.add_option("--data", a.data, "The folder of the tasks' and sets' files")->required()->type_name("DIR");
+  app.add_option("--limit", a.limit, "Only the first N documents of each task and chunks of each set")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  app.add_option("--batch", a.options.batch, "Requests (a document and a choice) or chunks in one pass")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("--context", a.context, "Tokens in a chunk of a set; default: the model's context")
+      ->type_name("N");
+  app.add_option("--dump-requests", a.dump, "Write every request to this new file, as JSON lines")
+      ->type_name("FILE");
+  app.add_option("--out", a.out,
+                 "A folder that keeps each result; an evaluation that was stopped goes on from it")
+      ->type_name("DIR");
+  add_json_option(app, a.json);
+  app.callback([arguments] { run_eval(*arguments); });
+}
+
+}  // namespace seednorm::lab

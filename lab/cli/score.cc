@@ -1,0 +1,139 @@
+// seednorm score
+#include "lab/eval/score.h"
+
+#include <cmath>
+#include <cstdio>
+#include <numbers>
+
+#include "lab/base/error.h"
+#include "lab/base/file.h"
+#include "lab/base/progress.h"
+#include "lab/cli/model_options.h"
+#include "lab/cli/verb.h"
+#include "lab/eval/token_list.h"
+
+namespace seednorm::lab {
+namespace {
+
+constexpr size_t kMaxTextBytes = size_t{1} << 30;
+
+struct Arguments {
+  ModelOptions model;
+  std::string text, tokens, json;
+  int64_t context = 0, stride = 0;
+  bool chunks = false;
+  ScoreOptions options;
+};
+
+// What is scored: its ids, and the bytes of text that they stand for.
+struct Input {
+  std::string file;
+  std::vector<int64_t> ids;
+  std::optional<size_t> text_bytes;
+};
+
+Input read_text(const Arguments& arguments, const Model& model) {
+  const Tokenizer tokenizer = arguments.model.load_tokenizer(model);
+  const std::string text = read_file(arguments.text, kMaxTextBytes);
+  const std::vector<int32_t> ids = tokenizer.encode(text);
+  return {arguments.text, {ids.begin(), ids.end()}, text.size()};
+}
+
+Input read_tokens(const Arguments& arguments, const Model& model) {
+  Input out{.file = arguments.tokens,
+            .ids = parse_token_list(read_file(arguments.tokens, kMaxTextBytes), arguments.tokens,
+                                    model.config().vocab_size)};
+  if (const auto tokenizer = arguments.model.find_tokenizer(model)) {
+    out.text_bytes = 0;
+    for (const int64_t id : out.ids) *out.text_bytes += tokenizer->bytes_of(static_cast<int32_t>(id)).size();
+  }
+  return out;
+}
+
+std::vector<Window> windows_of(const Arguments& arguments, const Input& input, int64_t model_context) {
+  const int64_t context = arguments.context > 0 ? arguments.context : model_context;
+  const int64_t stride = arguments.stride > 0 ? arguments.stride : context;
+  const auto count = static_cast<int64_t>(input.ids.size());
+  if (context > model_context) {
+    throw UserError("--context: the model's context is " + std::to_string(model_context) + " tokens, got " +
+                    std::to_string(context));
+  }
+  if (stride > context) {
+    throw UserError("--stride: expected at most the context of " + std::to_string(context) + " tokens, got " +
+                    std::to_string(stride));
+  }
+  const int64_t least = arguments.chunks ? std::max<int64_t>(context, 2) : 2;
+  if (count < least) {
+    throw UserError(input.file + ": has " + std::to_string(count) + " tokens; scoring it needs " +
+                    std::to_string(least) + " or more");
+  }
+  if (arguments.chunks && context < 2) throw UserError("--context: a chunk has 2 tokens or more");
+  return arguments.chunks ? chunks(count, context) : sliding_windows(count, context, stride);
+}
+
+TokenScores score_with_progress(Model& model, const Input& input, const std::vector<Window>& windows,
+                                ScoreOptions options) {
+  Progress progress;
+  options.report = [&](int64_t done, int64_t all) {
+    if (!progress.is_due()) return;
+    const double left = progress.seconds() * (static_cast<double>(all) / static_cast<double>(done) - 1);
+    char line[100];
+    std::snprintf(line, sizeof line, "%lld of %lld windows, %.0f s left", static_cast<long long>(done),
+                  static_cast<long long>(all), left);
+    progress.show(line);
+  };
+  return score_tokens(model, input.ids, windows, options);
+}
+
+void run_score(const Arguments& arguments) {
+  const std::unique_ptr<Model> model = arguments.model.load();
+  const Input input = arguments.text.empty() ? read_tokens(arguments, *model) : read_text(arguments, *model);
+  const std::vector<Window> windows = windows_of(arguments, input, model->config().context);
+  const TokenScores scores = score_with_progress(*model, input, windows, arguments.options);
+  const double nll = scores.nll(), ppl = std::exp(nll);
+  nlohmann::json json = {{"tokens", scores.tokens}, {"nll", nll}, {"ppl", ppl}, {"bits_per_byte", nullptr}};
+  std::printf("%s: %lld of %zu tokens predicted\n", input.file.c_str(), static_cast<long long>(scores.tokens),
+              input.ids.size());
+  std::printf("loss          %.6f nats per token\nperplexity    %.6g\n", nll, ppl);
+  // All tokens but the first share the text's bytes, of which those that were predicted have their part.
+  if (input.text_bytes.value_or(0) > 0) {
+    const double tokens_per_byte =
+        static_cast<double>(input.ids.size() - 1) / static_cast<double>(*input.text_bytes);
+    const double bits = nll * std::numbers::log2e * tokens_per_byte;
+    json["bits_per_byte"] = bits;
+    std::printf("bits per byte %.6f\n", bits);
+  }
+  json["token_logprobs"] = scores.log_probs;  // NaN becomes null
+  write_json(arguments.json, json);
+}
+
+}  // namespace
+
+void add_score(CLI::App& app) {
+  const auto arguments = std::make_shared<Arguments>();
+  add_model_options(app, arguments->model);
+  auto* input = app.add_option_group("input", "What is scored")->require_option(1);
+  input->add_option("--text", arguments->text, "A text, as one document")->type_name("FILE");
+  input->add_option("--tokens", arguments->tokens, "A JSON list of token ids")->type_name("FILE");
+  app.add_option("--context", arguments->context, "Tokens in a window; default: the model's context")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  auto* stride =
+      app.add_option("--stride", arguments->stride,
+                     "Tokens between the begins of windows; default: the context. Every token but the "
+                     "first is predicted once, by the first window that reaches it")
+          ->check(CLI::PositiveNumber)
+          ->type_name("N");
+  app.add_flag("--chunks", arguments->chunks,
+               "Chunks that share no token, as OLMo's: the first token of each is not predicted (null in "
+               "token_logprobs), nor is what fills no chunk at the end")
+      ->excludes(stride);
+  app.add_option("--batch", arguments->options.batch, "Windows in one pass")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str()
+      ->type_name("N");
+  add_json_option(app, arguments->json);
+  app.callback([arguments] { run_score(*arguments); });
+}
+
+}  // namespace seednorm::lab
