@@ -25,8 +25,7 @@ class Packing {
   // [T] int64: where each token stands in its sequence. A branch begins where the trunk ends.
   const at::Tensor& positions() const { return positions_; }
 
-  // Attention of q [1, T, H, d] over k and v [1, T, Hkv, d], each head of which serves H / Hkv of q's -> as
-  // q.
+  // [1, T, H, d] over [1, T, Hkv, d], each head of which serves H / Hkv heads of queries -> [1, T, H, d].
   at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) const;
 
  private:
