@@ -111,7 +111,7 @@ void run_bench(const Arguments& arguments) {
   recipe.train.check();
   if (recipe.train.threads > 0) at::set_num_threads(static_cast<int>(recipe.train.threads));
   const bool half = recipe.train.dtype == Precision::kBFloat16;
-  const double peak = matmul_flops_per_s(product_dtype(half ? at::kBFloat16 : at::kFloat));
+  const at::ScalarType products = product_dtype(half ? at::kBFloat16 : at::kFloat);
   auto all = contestants(arguments, recipe);
   for (const auto& c : all) {
     for (int64_t i = 0; i < arguments.warmup; ++i) seconds_of(c->trainer);
@@ -124,6 +124,7 @@ void run_bench(const Arguments& arguments) {
   } else {
     take_steps(all, arguments.steps);
   }
+  const double peak = matmul_flops_per_s(products);
   nlohmann::ordered_json json = {{"recipe", recipe.name},
                                  {"settings", arguments.recipe.settings},
                                  {"dtype", half ? "bfloat16" : "float32"},

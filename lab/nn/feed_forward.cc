@@ -1,8 +1,10 @@
 #include "lab/nn/feed_forward.h"
 
+#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "lab/nn/products.h"
 
@@ -13,16 +15,27 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Runs work(expert, first row, rows) for each expert that has rows, at most `tile` at a time; `ends` are
-// cumulative counts, [E] int64.
+// Rows of one expert, at most a tile of them.
+struct Piece {
+  int64_t expert, first, rows;
+};
+
+// Calls work(pieces) for disjoint parts of all pieces, in parallel: an expert's stay with one thread, which
+// multiplies its matrices alone, since so few rows do not feed two. A single expert is worked on by all.
+// `ends` are cumulative counts, [E] int64.
 template <class Work>
-void for_tiles(const Tensor& ends, int64_t tile, const Work& work) {
+void for_experts(const Tensor& ends, int64_t tile, const Work& work) {
   const auto* end = ends.const_data_ptr<int64_t>();
-  for (int64_t e = 0, first = 0; e < ends.numel(); ++e) {
-    for (; first < end[e]; first = std::min(first + tile, end[e])) {
-      work(e, first, std::min(tile, end[e] - first));
+  at::parallel_for(0, ends.numel(), 1, [&](int64_t begin, int64_t behind) {
+    const at::AutoDispatchBelowADInplaceOrView no_graph;
+    std::vector<Piece> pieces;
+    for (int64_t e = begin, first = e == 0 ? 0 : end[e - 1]; e < behind; ++e) {
+      for (; first < end[e]; first += pieces.back().rows) {
+        pieces.push_back({e, first, std::min(tile, end[e] - first)});
+      }
     }
-  }
+    work(pieces);
+  });
 }
 
 // SwiGLUs over rows that are sorted by expert; a plain one is one expert. One node of the graph, of which
@@ -35,16 +48,18 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
     const int64_t hidden = gate.size(1), tile = tile_rows(hidden);
     const at::ScalarType dtype = gate.scalar_type();
     Tensor g = at::empty({x.size(0), hidden}, x.options()), u = at::empty_like(g), y = at::empty_like(x);
-    Rows in_rows(x, dtype, tile), g_rows(g, dtype, tile), u_rows(u, dtype, tile), out_rows(y, dtype, tile);
-    const Tensor buffer = at::empty({std::min(tile, x.size(0)), hidden}, gate.options());
-    for_tiles(ends, tile, [&](int64_t e, int64_t first, int64_t rows) {
-      const Tensor in = in_rows.read(first, rows);
-      Tensor g_tile = g_rows.target(first, rows), u_tile = u_rows.target(first, rows),
-             out = out_rows.target(first, rows), h = buffer.narrow(0, 0, rows);
-      at::mm_out(g_tile, in, gate[e].t());
-      at::mm_out(u_tile, in, up[e].t());
-      at::mm_out(out, at::silu_out(h, g_tile).mul_(u_tile), down[e].t());
-      for (Rows* r : {&g_rows, &u_rows, &out_rows}) r->store(first, rows);
+    for_experts(ends, tile, [&](const std::vector<Piece>& pieces) {
+      Rows in_rows(x, dtype, tile), g_rows(g, dtype, tile), u_rows(u, dtype, tile), out_rows(y, dtype, tile);
+      const Tensor buffer = at::empty({std::min(tile, x.size(0)), hidden}, gate.options());
+      for (const auto& [e, first, rows] : pieces) {
+        const Tensor in = in_rows.read(first, rows);
+        Tensor g_tile = g_rows.target(first, rows), u_tile = u_rows.target(first, rows),
+               out = out_rows.target(first, rows), h = buffer.narrow(0, 0, rows);
+        at::mm_out(g_tile, in, gate[e].t());
+        at::mm_out(u_tile, in, up[e].t());
+        at::mm_out(out, at::silu_out(h, g_tile).mul_(u_tile), down[e].t());
+        for (Rows* r : {&g_rows, &u_rows, &out_rows}) r->store(first, rows);
+      }
     });
     ctx->save_for_backward({x, gate, up, down, ends, g, u});
     return y;
@@ -57,23 +72,26 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
     const at::ScalarType dtype = gate.scalar_type();
     Tensor dx = at::empty_like(x), dgate = at::zeros_like(gate), dup = at::zeros_like(up),
            ddown = at::zeros_like(down);
-    Rows in_rows(x, dtype, tile), g_rows(saved[5], dtype, tile), u_rows(saved[6], dtype, tile),
-        dout_rows(grads[0].contiguous(), dtype, tile), din_rows(dx, dtype, tile);
-    const Tensor buffers = at::empty({3, std::min(tile, x.size(0)), hidden}, gate.options());
-    for_tiles(ends, tile, [&](int64_t e, int64_t first, int64_t rows) {
-      const Tensor in = in_rows.read(first, rows), dout = dout_rows.read(first, rows);
-      const Tensor g = g_rows.read(first, rows), u = u_rows.read(first, rows);
-      Tensor s = buffers[0].narrow(0, 0, rows), h = buffers[1].narrow(0, 0, rows),
-             dh = buffers[2].narrow(0, 0, rows), din = din_rows.target(first, rows);
-      at::mul_out(h, at::silu_out(s, g), u);
-      ddown[e].addmm_(dout.t(), h);
-      at::mm_out(dh, dout, down[e]);
-      const Tensor du = s.mul_(dh), dg = at::silu_backward_out(dh, dh.mul_(u), g);
-      dgate[e].addmm_(dg.t(), in);
-      dup[e].addmm_(du.t(), in);
-      at::mm_out(din, dg, gate[e]);
-      din.addmm_(du, up[e]);
-      din_rows.store(first, rows);
+    const Tensor dy = grads[0].contiguous();
+    for_experts(ends, tile, [&](const std::vector<Piece>& pieces) {
+      Rows in_rows(x, dtype, tile), g_rows(saved[5], dtype, tile), u_rows(saved[6], dtype, tile),
+          dout_rows(dy, dtype, tile), din_rows(dx, dtype, tile);
+      const Tensor buffers = at::empty({3, std::min(tile, x.size(0)), hidden}, gate.options());
+      for (const auto& [e, first, rows] : pieces) {
+        const Tensor in = in_rows.read(first, rows), dout = dout_rows.read(first, rows);
+        const Tensor g = g_rows.read(first, rows), u = u_rows.read(first, rows);
+        Tensor s = buffers[0].narrow(0, 0, rows), h = buffers[1].narrow(0, 0, rows),
+               dh = buffers[2].narrow(0, 0, rows), din = din_rows.target(first, rows);
+        at::mul_out(h, at::silu_out(s, g), u);
+        ddown[e].addmm_(dout.t(), h);
+        at::mm_out(dh, dout, down[e]);
+        const Tensor du = s.mul_(dh), dg = at::silu_backward_out(dh, dh.mul_(u), g);
+        dgate[e].addmm_(dg.t(), in);
+        dup[e].addmm_(du.t(), in);
+        at::mm_out(din, dg, gate[e]);
+        din.addmm_(du, up[e]);
+        din_rows.store(first, rows);
+      }
     });
     return {dx, dgate, dup, ddown, Tensor()};
   }
