@@ -1,4 +1,5 @@
 """The verb `seednorm train` under kill -9, signals and full disks: what is resumed ends as if nothing had happened.
+And that `seednorm bench train` measures.
 
 usage: train_cli_test.py PROGRAM
 """
@@ -132,6 +133,34 @@ class FullDisk(TrainCase):
         self.assertRegex(last, r"^seednorm: cannot write .*model.safetensors")
         self.finish(self.start("full", "--resume"))
         self.assert_ended_as_whole("full")
+
+
+class Bench(unittest.TestCase):
+    SMALL = ["olmo2-0.5m", "dim=32", "num_layers=1", "num_heads=2", "num_kv_heads=1", "ffn_dim=48", "context=16",
+             "batch_size=2", "vocab_size=50", "threads=1"]
+
+    def bench(self, *arguments, **options):
+        return subprocess.run([PROGRAM, "bench", "train", *self.SMALL, *arguments], capture_output=True, text=True,
+                              timeout=120, check=True, **options).stdout
+
+    def test_norms_in_turns(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "result.json"
+            self.bench("--norms", "rms_norm,seed_norm", "--steps", "2", "--warmup", "0", "--json", file)
+            result = json.loads(file.read_text())
+        self.assertEqual([row["norm"] for row in result["results"]], ["rms_norm", "seed_norm"])
+        for row in result["results"]:
+            self.assertEqual(len(row["step_s"]), 2)
+            self.assertGreater(row["tokens_per_s"], 0)
+        self.assertEqual(result["tokens_per_step"], 32)
+        self.assertGreater(result["peak_memory_bytes"], 0)
+
+    def test_a_step_for_each_line(self):
+        lines = self.bench("--turns", "--steps", "1", "--warmup", "0", input="\n\n").splitlines()
+        self.assertEqual(json.loads(lines[0])["config"]["hidden_size"], 32)
+        for line in lines[1:3]:
+            self.assertEqual(len(json.loads(line)["recipe"]), 1)
+        self.assertNotEqual(lines[3][0], "{")
 
 
 class Events(TrainCase):
