@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "lab/models/checkpoint.h"
+#include "lab/nn/few_rows.h"
 
 namespace seednorm::lab {
 namespace {
@@ -96,26 +97,51 @@ void Model::initialize(uint64_t seed) {
   }
 }
 
-Tensor Model::run(const Tensor& tokens, const Rope& rope, std::vector<AuxiliaryLoss>* losses) {
+Tensor Model::run(const Tensor& tokens, const Rope& rope, const KvCache* past,
+                  std::vector<AuxiliaryLoss>* losses) {
   Stream stream = {at::embedding(embedding_, tokens).to(dtype_), {}};
   if (embedding_scale_.defined()) stream.x = stream.x * embedding_scale_.to(dtype_);
-  for (const auto& block : blocks_) {
-    const bool again = checkpointing_ && at::GradMode::is_enabled();
-    stream = again ? checkpointed(*block, stream, rope, losses) : block->forward(stream, rope, losses);
+  const bool again = checkpointing_ && at::GradMode::is_enabled();
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    if (past != nullptr) {
+      const KvLayer layer = past->layer(static_cast<int64_t>(i));
+      stream = blocks_[i]->forward(stream, rope, &layer, losses);
+    } else {
+      stream = again ? checkpointed(*blocks_[i], stream, rope, losses)
+                     : blocks_[i]->forward(stream, rope, nullptr, losses);
+    }
   }
   return stream.delta.defined() ? norm_->add(stream.delta, stream.x).first : norm_->forward(stream.x);
 }
 
 Tensor Model::hidden(const Tensor& tokens, std::vector<AuxiliaryLoss>* losses) {
-  return run(tokens, rope_, losses);
+  return run(tokens, rope_, nullptr, losses);
 }
 
 Tensor Model::hidden(const Tensor& tokens, std::shared_ptr<const Packing> packing) {
-  return run(tokens, rope_.packed(std::move(packing)), nullptr);
+  return run(tokens, rope_.packed(std::move(packing)), nullptr, nullptr);
 }
 
-Tensor Model::logits(const Tensor& tokens) {
-  return at::linear(hidden(tokens), head_.to(dtype_)).to(at::kFloat);
+Tensor Model::hidden(const Tensor& tokens, KvCache& past) {
+  past.check_room(tokens.size(1));
+  const Tensor out = run(tokens, rope_, &past, nullptr);
+  past.advance(tokens.size(1));
+  return out;
+}
+
+KvCache Model::make_cache(int64_t rows, int64_t capacity) const {
+  return KvCache({.num_layers = config_.num_layers,
+                  .rows = rows,
+                  .kv_heads = config_.num_kv_heads,
+                  .capacity = capacity,
+                  .head_width = config_.dim / config_.num_heads},
+                 dtype_);
+}
+
+Tensor Model::project(const Tensor& hidden) const {
+  const Tensor head = head_.to(dtype_);
+  return (are_few_rows(hidden, head) ? few_rows_product(hidden, head) : at::linear(hidden, head))
+      .to(at::kFloat);
 }
 
 std::vector<ParamInfo> Model::params() const {

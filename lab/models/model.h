@@ -9,6 +9,7 @@
 #include "lab/models/config.h"
 #include "lab/nn/feed_forward.h"
 #include "lab/nn/frac.h"
+#include "lab/nn/kv_cache.h"
 #include "lab/nn/norm.h"
 #include "lab/nn/rope.h"
 
@@ -24,7 +25,9 @@ struct Stream {
 // One layer of a model.
 class Block : public torch::nn::Module {
  public:
-  virtual Stream forward(const Stream& in, const Rope& rope, std::vector<AuxiliaryLoss>* losses) = 0;
+  // past: this layer of a KvCache whose sequences `in` continues, or null.
+  virtual Stream forward(const Stream& in, const Rope& rope, const KvLayer* past,
+                         std::vector<AuxiliaryLoss>* losses) = 0;
 };
 // Each family's block; the family's file defines it.
 #define SEEDNORM_MODEL(name) std::shared_ptr<Block> make_##name##_block(const ModelConfig& config);
@@ -55,8 +58,16 @@ class Model : public torch::nn::Module {
   at::Tensor hidden(const at::Tensor& tokens, std::vector<AuxiliaryLoss>* losses = nullptr);
   // The same for sequences packed in one row: tokens [1, T] -> [1, T, D].
   at::Tensor hidden(const at::Tensor& tokens, std::shared_ptr<const Packing> packing);
+  // The same for tokens that continue the sequences of `past`, and are appended to them: only these go
+  // through the layers. Without gradients (at::NoGradGuard). Errors (std::invalid_argument): beyond the
+  // cache's room or the model's context.
+  at::Tensor hidden(const at::Tensor& tokens, KvCache& past);
+  // An empty cache for sequences of up to `capacity` tokens.
+  KvCache make_cache(int64_t rows, int64_t capacity) const;
   // [B, T] -> [B, T, vocab_size] float32.
-  at::Tensor logits(const at::Tensor& tokens);
+  at::Tensor logits(const at::Tensor& tokens) { return project(hidden(tokens)); }
+  // Hidden states [..., D] -> logits [..., vocab_size] float32.
+  at::Tensor project(const at::Tensor& hidden) const;
   // The matrix of the head [vocab_size, D], which may be the embedding's.
   const at::Tensor& head() const { return head_; }
 
@@ -68,7 +79,8 @@ class Model : public torch::nn::Module {
 
  private:
   void initialize(uint64_t seed);
-  at::Tensor run(const at::Tensor& tokens, const Rope& rope, std::vector<AuxiliaryLoss>* losses);
+  at::Tensor run(const at::Tensor& tokens, const Rope& rope, const KvCache* past,
+                 std::vector<AuxiliaryLoss>* losses);
 
   ModelConfig config_;
   Rope rope_;

@@ -22,9 +22,10 @@ class Olmo2Block : public Block {
     }
   }
 
-  Stream forward(const Stream& in, const Rope& rope, std::vector<AuxiliaryLoss>*) override {
+  Stream forward(const Stream& in, const Rope& rope, const KvLayer* past,
+                 std::vector<AuxiliaryLoss>*) override {
     const Stream h = post_norm(in, *attention_norm_, attention_site_.get(),
-                               [&](const at::Tensor& x) { return attention_->forward(x, rope); });
+                               [&](const at::Tensor& x) { return attention_->forward(x, rope, past); });
     return post_norm(h, *feed_forward_norm_, feed_forward_site_.get(),
                      [&](const at::Tensor& x) { return feed_forward_->forward(x); });
   }

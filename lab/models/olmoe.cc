@@ -24,9 +24,10 @@ class OlmoeBlock : public Block {
     }
   }
 
-  Stream forward(const Stream& in, const Rope& rope, std::vector<AuxiliaryLoss>* losses) override {
+  Stream forward(const Stream& in, const Rope& rope, const KvLayer* past,
+                 std::vector<AuxiliaryLoss>* losses) override {
     const Stream h = pre_norm(in, *attention_norm_, attention_site_.get(),
-                              [&](const at::Tensor& x) { return attention_->forward(x, rope); });
+                              [&](const at::Tensor& x) { return attention_->forward(x, rope, past); });
     return pre_norm(h, *experts_norm_, experts_site_.get(),
                     [&](const at::Tensor& x) { return experts_->forward(x, losses); });
   }

@@ -5,6 +5,19 @@
 namespace seednorm::lab {
 using at::Tensor;
 
+namespace {
+
+// q [B, T, H, d], k and v [B, T, Hkv, d] -> [B, T, H, d].
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const Packing* packing,
+              const KvLayer* past) {
+  if (packing != nullptr) return packing->attend(q, k, v);
+  if (past == nullptr) return causal_attention(q, k, v);
+  past->append(k, v);
+  return past->is_new() ? causal_attention(q, k, v) : past->attend(q);
+}
+
+}  // namespace
+
 Attention::Attention(const AttentionConfig& config)
     : config_(config), head_width_(config.dim / config.num_heads) {
   const int64_t kv = config.num_kv_heads * head_width_;
@@ -23,13 +36,14 @@ Tensor Attention::normalized(const Tensor& x, Norm& norm, int64_t heads) const {
   return config_.qk_norm_per_head ? norm.forward(split(x)) : split(norm.forward(x));
 }
 
-Tensor Attention::forward(const Tensor& x, const Rope& rope) const {
+Tensor Attention::forward(const Tensor& x, const Rope& rope, const KvLayer* past) const {
+  static const std::vector<int64_t> kFromTheBegin;
+  const std::vector<int64_t>& first = past == nullptr ? kFromTheBegin : *past->lengths;
   const int64_t kv_heads = config_.num_kv_heads;
-  const Tensor q = rope.apply(normalized(q_proj_->forward(x), *q_norm_, config_.num_heads));
-  const Tensor k = rope.apply(normalized(k_proj_->forward(x), *k_norm_, kv_heads));
+  const Tensor q = rope.apply(normalized(q_proj_->forward(x), *q_norm_, config_.num_heads), first);
+  const Tensor k = rope.apply(normalized(k_proj_->forward(x), *k_norm_, kv_heads), first);
   const Tensor v = v_proj_->forward(x).view({x.size(0), x.size(1), kv_heads, head_width_});
-  const Tensor out = rope.packing() != nullptr ? rope.packing()->attend(q, k, v) : causal_attention(q, k, v);
-  return o_proj_->forward(out.flatten(2));
+  return o_proj_->forward(attend(q, k, v, rope.packing(), past).flatten(2));
 }
 
 }  // namespace seednorm::lab

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "lab/nn/kv_cache.h"
 #include "lab/nn/linear.h"
 #include "lab/nn/norm.h"
 #include "lab/nn/rope.h"
@@ -21,8 +22,9 @@ class Attention : public torch::nn::Module {
  public:
   explicit Attention(const AttentionConfig& config);
 
-  // x [B, T, D] -> [B, T, D].
-  at::Tensor forward(const at::Tensor& x, const Rope& rope) const;
+  // x [B, T, D] -> [B, T, D]. With `past`, x continues its sequences and is appended to them; without
+  // gradients then.
+  at::Tensor forward(const at::Tensor& x, const Rope& rope, const KvLayer* past = nullptr) const;
 
  private:
   at::Tensor normalized(const at::Tensor& x, Norm& norm, int64_t heads) const;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "lab/nn/few_rows.h"
 #include "lab/nn/products.h"
 
 namespace seednorm::lab {
@@ -97,6 +98,18 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
   }
 };
 
+// The same for few tokens, of which no expert gets more.
+Tensor experts_of_few(const Tensor& x, const Tensor& gate, const Tensor& up, const Tensor& down,
+                      const Tensor& ends) {
+  const Tensor y = at::empty_like(x);
+  for_tiles(ends, kFewRows, [&](int64_t e, int64_t first, int64_t rows) {
+    const Tensor in = x.narrow(0, first, rows);
+    const Tensor h = few_rows_gated(few_rows_product(in, gate[e]), few_rows_product(in, up[e]));
+    y.narrow(0, first, rows).copy_(few_rows_product(h, down[e]));
+  });
+  return y;
+}
+
 // Rows index[i] / times of x [R, D], where index is a permutation of times R numbers and inverse undoes it.
 // The gradient of index_select adds row by row; that of a permutation is one, too.
 struct PermuteFunction : torch::autograd::Function<PermuteFunction> {
@@ -122,6 +135,9 @@ SwiGlu::SwiGlu(int64_t dim, int64_t hidden) {
 }
 
 Tensor SwiGlu::forward(const Tensor& x) const {
+  if (are_few_rows(x, gate_proj_->weight)) {
+    return down_proj_->forward(few_rows_gated(gate_proj_->forward(x), up_proj_->forward(x)));
+  }
   const Tensor rows = x.reshape({-1, x.size(-1)});
   const auto matrix = [dtype = product_dtype(x.scalar_type())](const Linear& linear) {
     return linear.weight.to(dtype).unsqueeze(0);
@@ -155,8 +171,10 @@ Tensor Moe::forward(const Tensor& x, std::vector<AuxiliaryLoss>* losses) const {
   const Tensor rows = PermuteFunction::apply(tokens, order, back, top_k);
   const at::ScalarType dtype = x.scalar_type();
   const at::ScalarType products = product_dtype(dtype);
-  const Tensor out = ExpertsFunction::apply(rows, gate_proj_.to(products), up_proj_.to(products),
-                                            down_proj_.to(products), counts.cumsum(0));
+  const Tensor out = are_few_rows(tokens, gate_proj_)
+                         ? experts_of_few(rows, gate_proj_, up_proj_, down_proj_, counts.cumsum(0))
+                         : ExpertsFunction::apply(rows, gate_proj_.to(products), up_proj_.to(products),
+                                                  down_proj_.to(products), counts.cumsum(0));
   const Tensor by_token = PermuteFunction::apply(out, back, order, 1).view({-1, top_k, config_.dim});
   if (losses != nullptr) {
     const Tensor share = counts.to(at::kFloat) / static_cast<double>(flat.numel());

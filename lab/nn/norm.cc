@@ -9,27 +9,14 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "lab/nn/dtype.h"
+
 namespace seednorm::lab {
 namespace {
 
 using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-DType dtype_of(const Tensor& t) {
-  switch (t.scalar_type()) {
-    case at::kFloat:
-      return DType::kFloat32;
-    case at::kBFloat16:
-      return DType::kBFloat16;
-    case at::kHalf:
-      return DType::kFloat16;
-    case at::kDouble:
-      return DType::kFloat64;
-    default:
-      throw std::invalid_argument("norm: expected float data, got " + std::string(t.dtype().name()));
-  }
-}
 
 ConstView const_view(const Tensor& t) {
   if (!t.defined()) return {};

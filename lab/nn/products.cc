@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "lab/nn/few_rows.h"
+
 namespace seednorm::lab {
 namespace {
 
@@ -69,6 +71,7 @@ at::ScalarType product_dtype(at::ScalarType dtype) {
 }
 
 Tensor product(const Tensor& x, const Tensor& weight) {
+  if (are_few_rows(x, weight)) return few_rows_product(x, weight);
   const at::ScalarType dtype = product_dtype(x.scalar_type());
   if (dtype == x.scalar_type()) return at::linear(x, weight.to(dtype));
   return WideProduct::apply(x, weight);

@@ -13,7 +13,7 @@ namespace seednorm::lab {
 // The dtype in which products of activations in `dtype` are taken on this machine.
 at::ScalarType product_dtype(at::ScalarType dtype);
 
-// x W^T: x [..., in], W [out, in] float32 -> [..., out] in x's dtype.
+// x W^T: x [..., in], W [out, in] float32, or in x's dtype -> [..., out] in x's dtype.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight);
 
 // As many rows of `width` numbers as a tile has: 2 MB, so that two or three stay in a second-level cache, and

@@ -6,6 +6,7 @@
 #include <ATen/TensorOperators.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace seednorm::lab {
@@ -28,7 +29,9 @@ void rotate_token(const T* x, T* y, const float* cos, const float* sin, float si
   }
 }
 
-Tensor rotate(const Tensor& input, const Tensor& cos, const Tensor& sin, float sign) {
+// first: the position of each row's first token; empty: 0.
+Tensor rotate(const Tensor& input, const Tensor& cos, const Tensor& sin, float sign,
+              const std::vector<int64_t>& first = {}) {
   const Tensor x = input.contiguous();
   Tensor y = at::empty_like(x);
   const int64_t length = x.size(1), heads = x.size(2), half = x.size(3) / 2, token = heads * 2 * half;
@@ -38,7 +41,8 @@ Tensor rotate(const Tensor& input, const Tensor& cos, const Tensor& sin, float s
     const float *c = cos.const_data_ptr<float>(), *s = sin.const_data_ptr<float>();
     at::parallel_for(0, x.size(0) * length, 64, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
-        const int64_t angle = t % length * half;
+        const int64_t begins = first.empty() ? 0 : first[t / length];
+        const int64_t angle = (begins + t % length) * half;
         rotate_token(from + t * token, to + t * token, c + angle, s + angle, sign, heads, half);
       }
     });
@@ -70,12 +74,14 @@ Rope::Rope(int64_t head_width, int64_t context, double theta) {
   sin_ = angles.sin();
 }
 
-Tensor Rope::apply(const Tensor& x, int64_t first) const {
-  if (first + x.size(1) > cos_.size(0)) {
+Tensor Rope::apply(const Tensor& x, const std::vector<int64_t>& first) const {
+  const int64_t last = (first.empty() ? 0 : *std::max_element(first.begin(), first.end())) + x.size(1);
+  if (last > cos_.size(0)) {
     throw std::invalid_argument("rope: expected positions below the context of " +
-                                std::to_string(cos_.size(0)) + ", got " + std::to_string(first + x.size(1)));
+                                std::to_string(cos_.size(0)) + ", got " + std::to_string(last));
   }
-  return RopeFunction::apply(x, cos_.narrow(0, first, x.size(1)), sin_.narrow(0, first, x.size(1)));
+  if (!at::GradMode::is_enabled() || !first.empty()) return rotate(x, cos_, sin_, 1, first);
+  return RopeFunction::apply(x, cos_, sin_);
 }
 
 Rope Rope::packed(std::shared_ptr<const Packing> packing) const {

@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <vector>
 
 #include "lab/nn/packing.h"
 
@@ -16,9 +17,9 @@ class Rope {
   // Angles of positions 0 .. context - 1; head_width even.
   Rope(int64_t head_width, int64_t context, double theta);
 
-  // x [B, T, H, head_width] at positions first .. first + T - 1 -> the same shape and dtype.
-  // Errors (std::invalid_argument): positions beyond the context.
-  at::Tensor apply(const at::Tensor& x, int64_t first = 0) const;
+  // x [B, T, H, head_width] -> the same shape and dtype; row b is at positions first[b] .. first[b] + T - 1,
+  // or from 0 on without `first`. Errors (std::invalid_argument): positions beyond the context.
+  at::Tensor apply(const at::Tensor& x, const std::vector<int64_t>& first = {}) const;
 
   // The same angles for rows [1, T, ...] that hold several sequences: token t is at packing.positions()[t],
   // and attention asks packing() what it sees. Errors (std::invalid_argument): positions beyond the context.
