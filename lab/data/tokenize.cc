@@ -171,6 +171,7 @@ TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokeniz
   pipeline.run(options.workers);
   check_interrupt();
   TokenizeResult result{writer.finish(), pipeline.empty_documents, pipeline.altered_documents};
+  replace_file(folder.path() / kTokenizerFile, tokenizer.json());
   folder.commit();
   return result;
 }

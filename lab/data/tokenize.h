@@ -31,9 +31,9 @@ struct TokenizeResult {
   int64_t altered_documents = 0;  // with bytes that are not UTF-8, each now U+FFFD
 };
 
-// What it writes depends on the texts and the tokenizer alone, not on the workers. The folder appears when it
-// is complete; when anything fails, or on an interrupt, nothing remains. `report` is called by one thread at
-// a time.
+// Shards, their tokens.json, and the tokenizer. What it writes depends on the texts and the tokenizer alone,
+// not on the workers. The folder appears when it is complete; when anything fails, or on an interrupt,
+// nothing remains. `report` is called by one thread at a time.
 TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,
                         const std::function<void(const TokenizeProgress&)>& report);
 

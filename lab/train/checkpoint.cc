@@ -78,7 +78,7 @@ std::string damage_of(const fs::path& checkpoint) {
 }  // namespace
 
 void save_checkpoint(const fs::path& run, const Model& model, const AdamW& optimizer,
-                     const TrainerState& state, int64_t keep) {
+                     const TrainerState& state, const TokenizerInfo& tokenizer, int64_t keep) {
   fs::create_directories(run / "checkpoints");
   char name[32];
   std::snprintf(name, sizeof(name), "step-%08lld", static_cast<long long>(state.step));
@@ -88,7 +88,12 @@ void save_checkpoint(const fs::path& run, const Model& model, const AdamW& optim
   fs::remove_all(target);
   {
     NewFolder folder(target);
-    write_model(model, folder.path());
+    nlohmann::json more = nlohmann::json::object();
+    if (tokenizer.eos_id) more["eos_token_id"] = *tokenizer.eos_id;
+    write_model(model, folder.path(), at::kFloat, more);
+    if (!tokenizer.file.empty()) {
+      replace_file(folder.path() / tokenizer.file.filename(), MappedFile(tokenizer.file).bytes());
+    }
     std::vector<TensorSource> tensors;
     for (const auto& [tensor_name, tensor] : optimizer.state())
       tensors.push_back(source_of(tensor_name, tensor));

@@ -1,6 +1,7 @@
 // Checkpoints: a model directory with the optimizer's and the trainer's state beside it.
 //
-//   checkpoints/step-00000100/  config.json, model.safetensors   a model directory like any other
+//   checkpoints/step-00000100/  config.json, model.safetensors,
+//                               tokenizer.json if known           a model directory like any other
 //                               optimizer.safetensors            AdamW's tensors by parameter
 //                               trainer.json                     the state below, every file's size and
 //                                                                SHA-256, and its own
@@ -26,9 +27,15 @@ struct TrainerState {
   double seconds = 0;  // of training so far
 };
 
+// What the training data were made with.
+struct TokenizerInfo {
+  std::filesystem::path file;     // a tokenizer.json; empty: not known
+  std::optional<int32_t> eos_id;  // ends each document
+};
+
 // Writes RUN/checkpoints/step-N, complete or not at all, and then removes all but the `keep` newest.
 void save_checkpoint(const std::filesystem::path& run, const Model& model, const AdamW& optimizer,
-                     const TrainerState& state, int64_t keep);
+                     const TrainerState& state, const TokenizerInfo& tokenizer, int64_t keep);
 
 struct FoundCheckpoint {
   std::optional<std::filesystem::path> path;  // the newest whole one; none if there is none

@@ -16,6 +16,7 @@
 #include "lab/base/interrupt.h"
 #include "lab/base/progress.h"
 #include "lab/data/batches.h"
+#include "lab/data/tokenizer/tokenizer.h"
 #include "lab/models/counts.h"
 #include "lab/nn/matmul_speed.h"
 #include "lab/nn/products.h"
@@ -66,6 +67,7 @@ class Run {
 
   RunSpec spec_;
   std::optional<TokenStream> stream_;
+  TokenizerInfo tokenizer_;
   std::optional<Batches> order_;
   std::vector<ValidSet> valid_;
   std::unique_ptr<Model> model_;
@@ -104,6 +106,10 @@ void Run::open_data() {
         "train_data: no token shards given; make some with seednorm data tokenize, then train_data=FOLDER");
   }
   stream_ = TokenStream::open(folders_of(train.train_data));
+  tokenizer_.eos_id = stream_->eos_id();
+  // Shards made by older versions do not have it.
+  const fs::path tokenizer = fs::path(folders_of(train.train_data)[0]) / kTokenizerFile;
+  if (fs::exists(tokenizer)) tokenizer_.file = tokenizer;
   if (spec_.model.vocab_size == 0) spec_.model.vocab_size = stream_->vocab_size();
   if (spec_.model.vocab_size < stream_->vocab_size()) {
     throw UserError("vocab_size: the data's tokenizer has " + std::to_string(stream_->vocab_size()) +
@@ -205,7 +211,7 @@ void Run::save() {
                    .log = log_->sync(),
                    .loss_ema = loss_ema_,
                    .seconds = seconds_},
-                  spec_.train.keep_checkpoints);
+                  tokenizer_, spec_.train.keep_checkpoints);
 }
 
 std::string Run::banner() const {

@@ -1,9 +1,12 @@
 #include "lab/data/tokenizer/tokenizer.h"
 
+#include <nlohmann/json.hpp>
+
 #include "lab/base/file.h"
 #include "lab/base/sha256.h"
 #include "lab/base/utf8.h"
 #include "lab/data/tokenizer/bpe_tokenizer.h"
+#include "lab/data/tokenizer/byte_alphabet.h"
 #include "lab/data/tokenizer/normalize.h"
 
 namespace seednorm::lab {
@@ -11,6 +14,32 @@ namespace {
 
 constexpr size_t kMaxFileBytes = size_t{256} << 20;  // the largest in use have 40 MB
 constexpr std::string_view kByteEos = "<|endoftext|>";
+
+// BPE without merges, whose tokens are the bytes.
+std::string byte_tokenizer_json() {
+  nlohmann::json vocab = nlohmann::json::object();
+  for (int byte = 0; byte < 256; ++byte) {
+    std::string token;
+    append_utf8(kByteAlphabet[byte], token);
+    vocab[token] = byte;
+  }
+  const nlohmann::json level = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
+  const nlohmann::json eos = {{"id", 256},       {"content", kByteEos}, {"single_word", false},
+                              {"lstrip", false}, {"rstrip", false},     {"normalized", false},
+                              {"special", true}};
+  const nlohmann::json json = {
+      {"version", "1.0"},
+      {"truncation", nullptr},
+      {"padding", nullptr},
+      {"added_tokens", nlohmann::json::array({eos})},
+      {"normalizer", nullptr},
+      {"pre_tokenizer", level},
+      {"post_processor", nullptr},
+      {"decoder", level},
+      {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", nlohmann::json::array()}}}};
+  return json.dump(1) + "\n";
+}
 
 }  // namespace
 
@@ -27,6 +56,7 @@ Tokenizer Tokenizer::bytes() {
   tokenizer.special_.assign(257, false);
   tokenizer.special_[256] = true;
   tokenizer.eos_id_ = 256;
+  tokenizer.json_ = std::make_shared<const std::string>(byte_tokenizer_json());
   return tokenizer;
 }
 

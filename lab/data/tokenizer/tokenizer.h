@@ -12,6 +12,9 @@
 
 namespace seednorm::lab {
 
+// Its name in a folder of what was made with it: token shards, models.
+inline constexpr const char* kTokenizerFile = "tokenizer.json";
+
 struct BpeTokenizer;  // what only byte-level BPE has
 
 // A vocabulary and the rules that use it. Immutable and cheap to copy; threads may share it.
@@ -27,6 +30,9 @@ class Tokenizer {
 
   const std::string& name() const { return name_; }      // "byte", or of the file: "allenai_dolma2"
   const std::string& sha256() const { return sha256_; }  // of the file's content, hexadecimal
+  // The tokenizer.json itself, to be written beside what was made with it; of bytes(), one that means the
+  // same.
+  const std::string& json() const { return *json_; }
   int32_t vocab_size() const {
     return static_cast<int32_t>(bytes_of_.size());
   }  // the largest id, and one more
@@ -49,6 +55,7 @@ class Tokenizer {
   friend class TokenizerParser;
 
   std::string name_, sha256_;
+  std::shared_ptr<const std::string> json_;
   std::optional<int32_t> eos_id_;
   std::vector<std::string> bytes_of_;
   std::vector<bool> special_;

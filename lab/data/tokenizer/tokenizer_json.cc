@@ -271,6 +271,7 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& file) {
   Tokenizer tokenizer = TokenizerParser(parsed, file).run();
   tokenizer.name_ = name_of(file);
   tokenizer.sha256_ = sha256_hex(json);
+  tokenizer.json_ = std::make_shared<const std::string>(json);
   return tokenizer;
 }
 
