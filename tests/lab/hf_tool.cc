@@ -1,9 +1,11 @@
 // What parity_test.py runs.
 //
-//   lab_hf_tool logits DIR TOKENS.json OUT.safetensors [float32|bfloat16] [stored]   [[ids of a sequence],
-//   ...] -> "logits" lab_hf_tool save DIR OUT [float32|bfloat16|float16]                              load
-//   and save lab_hf_tool make CONFIG.json OUT                                                 a model with
-//   random weights lab_hf_tool convert DIR OUT NORM
+// clang-format off
+//   lab_hf_tool logits DIR TOKENS.json OUT.safetensors [float32|bfloat16] [stored]   [[ids of a row], ...] -> "logits"
+//   lab_hf_tool save DIR OUT [float32|bfloat16|float16]                              load and save
+//   lab_hf_tool make CONFIG.json OUT [noise]                                         a model with random weights
+//   lab_hf_tool convert DIR OUT NORM
+// clang-format on
 #include <ATen/Functions.h>
 
 #include <cstdio>
@@ -37,6 +39,18 @@ void logits(const std::string& folder, const std::string& tokens, const std::str
   write_safetensors(out, {source_of("logits", model->logits(at::stack(tensors)))});
 }
 
+// With noise on what norms have, so that every part of them does something.
+void make(const std::string& config, const std::string& out, bool noise) {
+  const Model model(parse_hf_config(read_file(config, kMaxBytes), config), 1);
+  const at::NoGradGuard no_grad;
+  at::manual_seed(0);
+  for (const ParamInfo& p : model.params()) {
+    const bool of_norm = p.role == Role::kGain || p.role == Role::kDynamic;
+    if (noise && of_norm) at::Tensor(p.tensor).add_(at::randn_like(p.tensor), 0.2);
+  }
+  save_model(model, out);
+}
+
 int run(const std::vector<std::string>& args) {
   const auto arg = [&](size_t i) { return i < args.size() ? args[i] : std::string(); };
   if (arg(0) == "logits") {
@@ -44,7 +58,7 @@ int run(const std::vector<std::string>& args) {
   } else if (arg(0) == "save") {
     save_model(*load_model(arg(1)), arg(2), dtype_in(arg(3)));
   } else if (arg(0) == "make") {
-    save_model(Model(parse_hf_config(read_file(arg(1), kMaxBytes), arg(1)), 1), arg(2));
+    make(arg(1), arg(2), arg(3) == "noise");
   } else if (arg(0) == "convert") {
     const Conversion done = convert(arg(1), arg(2), NormSet::everywhere(NormSpec::parse(arg(3))));
     std::printf("%d %s\n", static_cast<int>(done.num_replaced), done.lossless ? "lossless" : "changed");

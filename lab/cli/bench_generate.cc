@@ -1,0 +1,151 @@
+// seednorm bench generate
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <numeric>
+
+#include "lab/cli/recipe_options.h"
+#include "lab/cli/verb.h"
+#include "lab/generate/generate.h"
+
+namespace seednorm::lab {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Arguments {
+  RecipeOptions recipe;
+  std::string model, dtype = "float32", json;
+  int64_t prompt_tokens = 32, tokens = 128, rounds = 3, threads = 0;
+};
+
+TextModel load(const Arguments& a) {
+  const at::ScalarType dtype = a.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
+  TextModel out = {.model = nullptr, .tokenizer = Tokenizer::bytes(), .eos_ids = {}};
+  if (!a.model.empty()) {
+    out.model = load_text_model(a.model, "byte", dtype).model;
+  } else {
+    Recipe recipe = a.recipe.load();
+    if (recipe.model.vocab_size == 0) recipe.model.vocab_size = out.tokenizer.vocab_size();
+    out.model = std::make_unique<Model>(recipe.model, static_cast<uint64_t>(recipe.train.seed));
+    cast_weights(*out.model, dtype);
+  }
+  out.model->set_dtype(dtype);
+  return out;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// What a token needs of the weights: all but the embedding's other rows (a tied one is the head too), and of
+// experts only those it is sent to. Reading it is the least that a token can cost.
+struct WeightsOfToken {
+  std::vector<at::Tensor> tensors;
+  double bytes = 0;
+};
+WeightsOfToken weights_of_token(const Model& model) {
+  WeightsOfToken out;
+  const ModelConfig& c = model.config();
+  for (const ParamInfo& p : model.params()) {
+    if (p.role == Role::kEmbedding && !c.tied) continue;
+    if (p.role != Role::kEmbedding && p.role != Role::kMatrix) continue;
+    const bool experts = p.tensor.dim() == 3;
+    out.tensors.push_back(experts ? p.tensor.detach().narrow(0, 0, c.top_k) : p.tensor.detach());
+    out.bytes += static_cast<double>(out.tensors.back().nbytes());
+  }
+  return out;
+}
+
+// Seconds to read them once with all threads, doing nothing else.
+double read_seconds(const WeightsOfToken& weights) {
+  const Clock::time_point begin = Clock::now();
+  for (const at::Tensor& t : weights.tensors) {
+    const auto* words = static_cast<const uint64_t*>(t.const_data_ptr());
+    const int64_t count = static_cast<int64_t>(t.nbytes() / sizeof(uint64_t));
+    std::vector<uint64_t> sums(static_cast<size_t>(at::get_num_threads()));
+    at::parallel_for(0, count, 4096, [&](int64_t first, int64_t last) {
+      sums[static_cast<size_t>(at::get_thread_num())] +=
+          std::accumulate(words + first, words + last, uint64_t{0});
+    });
+    if (std::accumulate(sums.begin(), sums.end(), uint64_t{0}) == 1) std::fputs("", stderr);  // it is used
+  }
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+void run_bench(const Arguments& a) {
+  if (a.threads > 0) at::set_num_threads(static_cast<int>(a.threads));
+  const TextModel model = load(a);
+  const at::NoGradGuard no_grad;
+  const std::vector<std::string> prompts = {std::string(static_cast<size_t>(a.prompt_tokens), 'x')};
+  GenerateOptions options = {.sampling = {.temperature = 0}, .max_tokens = 4};
+  const auto run = [&] { return generate(model, prompts, options, [](size_t, std::string_view) {}); };
+  const WeightsOfToken weights = weights_of_token(*model.model);
+  run();
+  read_seconds(weights);
+  options.max_tokens = a.tokens;
+  std::vector<double> total, prompt, token, read;
+  for (int64_t round = 0; round < a.rounds; ++round) {
+    const GenerateResult result = run();
+    prompt.push_back(result.prompt_seconds);
+    token.push_back(result.token_seconds);
+    total.push_back(result.prompt_seconds + result.token_seconds);
+    read.push_back(read_seconds(weights));
+  }
+  const auto tokens = static_cast<double>(a.tokens);
+  const double per_token = median(token) / (tokens - 1);  // the prompt's pass gives the first
+  const double of_limit = median(read) / per_token;
+  std::printf("%s, %d threads: %.1f tokens/s with the prompt (%.1f ms), %.2f ms a token\n", a.dtype.c_str(),
+              at::get_num_threads(), tokens / median(total), 1e3 * median(prompt), 1e3 * per_token);
+  std::printf("a token reads %.1f MB of weights, which alone takes %.2f ms (%.1f GB/s): %.2f of the limit\n",
+              weights.bytes / 1e6, 1e3 * median(read), weights.bytes / 1e9 / median(read), of_limit);
+  write_json(a.json, {{"results",
+                       {{{"impl", "seednorm"},
+                         {"dtype", a.dtype},
+                         {"threads", at::get_num_threads()},
+                         {"prompt_tokens", a.prompt_tokens},
+                         {"tokens", a.tokens},
+                         {"tokens_per_s", tokens / median(total)},
+                         {"prompt_ms", 1e3 * median(prompt)},
+                         {"ms_per_token", 1e3 * per_token},
+                         {"weight_bytes", weights.bytes},
+                         {"limit_gb_per_s", weights.bytes / 1e9 / median(read)},
+                         {"of_limit", of_limit}}}}});
+}
+
+}  // namespace
+
+void add_bench_generate(CLI::App& app) {
+  const auto arguments = std::make_shared<Arguments>();
+  Arguments& a = *arguments;
+  auto* const recipe = add_recipe_options(app, a.recipe);
+  auto* const model =
+      app.add_option("--model", a.model, "A model's folder, in place of a recipe with random weights")
+          ->type_name("DIR");
+  model->excludes(recipe);
+  app.add_option("--dtype", a.dtype, "Of weights and activations")
+      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->capture_default_str()
+      ->type_name("DTYPE");
+  for (const auto& [name, value, help] :
+       {std::tuple{"--prompt-tokens", &a.prompt_tokens, "Tokens of the prompt"},
+        {"--tokens", &a.tokens, "Tokens to generate, 2 or more"},
+        {"--rounds", &a.rounds, "Measurements, of which medians are taken"},
+        {"--threads", &a.threads, "Threads; 0: libtorch's choice"}}) {
+    app.add_option(name, *value, help)->check(CLI::NonNegativeNumber)->capture_default_str()->type_name("N");
+  }
+  add_json_option(app, a.json);
+  app.callback([arguments] {
+    const Arguments& a = *arguments;
+    if (a.model.empty() && a.recipe.recipe.empty()) throw CLI::RequiredError("RECIPE or --model");
+    if (a.tokens < 2 || a.rounds < 1 || a.prompt_tokens < 1) {
+      throw CLI::ValidationError("--tokens 2 or more, --rounds and --prompt-tokens 1 or more");
+    }
+    run_bench(a);
+  });
+}
+
+}  // namespace seednorm::lab

@@ -1,0 +1,67 @@
+// seednorm convert
+#include "lab/interop/convert.h"
+
+#include <cstdio>
+#include <stdexcept>
+
+#include "lab/base/error.h"
+#include "lab/cli/verb.h"
+#include "lab/interop/hf_config.h"
+
+namespace seednorm::lab {
+namespace {
+
+struct Arguments {
+  std::string in, out, norm, json;
+  std::vector<std::string> positions = {"block", "qk", "output"};
+  int64_t heads = 0;
+};
+
+NormSpec spec_of(const Arguments& a) {
+  NormSpec spec;
+  try {
+    spec = NormSpec::parse(a.norm);
+    if (a.heads == 0) return spec;
+    spec.options.num_heads = a.heads;
+    return NormSpec::parse(spec.text());  // refuses heads where the norm has none
+  } catch (const std::invalid_argument& error) {
+    throw UserError(std::string("--norm: ") + error.what());
+  }
+}
+
+void run_convert(const Arguments& a) {
+  const NormSpec spec = spec_of(a);
+  const ModelConfig config = read_hf_config(a.in);
+  NormSet norms = {config.block_norm, config.qk_norm, config.output_norm};
+  for (const std::string& position : a.positions) {
+    (position == "block" ? norms.block : position == "qk" ? norms.qk : norms.output) = spec;
+  }
+  const Conversion done = convert(a.in, a.out, norms);
+  std::printf("%s: %lld norms replaced; %s\n", a.out.c_str(), static_cast<long long>(done.num_replaced),
+              done.lossless ? "computes what the old model did, bit for bit"
+                            : "computes something else until it is trained");
+  write_json(a.json, {{"out", a.out}, {"replaced", done.num_replaced}, {"lossless", done.lossless}});
+}
+
+}  // namespace
+
+void add_convert(CLI::App& app) {
+  const auto arguments = std::make_shared<Arguments>();
+  app.add_option("--in", arguments->in, "The model's folder")->required()->type_name("DIR");
+  app.add_option("--out", arguments->out, "The new folder")->required()->type_name("DIR");
+  app.add_option("--norm", arguments->norm, "The new norm, as seed_norm or seed_norm(alpha_init=0.1)")
+      ->required()
+      ->type_name("NORM");
+  app.add_option("--heads", arguments->heads, "Its heads, the same as num_heads=H in --norm")
+      ->check(CLI::PositiveNumber)
+      ->type_name("H");
+  app.add_option("--position", arguments->positions, "Where: block, qk and output, or some of these")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"block", "qk", "output"}))
+      ->default_str("block,qk,output")
+      ->type_name("LIST");
+  add_json_option(app, arguments->json);
+  app.callback([arguments] { run_convert(*arguments); });
+}
+
+}  // namespace seednorm::lab

@@ -1,0 +1,145 @@
+// seednorm generate
+#include "lab/generate/generate.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <sstream>
+
+#include "lab/base/error.h"
+#include "lab/base/file.h"
+#include "lab/base/utf8.h"
+#include "lab/cli/verb.h"
+
+namespace seednorm::lab {
+namespace {
+
+constexpr size_t kMaxPromptBytes = size_t{64} << 20;
+
+struct Arguments {
+  std::string model, tokenizer, prompt, prompts_file, dtype, json;
+  GenerateOptions options;
+};
+
+// Lines of the file, or the one of --prompt.
+std::vector<std::string> prompts_of(const Arguments& a) {
+  std::vector<std::string> out;
+  if (a.prompts_file.empty()) {
+    out.push_back(a.prompt);
+  } else {
+    std::istringstream lines(read_file(a.prompts_file, kMaxPromptBytes));
+    for (std::string line; std::getline(lines, line);) {
+      if (line.ends_with('\r')) line.pop_back();
+      if (!line.empty()) out.push_back(line);
+    }
+    if (out.empty()) throw UserError(a.prompts_file + ": has no prompts; expected one on each line");
+  }
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (valid_utf8_size(out[i]) != out[i].size()) {
+      throw UserError("prompt " + std::to_string(i + 1) + ": is not UTF-8: " + quote(out[i]));
+    }
+  }
+  return out;
+}
+
+// On a terminal, what a model writes must not be taken for commands to it.
+void print(std::string_view text) {
+  static const bool is_terminal = ::isatty(STDOUT_FILENO) == 1;
+  if (!is_terminal) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+  } else {
+    for (const char c : text) {
+      const bool command = (c >= 0 && c < ' ' && c != '\n' && c != '\t') || c == '\x7f';
+      std::fputc(command ? '?' : c, stdout);
+    }
+  }
+  std::fflush(stdout);
+}
+
+nlohmann::json to_json(const std::vector<std::string>& prompts, const GenerateResult& result) {
+  nlohmann::json list = nlohmann::json::array();
+  int64_t prompt_tokens = 0, tokens = 0;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const Generation& g = result.generations[i];
+    list.push_back({{"prompt", prompts[i]},
+                    {"text", g.text},
+                    {"tokens", g.tokens},
+                    {"prompt_tokens", g.prompt_tokens},
+                    {"finish", name_of(g.finish)}});
+    prompt_tokens += g.prompt_tokens;
+    tokens += static_cast<int64_t>(g.tokens.size());
+  }
+  return {{"generations", list},
+          {"prompt_tokens", prompt_tokens},
+          {"tokens", tokens},
+          {"prompt_seconds", result.prompt_seconds},
+          {"token_seconds", result.token_seconds}};
+}
+
+void run_generate(const Arguments& a) {
+  const std::vector<std::string> prompts = prompts_of(a);
+  const std::optional<at::ScalarType> dtype =
+      a.dtype.empty() ? std::nullopt : std::optional(a.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat);
+  const TextModel model = load_text_model(a.model, a.tokenizer, dtype);
+  // One text appears as it is made; several, which are made at once, one after the other.
+  bool begun = false;
+  const GenerateResult result = generate(model, prompts, a.options, [&](size_t, std::string_view text) {
+    if (prompts.size() > 1) return;
+    print(begun ? std::string(text) : prompts[0] + std::string(text));
+    begun = true;
+  });
+  if (prompts.size() == 1) {
+    print((begun ? "" : prompts[0]) + "\n");
+  } else {
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      print((i == 0 ? "" : "\n") + prompts[i] + result.generations[i].text + "\n");
+    }
+  }
+  write_json(a.json, to_json(prompts, result));
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app) {
+  const auto arguments = std::make_shared<Arguments>();
+  Arguments& a = *arguments;
+  SamplingConfig& sampling = a.options.sampling;
+  app.add_option("--model", a.model, "The model's folder")->required()->type_name("DIR");
+  auto* prompts = app.add_option_group("prompts")->require_option(1);
+  prompts->add_option("--prompt", a.prompt, "The text to continue; \"\" begins a document")
+      ->type_name("TEXT");
+  prompts->add_option("--prompts", a.prompts_file, "A file with a prompt on each line")->type_name("FILE");
+  app.add_option("--max-tokens", a.options.max_tokens, "Tokens to generate at most")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("--temperature", sampling.temperature, "Divides the logits; 0: always the likeliest token")
+      ->capture_default_str()
+      ->type_name("T");
+  app.add_option("--top-k", sampling.top_k, "Draw from the K likeliest tokens only; 0: from all")
+      ->capture_default_str()
+      ->type_name("K");
+  app.add_option("--top-p", sampling.top_p, "Draw from the likeliest tokens that have probability P together")
+      ->capture_default_str()
+      ->type_name("P");
+  app.add_option("--seed", sampling.seed, "Of the draws, the same for each prompt")
+      ->capture_default_str()
+      ->type_name("S");
+  app.add_option("--stop", a.options.stop, "A text that ends the generation and is left out; may be repeated")
+      ->check([](const std::string& text) { return text.empty() ? "is empty" : std::string(); })
+      ->allow_extra_args(false)
+      ->type_name("TEXT");
+  app.add_option("--batch", a.options.batch, "Prompts at once; the texts do not depend on it")
+      ->check(CLI::Range(int64_t{1}, kMaxBatch))
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("--tokenizer", a.tokenizer, "A tokenizer.json or byte, where the folder has none")
+      ->type_name("FILE");
+  app.add_option("--dtype", a.dtype, "float32 or bfloat16; default: as the weights are stored")
+      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->type_name("DTYPE");
+  add_json_option(app, a.json);
+  app.callback([arguments] { run_generate(*arguments); });
+}
+
+}  // namespace seednorm::lab
