@@ -13,6 +13,7 @@
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/report/command.h"
+#include "lab/report/evaluations.h"
 #include "lab/report/fields.h"
 #include "lab/report/metrics.h"
 
@@ -224,29 +225,42 @@ void add_state_notes(const Json& runs, Notes& notes) {
   }
 }
 
+// Of models with the same name, the later one goes by the evaluation's file.
+Json named_evaluation(const fs::path& file, const Json& others, Notes& notes) {
+  Json out = read_evaluation(file, notes);
+  for (const Json& other : others) {
+    if (other["name"] == out["name"]) out["name"] = file.string();
+  }
+  return out;
+}
+
 }  // namespace
 
 nlohmann::ordered_json collect(const std::vector<fs::path>& dirs) {
-  if (dirs.empty()) throw UserError("no folder of a race or a run given to report on");
-  Json groups = Json::array(), runs = Json::array();
+  if (dirs.empty()) throw UserError("no folder of a race, a run or an evaluation given to report on");
+  Json groups = Json::array(), runs = Json::array(), evaluations = Json::array();
   Notes notes;
   std::set<std::string> taken;
   for (const fs::path& given : dirs) {
-    if (!fs::is_directory(given)) throw UserError(given.string() + ": no such folder");
+    if (!fs::exists(given)) throw UserError(given.string() + ": no such folder or file");
     const fs::path dir = normal(given);
+    const auto evaluation = evaluation_file(dir);
+    if (evaluation) evaluations.push_back(named_evaluation(*evaluation, evaluations, notes));
     if (is_race(dir)) {
       Race race(dir, groups.size(), dirs.size() > 1, notes);
       for (Json& run : race.runs()) runs.push_back(std::move(run));
       groups.push_back(race.group());
     } else if (fs::exists(dir / "config.toml") || fs::exists(dir / "metrics.jsonl")) {
       groups.push_back(lone_run(dir, groups.size(), taken, runs, notes));
-    } else {
-      throw UserError(given.string() +
-                      ": holds neither a race (race.json) nor a run (config.toml, metrics.jsonl)");
+    } else if (!evaluation) {
+      throw UserError(
+          given.string() +
+          ": holds neither a race (race.json) nor a run (config.toml, metrics.jsonl) nor an evaluation "
+          "(eval.json)");
     }
   }
   add_state_notes(runs, notes);
-  return {{"groups", groups}, {"runs", runs}, {"notes", notes}};
+  return {{"groups", groups}, {"runs", runs}, {"evaluations", evaluations}, {"notes", notes}};
 }
 
 }  // namespace seednorm::lab

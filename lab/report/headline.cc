@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "lab/report/evaluations.h"
+
 namespace seednorm::lab {
 namespace {
 
@@ -167,6 +169,13 @@ std::string title(const Json& data, size_t index) {
 
 void add_headlines(Json& data) {
   const size_t count = data["groups"].size();
+  if (count == 0) {
+    std::vector<std::string> names;
+    for (const Json& evaluation : data["evaluations"]) names.push_back(evaluation["name"]);
+    data["title"] = "Evaluation of " + joined(names);
+    data["answer"] = evaluations_answer(data["evaluations"]);
+    return;
+  }
   for (size_t i = 0; i < count; ++i) {
     data["groups"][i]["title"] = title(data, i);
     data["groups"][i]["answer"] = answer(data, i);

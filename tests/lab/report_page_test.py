@@ -150,7 +150,10 @@ def write_race(folder, labels, seeds=3):
 
 
 def report(*folders):
-    page = folders[0] / "report.html"
+    return report_of(folders[0] / "report.html", *folders)
+
+
+def report_of(page, *folders):
     done = subprocess.run([PROGRAM, "report", *map(str, folders), "--out", str(page)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return page
@@ -249,6 +252,29 @@ class Page(unittest.TestCase):
         (self.folder / "empty/race.json").write_text("{}")
         self.open(self.folder / "empty")
         self.assertIn("No run has finished yet.", self.value("document.body.innerText"))
+
+    def test_evaluations(self):
+        """Alone, and beside a race; names of models, tasks and sets are text too."""
+        files = []
+        for i, model in enumerate(["models/rms_norm", "models/seed_norm", "models/" + EVIL.replace("/", "|")]):
+            tasks = {task: {"metric": "acc", "value": 0.4 + 0.01 * i, "stderr": 0.011, "docs": 1838} for task in ["piqa", EVIL]}
+            if i == 2:  # not comparable with the others
+                tasks["piqa"]["docs"] = 100
+            sets = {"wikitext2": {"loss": 3.5 - 0.1 * i, "ppl": math.exp(3.5 - 0.1 * i), "tokens": 40950}}
+            files.append(self.folder / f"eval-{i}.json")
+            files[-1].write_text(json.dumps({"model": model, "tokenizer": EVIL, "tasks": tasks, "perplexity": sets}))
+        for width, scheme in [(1280, "light"), (390, "dark")]:
+            self.browser.open(report_of(self.folder / "evals.html", *files), width, scheme)
+            self.assertEqual(self.browser.errors(), [])
+            self.assertLessEqual(self.value("document.documentElement.scrollWidth"), width)
+        self.assertEqual(self.value("document.querySelectorAll('img, b').length"), 0)
+        self.assertEqual(self.value("document.querySelectorAll('figure').length"), 0)
+        rows = "[...document.querySelectorAll('table')][0].rows"
+        self.assertEqual(self.value(rows + ".length"), 1 + 3 + 0)
+        self.assertEqual(self.value(rows + "[1].cells[4].className"), "num best")
+        self.assertIn("42.0 \u00b1 1.1", self.value(rows + "[2].innerText"))
+        self.open(self.race, *files)
+        self.assertIn("wikitext2", self.value("document.body.innerText"))
 
     def test_an_error_is_seen(self):
         """The test itself: a page whose script fails does not pass."""

@@ -269,5 +269,47 @@ TEST_F(ReportTest, BadInput) {
             std::string::npos);
 }
 
+json evaluation(const std::string& model, double piqa) {
+  return {{"model", model},
+          {"tokenizer", "byte"},
+          {"tasks",
+           {{"piqa", {{"metric", "len_norm"}, {"value", piqa}, {"stderr", 0.0117}, {"docs", 1838}}},
+            {"copa", {{"metric", "acc"}, {"value", 0.5}, {"stderr", 0.05}, {"docs", 100}}}}},
+          {"perplexity", {{"pile", {{"loss", 3.25}, {"ppl", 25.79}, {"tokens", 4095}}}}}};
+}
+
+TEST_F(ReportTest, PutsEvaluationsSideBySide) {
+  fs::create_directories(folder_ / "first");
+  write(folder_ / "first/eval.json", evaluation("runs/rms_norm-s0/checkpoints/step-00000100", 0.6).dump());
+  write(folder_ / "second.json", evaluation("models/seed/", 0.625).dump());
+  json data = report({folder_ / "first", folder_ / "second.json"});
+  EXPECT_EQ(data["title"], "Evaluation of rms_norm-s0, step-00000100 and seed");
+  EXPECT_EQ(data["answer"],
+            "rms_norm-s0, step-00000100: 55.0%, the mean over 2 tasks; seed: 56.2%, the mean over 2 tasks.");
+  ASSERT_EQ(data["evaluations"].size(), 2U);
+  EXPECT_EQ(data["evaluations"][1]["tasks"]["piqa"],
+            json({{"value", 0.625}, {"stderr", 0.0117}, {"docs", 1838}, {"metric", "len_norm"}}));
+  EXPECT_EQ(data["evaluations"][0]["perplexity"]["pile"]["ppl"], 25.79);
+
+  // Beside a race; two models of one name.
+  write_race();
+  data = report({folder_.path(), folder_ / "second.json", folder_ / "second.json"});
+  EXPECT_EQ(data["groups"].size(), 1U);
+  EXPECT_EQ(data["evaluations"][1]["name"], folder_ / "second.json");
+}
+
+TEST_F(ReportTest, DamagedEvaluations) {
+  json damaged = evaluation("m", 0.6);
+  damaged["tasks"]["piqa"]["value"] = "much";
+  damaged["perplexity"] = 7;
+  write(folder_ / "damaged.json", damaged.dump());
+  const json data = report({folder_ / "damaged.json"});
+  EXPECT_TRUE(has_note(data, "\"piqa\" has no number \"value\""));
+  EXPECT_EQ(data["evaluations"][0]["tasks"].size(), 1U);
+  write(folder_ / "other.json", "[1]");
+  EXPECT_NE(user_error([&] { report({folder_ / "other.json"}); }).find("is no result of seednorm eval"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace seednorm::lab
