@@ -7,10 +7,13 @@
 // the order of every sum is fixed.
 //
 // What a backward policy gives, beside what forward.cuh says:
-//   kSlots, kSampleSlots         rows of partial sums, in the order of NormInfo::slots; the last ones are per
-//   sample begin(row, state)            loads the row's statistics accumulate(cols, state, row, r, x, g, c,
-//   n, sums) finish(group, first, last, sums, state) map(cols, state, row, r, x, g, c, n, total) -> dx adds
-//   the row's contributions to total[kSlots]
+// clang-format off
+//   kSlots, kSampleSlots    rows of partial sums, in the order of NormInfo::slots; the last ones are per sample
+//   begin(row, state)       loads the row's statistics
+//   accumulate(cols, state, row, r, x, g, c, n, sums)
+//   finish(group, rows, sums, state)
+//   map(cols, state, row, r, x, g, c, n, total) -> dx       adds the row's contributions to total[kSlots]
+// clang-format on
 #ifndef SEEDNORM_CORE_CUDA_BACKWARD_CUH_
 #define SEEDNORM_CORE_CUDA_BACKWARD_CUH_
 
@@ -109,21 +112,21 @@ class BackwardPass {
 
   SEEDNORM_DEVICE void rows(int64_t begin, int64_t last) {
     const int64_t step = group_.count * kRows;
-    int64_t first = begin + group_.index * kRows;
-    if constexpr (!kHuge) fetch(first, last, 0);
+    RowsAtOnce rows = {begin + group_.index, group_.count, last};
+    if constexpr (!kHuge) fetch(rows, 0);
     int turn = 0;
-    for (int64_t at = begin; at < last; at += step, first += step, turn ^= 1) {
+    for (int64_t at = begin; at < last; at += step, rows.first += step, turn ^= 1) {
       if constexpr (!kHuge) {
-        fetch(first + step, last, turn ^ 1);
+        fetch({rows.first + step, rows.step, last}, turn ^ 1);
         wait_for_copies<1>();
       }
       typename Policy::State state[kRows] = {};
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
-        if (first + r < last) policy_.begin(first + r, state[r]);
+        if (rows.has(r)) policy_.begin(rows.row(r), state[r]);
       }
-      if constexpr (Policy::kSums > 0) sum(first, last, turn, state);
-      map(first, last, turn, state);
+      if constexpr (Policy::kSums > 0) sum(rows, turn, state);
+      map(rows, turn, state);
     }
     if constexpr (!kHuge) wait_for_copies<0>();
   }
@@ -133,7 +136,7 @@ class BackwardPass {
     const int slot = ((turn * 2 + tensor) * kRows + r) * kVecs + k;
     return reinterpret_cast<Raw*>(memory_) + slot * threads + group_.index * group_.size + group_.lane;
   }
-  SEEDNORM_DEVICE void fetch(int64_t first, int64_t last, int turn) {
+  SEEDNORM_DEVICE void fetch(const RowsAtOnce& rows, int turn) {
     const auto copy = [&](const RowsOf<T>& from, int64_t row, int c, Raw* to) {
       if (from.aligned() && dim_ - c >= kCols<T>) {
         copy_async(reinterpret_cast<const Raw*>(from.at(row, c)), to);
@@ -144,9 +147,9 @@ class BackwardPass {
     for_columns(0, [&](int k, int c) {
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
-        if (first + r >= last) continue;
-        copy(x_, first + r, c, stage(turn, 0, r, k));
-        copy(dy_, first + r, c, stage(turn, 1, r, k));
+        if (!rows.has(r)) continue;
+        copy(x_, rows.row(r), c, stage(turn, 0, r, k));
+        copy(dy_, rows.row(r), c, stage(turn, 1, r, k));
       }
     });
     close_copies();
@@ -157,24 +160,24 @@ class BackwardPass {
     return unpack<T>(*stage(turn, tensor, r, k));
   }
 
-  SEEDNORM_DEVICE void sum(int64_t first, int64_t last, int turn, typename Policy::State (&state)[kRows]) {
+  SEEDNORM_DEVICE void sum(const RowsAtOnce& rows, int turn, typename Policy::State (&state)[kRows]) {
     A sums[kRows * Policy::kSums] = {};
     for (int tile = 0; tile < (kHuge ? launch_.tiles : 1); ++tile) {
       for_columns(tile, [&](int k, int c) {
         const auto cols = policy_.cols(c, dim_ - c);
 #pragma unroll
         for (int r = 0; r < kRows; ++r) {
-          if (first + r >= last) continue;
-          policy_.accumulate(cols, state[r], first + r, r, loaded(x_, 0, first + r, turn, r, k, c),
-                             loaded(dy_, 1, first + r, turn, r, k, c), c, dim_ - c, &sums[r * Policy::kSums]);
+          if (!rows.has(r)) continue;
+          const int64_t row = rows.row(r);
+          policy_.accumulate(cols, state[r], row, r, loaded(x_, 0, row, turn, r, k, c),
+                             loaded(dy_, 1, row, turn, r, k, c), c, dim_ - c, &sums[r * Policy::kSums]);
         }
       });
     }
-    policy_.template finish<kRows>(group_, first, last, sums, state);
+    policy_.template finish<kRows>(group_, rows, sums, state);
   }
 
-  SEEDNORM_DEVICE void map(int64_t first, int64_t last, int turn,
-                           const typename Policy::State (&state)[kRows]) {
+  SEEDNORM_DEVICE void map(const RowsAtOnce& rows, int turn, const typename Policy::State (&state)[kRows]) {
     for (int tile = 0; tile < (kHuge ? launch_.tiles : 1); ++tile) {
       for_columns(tile, [&](int k, int c) {
         const auto cols = policy_.cols(c, dim_ - c);
@@ -182,8 +185,8 @@ class BackwardPass {
         if constexpr (kHuge) load_slots(c, total);
 #pragma unroll
         for (int r = 0; r < kRows; ++r) {
-          const int64_t row = first + r;
-          if (row >= last) continue;
+          if (!rows.has(r)) continue;
+          const int64_t row = rows.row(r);
           Vec<T> dx = policy_.map(cols, state[r], row, r, loaded(x_, 0, row, turn, r, k, c),
                                   loaded(dy_, 1, row, turn, r, k, c), c, dim_ - c, total);
           if (dsum_) dx = plus(dx, unpack<T>(dsum_.load(row, c, dim_ - c)));

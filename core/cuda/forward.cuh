@@ -1,15 +1,17 @@
 // The forward pass: reads x (and the residual), writes y (and their sum), each once unless the row is huge.
 //
 // What a forward policy gives:
-//   kSums                        numbers summed over a row, 0 for norms without any
-//   kFewKernels                  whether narrow rows shall go without kernels of their own
-//   kCentred                     whether a second pass follows whose sums need the first one's; LayerNorm's
-//   shared_bytes(args, geometry, rows)   of shared memory, `rows` a group at once; called on the host
+// clang-format off
+//   kSums                   numbers summed over a row, 0 for norms without any
+//   kFewKernels             whether narrow rows shall go without kernels of their own
+//   kCentred                whether a second pass follows whose sums need the first one's; LayerNorm's
+//   shared_bytes(args, geometry, rows)    of shared memory, `rows` a group at once; called on the host
 //   Policy(args, group, shared, rows)
-//   Cols, cols(c, n)             parameters of the columns from c on; in the pass that sums, sum_cols(c, n)
-//   accumulate(cols, x, c, n, r, sums)   adds a vector of the group's r-th row
-//   finish(input, group, first, rows, sums, state)   turns sums into the state of each row; all threads call
-//   it map(cols, state, row, r, x, c, n) -> y
+//   cols(c, n)              parameters of the columns from c on; in the pass that sums, sum_cols(c, n)
+//   accumulate(cols, x, c, n, r, sums)    adds a vector of the group's r-th row
+//   finish(input, group, rows, sums, state)    turns sums into the state of each row; all threads call it
+//   map(cols, state, row, r, x, c, n) -> y
+// clang-format on
 // Vectors hold zeros beyond the row's n columns.
 #ifndef SEEDNORM_CORE_CUDA_FORWARD_CUH_
 #define SEEDNORM_CORE_CUDA_FORWARD_CUH_
@@ -63,7 +65,8 @@ __global__ void __launch_bounds__(kMaxLanes, 1) forward_kernel(const __grid_cons
   const Input<T> input(args);
   const RowsOf<T> y(args.y), sum(args.sum);
   const int dim = static_cast<int>(args.dim);
-  const int64_t first = (static_cast<int64_t>(blockIdx.x) * group.count + group.index) * kRows;
+  const RowsAtOnce rows = {static_cast<int64_t>(blockIdx.x) * group.count * kRows + group.index, group.count,
+                           launch.rows};
 
   Raw x[kRows][kVecs];
   const auto load_tile = [&](int tile) {
@@ -73,7 +76,7 @@ __global__ void __launch_bounds__(kMaxLanes, 1) forward_kernel(const __grid_cons
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
         x[r][k] = {};
-        if (c < dim && first + r < launch.rows) x[r][k] = input.load(first + r, c, dim - c);
+        if (c < dim && rows.has(r)) x[r][k] = input.load(rows.row(r), c, dim - c);
       }
     }
   };
@@ -114,7 +117,7 @@ __global__ void __launch_bounds__(kMaxLanes, 1) forward_kernel(const __grid_cons
             });
       }
     }
-    policy.template finish<kRows>(input, group, first, launch.rows, sums, state);
+    policy.template finish<kRows>(input, group, rows, sums, state);
   }
 
   for (int tile = 0; tile < launch.tiles; ++tile) {
@@ -124,8 +127,8 @@ __global__ void __launch_bounds__(kMaxLanes, 1) forward_kernel(const __grid_cons
         [&](int k, int c, int n, const auto& cols) {
 #pragma unroll
           for (int r = 0; r < kRows; ++r) {
-            const int64_t row = first + r;
-            if (row >= launch.rows) continue;
+            if (!rows.has(r)) continue;
+            const int64_t row = rows.row(r);
             if (sum) sum.store(x[r][k], row, c, n);
             y.store(pack<T>(policy.map(cols, state[r], row, r, unpack<T>(x[r][k]), c, n)), row, c, n);
           }

@@ -29,14 +29,14 @@ class GainForward : public NoSharedMemory {
     for (int e = 0; e < kCols<T>; ++e) sums[0] = std::fma(x.at[e], x.at[e], sums[0]);
   }
   template <int kRows>
-  SEEDNORM_DEVICE void finish(const Input<T>&, RowGroup<A>& group, int64_t first, int64_t rows,
-                              A (&sums)[kRows], State (&state)[kRows]) const {
+  SEEDNORM_DEVICE void finish(const Input<T>&, RowGroup<A>& group, const RowsAtOnce& rows, A (&sums)[kRows],
+                              State (&state)[kRows]) const {
     group.sum(sums);
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       state[r].scale = Scale::scale(sums[r], static_cast<A>(args_.dim), static_cast<A>(args_.options.eps));
-      if (args_.stats_out != nullptr && group.lane == 0 && first + r < rows) {
-        set_stat(args_, first + r, 0, state[r].scale);
+      if (args_.stats_out != nullptr && group.lane == 0 && rows.has(r)) {
+        set_stat(args_, rows.row(r), 0, state[r].scale);
       }
     }
   }
@@ -75,7 +75,7 @@ class GainBackward : public NoSharedMemory {
     for (int e = 0; e < kCols<T>; ++e) sums[0] = std::fma(gamma.at[e], g.at[e] * x.at[e], sums[0]);
   }
   template <int kRows>
-  SEEDNORM_DEVICE void finish(RowGroup<A>& group, int64_t, int64_t, A (&sums)[kRows],
+  SEEDNORM_DEVICE void finish(RowGroup<A>& group, const RowsAtOnce&, A (&sums)[kRows],
                               State (&state)[kRows]) const {
     group.sum(sums);
 #pragma unroll

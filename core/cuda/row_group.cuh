@@ -67,6 +67,15 @@ class RowGroup {
   int turn_ = 0;
 };
 
+// Rows that a group has under way at once: the r-th is first + r step, if that is below `end`. Neighbouring
+// groups have neighbouring rows, so that which rows a group gets does not depend on how many it takes at
+// once.
+struct RowsAtOnce {
+  int64_t first, step, end;
+  SEEDNORM_DEVICE int64_t row(int r) const { return first + r * step; }
+  SEEDNORM_DEVICE bool has(int r) const { return row(r) < end; }
+};
+
 // The column where vector k of the thread begins, in tile `tile` of the row.
 template <class T, int kVecs, class A>
 SEEDNORM_DEVICE int column(const RowGroup<A>& group, int tile, int k) {

@@ -41,22 +41,14 @@ class Dropout {
   const A kept_;
 };
 
-// Calls body(e, element of each vector...) for every element. Rolled, for bodies that are long: then it is
-// the vectors that turn, since what is indexed at run time cannot be in registers.
+// Calls body(e, element of each vector...) for every element. Rolled, for bodies that are long and call
+// functions: the vectors then lie in the thread's own memory, since what is indexed at run time cannot be in
+// registers.
 template <bool kRolled, class T, class Body, class... Vectors>
 SEEDNORM_DEVICE void for_elements(const Body& body, Vectors&... v) {
   if constexpr (kRolled) {
-    const auto turn = [](Vec<T>& vector) {
-      const Acc<T> first = vector.at[0];
-#pragma unroll
-      for (int e = 1; e < kCols<T>; ++e) vector.at[e - 1] = vector.at[e];
-      vector.at[kCols<T> - 1] = first;
-    };
 #pragma unroll 1
-    for (int e = 0; e < kCols<T>; ++e) {
-      body(e, v.at[0]...);
-      (turn(v), ...);
-    }
+    for (int e = 0; e < kCols<T>; ++e) body(e, v.at[e]...);
   } else {
 #pragma unroll
     for (int e = 0; e < kCols<T>; ++e) body(e, v.at[e]...);
@@ -160,7 +152,7 @@ class SeedForward : public SeedBase<T, kGeneral, kConditional, 1> {
   }
 
   template <int kRows>
-  SEEDNORM_DEVICE void finish(const Input<T>& input, RowGroup<A>& group, int64_t first, int64_t rows,
+  SEEDNORM_DEVICE void finish(const Input<T>& input, RowGroup<A>& group, const RowsAtOnce& rows,
                               A (&sums)[2 * kRows], State (&state)[kRows]) {
     const KernelArgs& args = this->args_;
     group.sum(sums);
@@ -168,24 +160,24 @@ class SeedForward : public SeedBase<T, kGeneral, kConditional, 1> {
     for (int r = 0; r < kRows; ++r) {
       state[r].scale =
           RmsScale::scale(sums[2 * r], static_cast<A>(args.dim), static_cast<A>(args.options.eps));
-      const bool writes = args.stats_out != nullptr && group.lane == 0 && first + r < rows;
-      if (writes) set_stat(args, first + r, 0, state[r].scale);
+      const bool writes = args.stats_out != nullptr && group.lane == 0 && rows.has(r);
+      if (writes) set_stat(args, rows.row(r), 0, state[r].scale);
       if (!this->single() || this->elementwise()) continue;
       const A z = this->without_beta() ? sums[2 * r + 1] : sums[2 * r + 1] * this->dot_scale_;
-      if (writes) set_stat(args, first + r, 1, z);
+      if (writes) set_stat(args, rows.row(r), 1, z);
       state[r].u = this->without_beta() ? z : sigma_value(this->sigma_, z);
     }
     if (this->single()) return;
     this->heads_.template sum<kRows>(
         group,
         [&](int r, int c) {
-          if (first + r >= rows) return A{0};
-          return input.element(first + r, c) * this->beta_.load(c, 1).at[0];
+          if (!rows.has(r)) return A{0};
+          return input.element(rows.row(r), c) * this->beta_.load(c, 1).at[0];
         },
         [&](int r, int head, A sum) {
           const A z = sum * this->dot_scale_;
           this->heads_.value(0, r, head) = sigma_value(this->sigma_, z);
-          if (args.stats_out != nullptr && first + r < rows) set_stat(args, first + r, 1 + head, z);
+          if (args.stats_out != nullptr && rows.has(r)) set_stat(args, rows.row(r), 1 + head, z);
         });
     group.sync();
   }
@@ -269,15 +261,15 @@ class SeedBackward : public SeedBase<T, kGeneral, kConditional, 2> {
   }
 
   template <int kRows>
-  SEEDNORM_DEVICE void finish(RowGroup<A>& group, int64_t first, int64_t last, A (&sums)[2 * kRows],
+  SEEDNORM_DEVICE void finish(RowGroup<A>& group, const RowsAtOnce& rows, A (&sums)[2 * kRows],
                               State (&state)[kRows]) {
     group.sum(sums);
     A heads_sum[kRows] = {};  // of u_h A_h
     if (this->single()) {
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
-        if (first + r >= last || this->elementwise()) continue;
-        const A a = sums[2 * r + 1], z = stat<A>(this->args_, first + r, 1);
+        if (!rows.has(r) || this->elementwise()) continue;
+        const A a = sums[2 * r + 1], z = stat<A>(this->args_, rows.row(r), 1);
         state[r].u = this->without_beta() ? z : sigma_value(this->sigma_, z);
         state[r].c = this->without_beta()
                          ? state[r].scale * a
@@ -285,7 +277,7 @@ class SeedBackward : public SeedBase<T, kGeneral, kConditional, 2> {
         heads_sum[r] = state[r].u * a;
       }
     } else {
-      sum_heads<kRows>(group, first, last, heads_sum);
+      sum_heads<kRows>(group, rows, heads_sum);
     }
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
@@ -359,26 +351,26 @@ class SeedBackward : public SeedBase<T, kGeneral, kConditional, 2> {
 
   // u_h and c_h of each head to shared memory, the sums of u_h A_h to all threads.
   template <int kRows>
-  SEEDNORM_DEVICE void sum_heads(RowGroup<A>& group, int64_t first, int64_t last, A (&sum_of_rows)[kRows]) {
+  SEEDNORM_DEVICE void sum_heads(RowGroup<A>& group, const RowsAtOnce& rows, A (&sum_of_rows)[kRows]) {
     const KernelArgs& args = this->args_;
     const RowsOf<T> x(args.x), dy(args.dy);
     this->heads_.template sum<kRows>(
         group,
         [&](int r, int c) {
-          const int64_t row = first + r;
-          if (row >= last) return A{0};
+          if (!rows.has(r)) return A{0};
+          const int64_t row = rows.row(r);
           A g = unpack<T>(load_elements(dy.at(row, c), 1)).at[0];
           if constexpr (kConditional) g *= 1 + this->condition(Param::kGammaC, row, c, 1).at[0];
           const A alpha = this->alpha_.load(c, 1).at[0] * this->keep(row, c);
           return alpha * (g * unpack<T>(load_elements(x.at(row, c), 1)).at[0]);
         },
         [&](int r, int head, A a) {
-          if (first + r >= last) return;
-          const A z = stat<A>(args, first + r, 1 + head);
+          if (!rows.has(r)) return;
+          const A z = stat<A>(args, rows.row(r), 1 + head);
           const A u = sigma_value(this->sigma_, z);
           this->heads_.value(0, r, head) = u;
           this->heads_.value(1, r, head) =
-              sigma_slope(this->sigma_, z) * this->dot_scale_ * (stat<A>(args, first + r, 0) * a);
+              sigma_slope(this->sigma_, z) * this->dot_scale_ * (stat<A>(args, rows.row(r), 0) * a);
 #pragma unroll
           for (int i = 0; i < kRows; ++i) {
             if (i == r) sum_of_rows[i] = std::fma(u, a, sum_of_rows[i]);

@@ -53,16 +53,16 @@ class DeviceForward : public cuda::NoSharedMemory {
     }
   }
   template <int kRows>
-  SEEDNORM_DEVICE void finish(const cuda::Input<T>&, RowGroup<A>& group, int64_t first, int64_t rows,
+  SEEDNORM_DEVICE void finish(const cuda::Input<T>&, RowGroup<A>& group, const cuda::RowsAtOnce& rows,
                               A (&sums)[kRows], State (&state)[kRows]) const {
     group.sum(sums);
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const A variance = sums[r] / static_cast<A>(args_.dim);
       state[r].scale = 1 / std::sqrt(variance + static_cast<A>(args_.options.eps));
-      if (args_.stats_out == nullptr || group.lane != 0 || first + r >= rows) continue;
-      cuda::set_stat(args_, first + r, 0, state[r].mean);
-      cuda::set_stat(args_, first + r, 1, state[r].scale);
+      if (args_.stats_out == nullptr || group.lane != 0 || !rows.has(r)) continue;
+      cuda::set_stat(args_, rows.row(r), 0, state[r].mean);
+      cuda::set_stat(args_, rows.row(r), 1, state[r].scale);
     }
   }
   SEEDNORM_DEVICE Vec<T> map(const Cols& cols, const State& state, int64_t, int, const Vec<T>& x, int,
@@ -109,7 +109,7 @@ class DeviceBackward : public cuda::NoSharedMemory {
     }
   }
   template <int kRows>
-  SEEDNORM_DEVICE void finish(RowGroup<A>& group, int64_t, int64_t, A (&sums)[2 * kRows],
+  SEEDNORM_DEVICE void finish(RowGroup<A>& group, const cuda::RowsAtOnce&, A (&sums)[2 * kRows],
                               State (&state)[kRows]) const {
     group.sum(sums);
     const A dim = static_cast<A>(args_.dim);

@@ -153,6 +153,7 @@ const Backend kBackend = {
     .backward = backward,
     .has_threads = false,
     .max_chunks = cuda::kMaxChunks,
+    .repeats = 1000,
 };
 
 }  // namespace seednorm::test

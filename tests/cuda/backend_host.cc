@@ -25,6 +25,7 @@ const Backend kBackend = {
                    const Executor&) { cuda::backward(norm, args); },
     .has_threads = false,
     .max_chunks = cuda::kMaxChunks,
+    .repeats = 10,
 };
 
 }  // namespace seednorm::test

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <functional>
 
+// NOLINTBEGIN(bugprone-reserved-identifier): the names are CUDA's.
 #define __global__
 #define __device__
 #define __grid_constant__
@@ -52,5 +53,7 @@ A __shfl_xor_sync(uint32_t, A value, int lane_distance) {
   std::memcpy(&value, seednorm::cuda::host_exchange(turn, lane_distance), sizeof(value));
   return value;
 }
+
+// NOLINTEND(bugprone-reserved-identifier)
 
 #endif  // SEEDNORM_TESTS_CUDA_HOST_DEVICE_H_

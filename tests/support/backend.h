@@ -23,6 +23,7 @@ struct Backend {
 
   bool has_threads;    // whether the executor is used
   int64_t max_chunks;  // most parts of a sum over rows
+  int64_t repeats;     // of a thousand rows, for many
 };
 extern const Backend kBackend;
 

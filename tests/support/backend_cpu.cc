@@ -14,6 +14,7 @@ const Backend kBackend = {
                    const Executor& executor) { norm.backward(args, executor); },
     .has_threads = true,
     .max_chunks = kMaxChunks,
+    .repeats = 1000,
 };
 
 }  // namespace seednorm::test
