@@ -214,25 +214,26 @@ Dropout dropout_of(Arguments<Arg>& a, const Place& place) {
   return {true, words[0], words[1]};
 }
 
-void run(const Norm& norm, const ForwardArgs& args, const Place& place, const Dropout& dropout) {
+void run(const Norm& norm, const ForwardArgs& args, const Place& place,
+         [[maybe_unused]] const Dropout& dropout) {
   if (!place.on_gpu) return norm.forward(args, torch_executor());
 #ifdef SEEDNORM_WITH_CUDA
   const torch::stable::accelerator::DeviceGuard guard(place.index);
   cuda::forward(norm, args, {.stream = current_stream(place.index), .seed = dropout.on_gpu});
 #endif
 }
-void run(const Norm& norm, const BackwardArgs& args, const Place& place, const Dropout& dropout) {
+void run(const Norm& norm, const BackwardArgs& args, const Place& place,
+         [[maybe_unused]] const Dropout& dropout) {
   if (!place.on_gpu) return norm.backward(args, torch_executor());
 #ifdef SEEDNORM_WITH_CUDA
   const torch::stable::accelerator::DeviceGuard guard(place.index);
   cuda::backward(norm, args, {.stream = current_stream(place.index), .seed = dropout.on_gpu});
 #endif
 }
-size_t scratch_bytes(const Call& call, const Place& place) {
+size_t scratch_bytes(const Call& call, [[maybe_unused]] const Place& place) {
 #ifdef SEEDNORM_WITH_CUDA
   if (place.on_gpu) return cuda::scratch_bytes(call.norm, call.rows, call.dtype);
 #endif
-  (void)place;
   return call.norm.scratch_bytes(call.rows, call.dtype);
 }
 

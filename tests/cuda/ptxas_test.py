@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Registers and memory of every kernel for GPUs, as ptxas reported them: nothing is spilled.
 
+Those for float64, which is for checks, may spill: their numbers take two registers each.
+
 usage: ptxas_test.py BUILD_FOLDER      where cmake/keep_ptxas_report has left *.ptxas
 """
 import pathlib
@@ -45,7 +47,7 @@ def main():
             continue
         most[kind] = max(most.get(kind, 0), registers)
         short = re.sub(r"void |seednorm::|cuda::|\(.*", "", name)
-        if spilled:
+        if spilled and "kernel<double" not in short:
             problems.append(f"{arch} {short}: {spilled} bytes spilled")
         if not registers <= MOST[kind]:
             problems.append(f"{arch} {short}: {registers} registers, {MOST[kind]} at most")
