@@ -82,7 +82,7 @@ void backward(const Norm& norm, const BackwardArgs& args, const Queue& queue) {
   const KernelArgs k = resolve_for_gpu(norm, args, queue);
   const Chunks chunks = cut_chunks(args.rows, k.rows_per_sample, kChunkRules);
   if (args.rows > 0) kernels_of(norm).backward(k, args.rows, chunks, info.slots, queue.stream);
-  if (k.partials != nullptr) finish(k, chunks, info.slots, queue.stream);
+  if (wants_gradients(k)) finish(k, chunks, info.slots, queue.stream);
 }
 
 }  // namespace cuda

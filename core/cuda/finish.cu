@@ -6,7 +6,8 @@ namespace seednorm::cuda {
 namespace {
 
 struct FinishLaunch {
-  const void* partials;  // of the slot, in the first chunk
+  const void* partials;
+  int64_t slot_offset;  // elements in front of the slot in each chunk
   int64_t chunk_stride;
   int64_t chunks;  // of each sample, or all
   int64_t width;   // of the gradient
@@ -21,12 +22,12 @@ __global__ void __launch_bounds__(kColumns* kParts)
     finish_kernel(const __grid_constant__ FinishLaunch launch) {
   auto* const parts = reinterpret_cast<double*>(shared_memory());
   const int64_t column = static_cast<int64_t>(blockIdx.x) * kColumns + threadIdx.x;
-  const A* const partials =
-      static_cast<const A*>(launch.partials) + blockIdx.y * launch.chunks * launch.chunk_stride + column;
   double sum = 0;
   if (column < launch.width) {
-    for (int64_t chunk = threadIdx.y; chunk < launch.chunks; chunk += kParts) {
-      sum += partials[chunk * launch.chunk_stride];
+    for (int64_t i = threadIdx.y; i < launch.chunks; i += kParts) {
+      const int64_t chunk = blockIdx.y * launch.chunks + i;
+      sum +=
+          static_cast<const A*>(launch.partials)[chunk * launch.chunk_stride + launch.slot_offset + column];
     }
   }
   parts[threadIdx.y * kColumns + threadIdx.x] = sum;
@@ -49,8 +50,9 @@ void finish(const KernelArgs& args, const Chunks& chunks, const Slots& slots, St
     if (!grad || (per_sample && chunks.per_sample == 0)) continue;
     const int64_t samples = per_sample ? chunks.count / chunks.per_sample : 1;
     const int64_t width = args.params[p].mask == 0 ? 1 : args.dim;
-    const FinishLaunch call{static_cast<const char*>(args.partials) + s * padded * (wide ? 8 : 4),
-                            slots.count * padded, per_sample ? chunks.per_sample : chunks.count, width, grad};
+    const FinishLaunch call{
+        args.partials, s * padded, slots.count * padded, per_sample ? chunks.per_sample : chunks.count,
+        width,         grad};
     const dim3 grid(static_cast<unsigned>((width + kColumns - 1) / kColumns), static_cast<unsigned>(samples));
     launch(wide ? finish_kernel<double> : finish_kernel<float>, grid, dim3(kColumns, kParts),
            kColumns * kParts * static_cast<int>(sizeof(double)), stream, call);

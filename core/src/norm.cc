@@ -116,7 +116,7 @@ void Norm::backward(const BackwardArgs& args, const Executor& executor) const {
     const int64_t begin = chunks.begin(i, args.rows, args.rows_per_sample);
     kernels_->backward(k, begin, std::max(begin, chunks.begin(i + 1, args.rows, args.rows_per_sample)), i);
   });
-  if (k.partials == nullptr) return;
+  if (!wants_gradients(k)) return;
   parallel_tasks(executor, info_->slots.count, alone,
                  [&](int64_t slot) { kernels_->finish(k, info_->slots, chunks.count, slot); });
 }

@@ -3,6 +3,7 @@
 #define SEEDNORM_CORE_SRC_RESOLVE_H_
 
 #include <algorithm>
+#include <iterator>
 
 #include "core/cpu/kernel_args.h"
 
@@ -80,6 +81,11 @@ inline KernelArgs resolve(const Norm& norm, const NormInfo& info, const Backward
     if (k.grads[p]) k.partials = args.scratch;
   }
   return k;
+}
+
+inline bool wants_gradients(const KernelArgs& k) {
+  return std::any_of(std::begin(k.grads), std::end(k.grads),
+                     [](const View& grad) { return static_cast<bool>(grad); });
 }
 
 }  // namespace seednorm
