@@ -102,10 +102,12 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
 Tensor experts_of_few(const Tensor& x, const Tensor& gate, const Tensor& up, const Tensor& down,
                       const Tensor& ends) {
   const Tensor y = at::empty_like(x);
-  for_tiles(ends, kFewRows, [&](int64_t e, int64_t first, int64_t rows) {
-    const Tensor in = x.narrow(0, first, rows);
-    const Tensor h = few_rows_gated(few_rows_product(in, gate[e]), few_rows_product(in, up[e]));
-    y.narrow(0, first, rows).copy_(few_rows_product(h, down[e]));
+  for_experts(ends, kFewRows, [&](const std::vector<Piece>& pieces) {
+    for (const auto& [e, first, rows] : pieces) {
+      const Tensor in = x.narrow(0, first, rows);
+      const Tensor h = few_rows_gated(few_rows_product(in, gate[e]), few_rows_product(in, up[e]));
+      y.narrow(0, first, rows).copy_(few_rows_product(h, down[e]));
+    }
   });
   return y;
 }

@@ -1,6 +1,8 @@
 // The product of a few rows: against double, and bitwise independent of other rows and of threads.
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include <limits>
