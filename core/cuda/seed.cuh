@@ -398,10 +398,13 @@ void seed_forward(const KernelArgs& args, int64_t rows, Stream stream) {
 template <class T, bool kConditional>
 void seed_backward(const KernelArgs& args, int64_t rows, const Chunks& chunks, const Slots& slots,
                    Stream stream) {
-  if (needs_general<T>(args)) {
-    return run_backward<T, SeedBackward<T, true, kConditional>>(args, rows, chunks, slots, stream);
+  // AdaSeeDNorm's four slots and the parameters of a sample do not fit a thread's registers.
+  if constexpr (!kConditional) {
+    if (!needs_general<T>(args)) {
+      return run_backward<T, SeedBackward<T, false, kConditional>>(args, rows, chunks, slots, stream);
+    }
   }
-  run_backward<T, SeedBackward<T, false, kConditional>>(args, rows, chunks, slots, stream);
+  run_backward<T, SeedBackward<T, true, kConditional>>(args, rows, chunks, slots, stream);
 }
 
 }  // namespace seednorm::cuda
