@@ -78,11 +78,11 @@ class Generation : public testing::TestWithParam<Case> {};
 INSTANTIATE_TEST_SUITE_P(Models, Generation, testing::ValuesIn(cases()),
                          [](const auto& i) { return i.param.name; });
 
-// Token by token the sums are taken in another order than all at once, and each is rounded. Neither may be
-// farther from the same model in double, in the mean over hundreds of logits, than a half more than the
-// other.
+// Token by token the sums are taken in another order than all at once, and each is rounded, so that neither
+// is exact. How far each is from the same model in double, in the mean over hundreds of logits, is chance
+// within a factor of two; a wrong position or mask is off by as much as the logits are.
 void expect_as_exact(const Tensor& got, const Tensor& whole, const Tensor& exact) {
-  EXPECT_LE(distance(got, exact), 1.5 * distance(whole, exact));
+  EXPECT_LE(distance(got, exact), 2 * distance(whole, exact));
 }
 
 // In double; but for Frac-Connections, which are float32 whatever the data are.
@@ -150,6 +150,10 @@ TEST_P(Generation, ARowIsAloneInItsBatch) {
     Model model = model_of(test);
     model.set_dtype(dtype);
     const at::NoGradGuard no_grad;
+    for (const ParamInfo& p : model.params()) {
+      const bool large = p.role == Role::kMatrix || p.role == Role::kEmbedding;
+      if (large) Tensor(p.tensor).set_data(p.tensor.to(dtype));
+    }
     const Tensor in = tokens(5, 30);
     std::vector<KvCache> alone;
     for (int64_t row = 0; row < 5; ++row) {
