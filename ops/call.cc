@@ -81,8 +81,9 @@ class Checker {
   void same_device(const char* argument, const TensorInfo& t) const {
     if (std::strcmp(t.device, x_.device) == 0 && t.device_index == x_.device_index) return;
     const auto place = [](const TensorInfo& of) {
-      const bool numbered = std::strcmp(of.device, "cuda") == 0;
-      return of.device + (numbered ? ":" + std::to_string(of.device_index) : "");
+      std::string text = of.device;
+      if (text == "cuda") text.append(":").append(std::to_string(of.device_index));
+      return text;
     };
     reject(argument, "a tensor on " + place(x_) + ", where x is", place(t));
   }

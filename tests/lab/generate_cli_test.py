@@ -108,7 +108,8 @@ class Generate(Case):
         long_one = self.folder / "long"
         shutil.copytree(self.model, long_one)
         (long_one / "config.json").write_text(json.dumps(config | {"eos_token_id": [7, 8]}))
-        process = subprocess.Popen([PROGRAM, "generate", "--model", long_one, "--prompt", "In", "--max-tokens", "1000000"],
+        process = subprocess.Popen([PROGRAM, "generate", "--model", long_one, "--prompt", "In", "--max-tokens", "1000000",
+                                    "--temperature", "0"],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.assertEqual(process.stdout.read(2), b"In")
         process.stdout.read(5)
@@ -123,7 +124,7 @@ class Generate(Case):
         self.assertIn("--prompt", self.error())
         (self.folder / "empty.txt").write_text("\n\n")
         self.assertIn("no prompts", self.error("--prompts", "empty.txt"))
-        self.assertIn("--top-p", self.error("--prompt", "x", "--top-q", 1))
+        self.assertIn("did you mean --top-k?", self.error("--prompt", "x", "--top-q", 1))
         self.assertIn("top_p", self.error("--prompt", "x", "--top-p", 0))
         self.assertIn("temperature", self.error("--prompt", "x", "--temperature", -1))
         self.assertIn("--stop", self.error("--prompt", "x", "--stop", ""))
