@@ -1,11 +1,11 @@
 // seednorm bench generate
 #include <ATen/Parallel.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <numeric>
 
+#include "lab/base/median.h"
 #include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
 #include "lab/generate/generate.h"
@@ -34,11 +34,6 @@ TextModel load(const Arguments& a) {
   }
   out.model->set_dtype(dtype);
   return out;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 // What a token needs of the weights: all but the embedding's other rows (a tied one is the head too), and of

@@ -3,13 +3,13 @@
 #include <ATen/Parallel.h>
 #include <sys/resource.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
 
 #include "lab/base/error.h"
 #include "lab/base/interrupt.h"
+#include "lab/base/median.h"
 #include "lab/base/progress.h"
 #include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
@@ -87,12 +87,6 @@ int64_t peak_memory_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return usage.ru_maxrss * 1024;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t n = values.size();
-  return n == 0 ? 0 : (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
 nlohmann::ordered_json result_of(const Contestant& c, const Recipe& recipe, double peak) {
