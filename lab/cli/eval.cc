@@ -146,7 +146,7 @@ void run_eval(const Arguments& arguments) {
   const DataFolder folder(arguments.data);
   parse_names(arguments.tasks, folder);  // a wrong name is found before a large model is read
   const std::unique_ptr<Model> model = arguments.model.load();
-  const Tokenizer tokenizer = arguments.model.load_tokenizer(*model);
+  const Tokenizer tokenizer = load_tokenizer(arguments.model.folder, arguments.model.tokenizer, *model);
   const Questions questions = read_questions(arguments, folder, tokenizer, model->config().context);
   dump_requests(arguments.dump, questions);
   Json results = {{"model", arguments.model.folder},

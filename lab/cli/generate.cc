@@ -9,6 +9,7 @@
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/base/utf8.h"
+#include "lab/cli/model_options.h"
 #include "lab/cli/verb.h"
 
 namespace seednorm::lab {
@@ -17,7 +18,8 @@ namespace {
 constexpr size_t kMaxPromptBytes = size_t{64} << 20;
 
 struct Arguments {
-  std::string model, tokenizer, prompt, prompts_file, dtype, json;
+  ModelOptions model{.dtype = "stored"};
+  std::string prompt, prompts_file, json;
   GenerateOptions options;
 };
 
@@ -78,9 +80,8 @@ nlohmann::json to_json(const std::vector<std::string>& prompts, const GenerateRe
 
 void run_generate(const Arguments& a) {
   const std::vector<std::string> prompts = prompts_of(a);
-  const std::optional<at::ScalarType> dtype =
-      a.dtype.empty() ? std::nullopt : std::optional(a.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat);
-  const TextModel model = load_text_model(a.model, a.tokenizer, dtype);
+  a.model.set_threads();
+  const TextModel model = load_text_model(a.model.folder, a.model.tokenizer, a.model.activations());
   // One text appears as it is made; several, which are made at once, one after the other.
   bool begun = false;
   const GenerateResult result = generate(model, prompts, a.options, [&](size_t, std::string_view text) {
@@ -104,7 +105,7 @@ void add_generate(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   Arguments& a = *arguments;
   SamplingConfig& sampling = a.options.sampling;
-  app.add_option("--model", a.model, "The model's folder")->required()->type_name("DIR");
+  add_model_options(app, a.model);
   auto* prompts = app.add_option_group("prompts")->require_option(1);
   prompts->add_option("--prompt", a.prompt, "The text to continue; \"\" begins a document")
       ->type_name("TEXT");
@@ -133,11 +134,6 @@ void add_generate(CLI::App& app) {
       ->check(CLI::Range(int64_t{1}, kMaxBatch))
       ->capture_default_str()
       ->type_name("N");
-  app.add_option("--tokenizer", a.tokenizer, "A tokenizer.json or byte, where the folder has none")
-      ->type_name("FILE");
-  app.add_option("--dtype", a.dtype, "float32 or bfloat16; default: as the weights are stored")
-      ->check(CLI::IsMember({"float32", "bfloat16"}))
-      ->type_name("DTYPE");
   add_json_option(app, a.json);
   app.callback([arguments] { run_generate(*arguments); });
 }

@@ -13,30 +13,20 @@
 namespace seednorm::lab {
 namespace fs = std::filesystem;
 
-std::unique_ptr<Model> ModelOptions::load() const {
+void ModelOptions::set_threads() const {
   if (threads > 0) at::set_num_threads(threads);
+}
+
+std::optional<at::ScalarType> ModelOptions::activations() const {
+  if (dtype == "stored") return std::nullopt;
+  return dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
+}
+
+std::unique_ptr<Model> ModelOptions::load() const {
+  set_threads();
   auto model = load_model(folder, Weights::kStored);
-  model->set_dtype(dtype == "bfloat16" ? at::kBFloat16 : at::kFloat);
+  model->set_dtype(activations().value_or(stored_dtype(*model)));
   return model;
-}
-
-std::optional<Tokenizer> ModelOptions::find_tokenizer(const Model& model) const {
-  const fs::path file = fs::path(folder) / "tokenizer.json";
-  if (tokenizer.empty() && !fs::exists(file)) return std::nullopt;
-  Tokenizer out = Tokenizer::load(tokenizer.empty() ? file.string() : tokenizer);
-  if (out.vocab_size() > model.config().vocab_size) {
-    throw UserError(folder + ": the tokenizer " + quote(out.name()) + " has " +
-                    std::to_string(out.vocab_size()) + " ids, the model only " +
-                    std::to_string(model.config().vocab_size));
-  }
-  return out;
-}
-
-Tokenizer ModelOptions::load_tokenizer(const Model& model) const {
-  if (auto out = find_tokenizer(model)) return *out;
-  throw UserError(
-      (fs::path(folder) / "tokenizer.json").string() +
-      ": is not there; --tokenizer names the tokenizer.json that the model was trained with, or byte");
 }
 
 std::string ModelOptions::fingerprint() const {
@@ -68,8 +58,8 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
                  "A tokenizer.json, or byte; default: the one in the model's folder")
       ->type_name("FILE");
   app.add_option("--dtype", options.dtype,
-                 "Of activations: float32 or bfloat16; weights stay as they are stored")
-      ->check(CLI::IsMember({"float32", "bfloat16"}))
+                 "Of activations: float32, bfloat16, or the one that the weights are stored in")
+      ->check(CLI::IsMember({"float32", "bfloat16", "stored"}))
       ->capture_default_str()
       ->type_name("DTYPE");
   app.add_option("--threads", options.threads, "Threads; default: as many as there are processors")

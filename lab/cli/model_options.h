@@ -8,8 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "lab/data/tokenizer/tokenizer.h"
-#include "lab/models/model.h"
+#include "lab/generate/text_model.h"
 
 namespace seednorm::lab {
 
@@ -17,19 +16,16 @@ struct ModelOptions {
   std::string folder, tokenizer, dtype = "float32";
   int threads = 0;
 
-  // With the weights as they are stored, in the file's own pages; activations in `dtype`. Errors (UserError):
-  // see load_model.
+  void set_threads() const;
+  // Of activations; nothing: as the weights are stored.
+  std::optional<at::ScalarType> activations() const;
+  // With the weights as they are stored, in the file's own pages. Errors (UserError): see load_model.
   std::unique_ptr<Model> load() const;
-  // --tokenizer, or else the model folder's; nothing if there is none. Errors (UserError): see
-  // Tokenizer::load; it has more ids than the model.
-  std::optional<Tokenizer> find_tokenizer(const Model& model) const;
-  // The same. Errors (UserError) also: there is none.
-  Tokenizer load_tokenizer(const Model& model) const;
   // A hash of config.json and of samples of all weight files, which training changes; and of dtype.
   std::string fingerprint() const;
 };
 
-// Adds --model, --tokenizer, --dtype and --threads.
+// Adds --model, --tokenizer, --dtype and --threads; defaults are what `options` has.
 void add_model_options(CLI::App& app, ModelOptions& options);
 
 }  // namespace seednorm::lab

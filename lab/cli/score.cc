@@ -33,7 +33,7 @@ struct Input {
 };
 
 Input read_text(const Arguments& arguments, const Model& model) {
-  const Tokenizer tokenizer = arguments.model.load_tokenizer(model);
+  const Tokenizer tokenizer = load_tokenizer(arguments.model.folder, arguments.model.tokenizer, model);
   const std::string text = read_file(arguments.text, kMaxTextBytes);
   const std::vector<int32_t> ids = tokenizer.encode(text);
   return {arguments.text, {ids.begin(), ids.end()}, text.size()};
@@ -43,7 +43,7 @@ Input read_tokens(const Arguments& arguments, const Model& model) {
   Input out{.file = arguments.tokens,
             .ids = parse_token_list(read_file(arguments.tokens, kMaxTextBytes), arguments.tokens,
                                     model.config().vocab_size)};
-  if (const auto tokenizer = arguments.model.find_tokenizer(model)) {
+  if (const auto tokenizer = find_tokenizer(arguments.model.folder, arguments.model.tokenizer, model)) {
     out.text_bytes = 0;
     for (const int64_t id : out.ids) *out.text_bytes += tokenizer->bytes_of(static_cast<int32_t>(id)).size();
   }

@@ -13,17 +13,6 @@ namespace {
 
 constexpr size_t kMaxConfigBytes = size_t{1} << 20;
 
-Tokenizer tokenizer_of(const fs::path& folder, const std::string& source) {
-  if (!source.empty()) return Tokenizer::load(source);
-  const fs::path file = folder / kTokenizerFile;
-  if (!fs::exists(file)) {
-    throw UserError(file.string() +
-                    ": is not there; --tokenizer names the tokenizer.json that the model was "
-                    "trained with, or byte");
-  }
-  return Tokenizer::load(file.string());
-}
-
 // One id, a list of them, or null.
 std::vector<int32_t> eos_ids_of(const fs::path& folder, const Tokenizer& tokenizer, int64_t vocab_size) {
   const fs::path file = folder / "config.json";
@@ -45,6 +34,30 @@ std::vector<int32_t> eos_ids_of(const fs::path& folder, const Tokenizer& tokeniz
 
 }  // namespace
 
+std::optional<Tokenizer> find_tokenizer(const fs::path& folder, const std::string& source,
+                                        const Model& model) {
+  const fs::path file = folder / kTokenizerFile;
+  if (source.empty() && !fs::exists(file)) return std::nullopt;
+  Tokenizer out = Tokenizer::load(source.empty() ? file.string() : source);
+  const int64_t vocab_size = model.config().vocab_size;
+  if (out.vocab_size() > vocab_size) {
+    throw UserError(folder.string() + ": the tokenizer " + quote(out.name()) + " has " +
+                    std::to_string(out.vocab_size()) + " ids, the model only " + std::to_string(vocab_size));
+  }
+  return out;
+}
+
+Tokenizer load_tokenizer(const fs::path& folder, const std::string& source, const Model& model) {
+  if (auto out = find_tokenizer(folder, source, model)) return *out;
+  throw UserError(
+      (folder / kTokenizerFile).string() +
+      ": is not there; --tokenizer names the tokenizer.json that the model was trained with, or byte");
+}
+
+at::ScalarType stored_dtype(const Model& model) {
+  return model.head().scalar_type() == at::kBFloat16 ? at::kBFloat16 : at::kFloat;
+}
+
 void cast_weights(Model& model, at::ScalarType dtype) {
   for (const ParamInfo& p : model.params()) {
     const bool large = p.role == Role::kMatrix || p.role == Role::kEmbedding;
@@ -54,19 +67,12 @@ void cast_weights(Model& model, at::ScalarType dtype) {
 
 TextModel load_text_model(const fs::path& folder, const std::string& tokenizer,
                           std::optional<at::ScalarType> dtype) {
-  TextModel out = {.model = load_model(folder, Weights::kStored),
-                   .tokenizer = tokenizer_of(folder, tokenizer),
-                   .eos_ids = {}};
-  const int64_t vocab_size = out.model->config().vocab_size;
-  if (out.tokenizer.vocab_size() > vocab_size) {
-    throw UserError(folder.string() + ": the tokenizer " + quote(out.tokenizer.name()) + " has " +
-                    std::to_string(out.tokenizer.vocab_size()) + " ids, the model only " +
-                    std::to_string(vocab_size));
-  }
-  out.eos_ids = eos_ids_of(folder, out.tokenizer, vocab_size);
+  std::unique_ptr<Model> model = load_model(folder, Weights::kStored);
+  TextModel out = {.model = nullptr, .tokenizer = load_tokenizer(folder, tokenizer, *model), .eos_ids = {}};
+  out.model = std::move(model);
+  out.eos_ids = eos_ids_of(folder, out.tokenizer, out.model->config().vocab_size);
   const at::NoGradGuard no_grad;
-  const bool half = out.model->head().scalar_type() == at::kBFloat16;
-  const at::ScalarType use = dtype.value_or(half ? at::kBFloat16 : at::kFloat);
+  const at::ScalarType use = dtype.value_or(stored_dtype(*out.model));
   cast_weights(*out.model, use);
   out.model->set_dtype(use);
   return out;

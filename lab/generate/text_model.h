@@ -19,10 +19,19 @@ struct TextModel {
   std::vector<int32_t> eos_ids;  // tokens that end a text: config.json's, else the tokenizer's
 };
 
-// The model of `folder` with weights and activations in `dtype`, float32 or bfloat16; nothing: bfloat16 if
-// the embedding is stored so, else float32. Weights that are stored in it are not copied. `tokenizer` is
-// "byte" or a tokenizer.json; empty: the folder's. Errors (UserError): as load_model and Tokenizer::load; the
-// tokenizer has more ids than the model; config.json's eos_token_id.
+// The tokenizer that `source` names, "byte" or a tokenizer.json; empty: the folder's, or nothing if it has
+// none. Errors (UserError): as Tokenizer::load; it has more ids than the model.
+std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& folder, const std::string& source,
+                                        const Model& model);
+// The same. Errors (UserError) also: there is none.
+Tokenizer load_tokenizer(const std::filesystem::path& folder, const std::string& source, const Model& model);
+
+// bfloat16 if the head's matrix is, else float32.
+at::ScalarType stored_dtype(const Model& model);
+
+// The model of `folder` with weights and activations in `dtype`, float32 or bfloat16; nothing: in its
+// stored_dtype. Weights that are stored in it are not copied. `tokenizer`: see
+// load_tokenizer. Errors (UserError): as load_model and load_tokenizer; config.json's eos_token_id.
 TextModel load_text_model(const std::filesystem::path& folder, const std::string& tokenizer,
                           std::optional<at::ScalarType> dtype);
 
