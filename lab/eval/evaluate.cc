@@ -85,8 +85,7 @@ class Pass {
 
   // Puts the sum of each branch where its choices are.
   void run(Model& model, Values& out) const {
-    const Tensor hidden = model.hidden(at::tensor(tokens_, at::kLong).unsqueeze(0),
-                                       std::make_shared<const Packing>(sequences_));
+    const Tensor hidden = model.hidden(at::tensor(tokens_, at::kLong).unsqueeze(0), Packing(sequences_));
     const Tensor rows = hidden[0].index_select(0, at::tensor(rows_, at::kLong));
     const Tensor values = log_probs(rows, model.head(), at::tensor(targets_, at::kLong));
     const float* next = values.const_data_ptr<float>();

@@ -19,7 +19,7 @@ struct Call {
 // The defined ones of x, delta, balance, router_z; `defined` says which.
 variable_list run(const Call& call, const Stream& in, std::vector<bool>* defined) {
   std::vector<AuxiliaryLoss> losses;
-  const Stream out = call.block->forward(in, *call.rope, /*past=*/nullptr, call.losses ? &losses : nullptr);
+  const Stream out = call.block->forward(in, {*call.rope}, call.losses ? &losses : nullptr);
   variable_list all = {out.x, out.delta};
   if (!losses.empty()) all.insert(all.end(), {losses[0].balance, losses[0].router_z});
   variable_list kept;

@@ -8,7 +8,7 @@
 
 namespace seednorm::lab {
 
-// As block.forward(in, rope, nullptr, losses), bit for bit, keeping only `in`. block and rope must outlive
+// As block.forward(in, {rope}, losses), bit for bit, keeping only `in`. block and rope must outlive
 // backward.
 Stream checkpointed(Block& block, const Stream& in, const Rope& rope, std::vector<AuxiliaryLoss>* losses);
 

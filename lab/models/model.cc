@@ -8,7 +8,7 @@
 #include <stdexcept>
 
 #include "lab/models/checkpoint.h"
-#include "lab/nn/few_rows.h"
+#include "lab/nn/products.h"
 
 namespace seednorm::lab {
 namespace {
@@ -97,34 +97,34 @@ void Model::initialize(uint64_t seed) {
   }
 }
 
-Tensor Model::run(const Tensor& tokens, const Rope& rope, const KvCache* past,
-                  std::vector<AuxiliaryLoss>* losses) {
+template <class Layer>
+Tensor Model::run(const Tensor& tokens, const Layer& layer) {
   Stream stream = {at::embedding(embedding_, tokens).to(dtype_), {}};
   if (embedding_scale_.defined()) stream.x = stream.x * embedding_scale_.to(dtype_);
-  const bool again = checkpointing_ && at::GradMode::is_enabled();
-  for (size_t i = 0; i < blocks_.size(); ++i) {
-    if (past != nullptr) {
-      const KvLayer layer = past->layer(static_cast<int64_t>(i));
-      stream = blocks_[i]->forward(stream, rope, &layer, losses);
-    } else {
-      stream = again ? checkpointed(*blocks_[i], stream, rope, losses)
-                     : blocks_[i]->forward(stream, rope, nullptr, losses);
-    }
-  }
+  for (size_t i = 0; i < blocks_.size(); ++i) stream = layer(i, stream);
   return stream.delta.defined() ? norm_->add(stream.delta, stream.x).first : norm_->forward(stream.x);
 }
 
 Tensor Model::hidden(const Tensor& tokens, std::vector<AuxiliaryLoss>* losses) {
-  return run(tokens, rope_, nullptr, losses);
+  const bool again = checkpointing_ && at::GradMode::is_enabled();
+  return run(tokens, [&](size_t i, const Stream& in) {
+    return again ? checkpointed(*blocks_[i], in, rope_, losses) : blocks_[i]->forward(in, {rope_}, losses);
+  });
 }
 
-Tensor Model::hidden(const Tensor& tokens, std::shared_ptr<const Packing> packing) {
-  return run(tokens, rope_.packed(std::move(packing)), nullptr, nullptr);
+Tensor Model::hidden(const Tensor& tokens, const Packing& packing) {
+  const Rope rope = rope_.at(packing.positions());
+  return run(tokens, [&](size_t i, const Stream& in) {
+    return blocks_[i]->forward(in, {.rope = rope, .packing = &packing}, nullptr);
+  });
 }
 
 Tensor Model::hidden(const Tensor& tokens, KvCache& past) {
   past.check_room(tokens.size(1));
-  const Tensor out = run(tokens, rope_, &past, nullptr);
+  const Tensor out = run(tokens, [&](size_t i, const Stream& in) {
+    const KvLayer layer = past.layer(static_cast<int64_t>(i));
+    return blocks_[i]->forward(in, {.rope = rope_, .past = &layer}, nullptr);
+  });
   past.advance(tokens.size(1));
   return out;
 }
@@ -138,11 +138,7 @@ KvCache Model::make_cache(int64_t rows, int64_t capacity) const {
                  dtype_);
 }
 
-Tensor Model::project(const Tensor& hidden) const {
-  const Tensor head = head_.to(dtype_);
-  return (are_few_rows(hidden, head) ? few_rows_product(hidden, head) : at::linear(hidden, head))
-      .to(at::kFloat);
-}
+Tensor Model::project(const Tensor& hidden) const { return product(hidden, head_).to(at::kFloat); }
 
 std::vector<ParamInfo> Model::params() const {
   std::vector<ParamInfo> out;

@@ -7,11 +7,10 @@
 #include <vector>
 
 #include "lab/models/config.h"
+#include "lab/nn/attention.h"
 #include "lab/nn/feed_forward.h"
 #include "lab/nn/frac.h"
-#include "lab/nn/kv_cache.h"
 #include "lab/nn/norm.h"
-#include "lab/nn/rope.h"
 
 namespace seednorm::lab {
 
@@ -25,8 +24,7 @@ struct Stream {
 // One layer of a model.
 class Block : public torch::nn::Module {
  public:
-  // past: this layer of a KvCache whose sequences `in` continues, or null.
-  virtual Stream forward(const Stream& in, const Rope& rope, const KvLayer* past,
+  virtual Stream forward(const Stream& in, const Surroundings& around,
                          std::vector<AuxiliaryLoss>* losses) = 0;
 };
 // Each family's block; the family's file defines it.
@@ -57,7 +55,7 @@ class Model : public torch::nn::Module {
   // tokens [B, T] int64 -> final hidden states after the output norm [B, T, D].
   at::Tensor hidden(const at::Tensor& tokens, std::vector<AuxiliaryLoss>* losses = nullptr);
   // The same for sequences packed in one row: tokens [1, T] -> [1, T, D].
-  at::Tensor hidden(const at::Tensor& tokens, std::shared_ptr<const Packing> packing);
+  at::Tensor hidden(const at::Tensor& tokens, const Packing& packing);
   // The same for tokens that continue the sequences of `past`, and are appended to them: only these go
   // through the layers. Without gradients (at::NoGradGuard). Errors (std::invalid_argument): beyond the
   // cache's room or the model's context.
@@ -79,8 +77,9 @@ class Model : public torch::nn::Module {
 
  private:
   void initialize(uint64_t seed);
-  at::Tensor run(const at::Tensor& tokens, const Rope& rope, const KvCache* past,
-                 std::vector<AuxiliaryLoss>* losses);
+  // layer(i, stream) is the stream behind block i.
+  template <class Layer>
+  at::Tensor run(const at::Tensor& tokens, const Layer& layer);
 
   ModelConfig config_;
   Rope rope_;

@@ -22,10 +22,9 @@ class Olmo2Block : public Block {
     }
   }
 
-  Stream forward(const Stream& in, const Rope& rope, const KvLayer* past,
-                 std::vector<AuxiliaryLoss>*) override {
+  Stream forward(const Stream& in, const Surroundings& around, std::vector<AuxiliaryLoss>*) override {
     const Stream h = post_norm(in, *attention_norm_, attention_site_.get(),
-                               [&](const at::Tensor& x) { return attention_->forward(x, rope, past); });
+                               [&](const at::Tensor& x) { return attention_->forward(x, around); });
     return post_norm(h, *feed_forward_norm_, feed_forward_site_.get(),
                      [&](const at::Tensor& x) { return feed_forward_->forward(x); });
   }

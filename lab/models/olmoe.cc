@@ -24,10 +24,9 @@ class OlmoeBlock : public Block {
     }
   }
 
-  Stream forward(const Stream& in, const Rope& rope, const KvLayer* past,
-                 std::vector<AuxiliaryLoss>* losses) override {
+  Stream forward(const Stream& in, const Surroundings& around, std::vector<AuxiliaryLoss>* losses) override {
     const Stream h = pre_norm(in, *attention_norm_, attention_site_.get(),
-                              [&](const at::Tensor& x) { return attention_->forward(x, rope, past); });
+                              [&](const at::Tensor& x) { return attention_->forward(x, around); });
     return pre_norm(h, *experts_norm_, experts_site_.get(),
                     [&](const at::Tensor& x) { return experts_->forward(x, losses); });
   }

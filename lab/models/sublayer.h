@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "lab/models/model.h"
-#include "lab/nn/attention.h"
 
 namespace seednorm::lab {
 

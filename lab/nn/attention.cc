@@ -8,12 +8,11 @@ using at::Tensor;
 namespace {
 
 // q [B, T, H, d], k and v [B, T, Hkv, d] -> [B, T, H, d].
-Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const Packing* packing,
-              const KvLayer* past) {
-  if (packing != nullptr) return packing->attend(q, k, v);
-  if (past == nullptr) return causal_attention(q, k, v);
-  past->append(k, v);
-  return past->is_new() ? causal_attention(q, k, v) : past->attend(q);
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const Surroundings& around) {
+  if (around.packing != nullptr) return around.packing->attend(q, k, v);
+  if (around.past == nullptr) return causal_attention(q, k, v);
+  around.past->append(k, v);
+  return around.past->is_new() ? causal_attention(q, k, v) : around.past->attend(q);
 }
 
 }  // namespace
@@ -36,14 +35,14 @@ Tensor Attention::normalized(const Tensor& x, Norm& norm, int64_t heads) const {
   return config_.qk_norm_per_head ? norm.forward(split(x)) : split(norm.forward(x));
 }
 
-Tensor Attention::forward(const Tensor& x, const Rope& rope, const KvLayer* past) const {
+Tensor Attention::forward(const Tensor& x, const Surroundings& around) const {
   static const std::vector<int64_t> kFromTheBegin;
-  const std::vector<int64_t>& first = past == nullptr ? kFromTheBegin : *past->lengths;
+  const std::vector<int64_t>& first = around.past == nullptr ? kFromTheBegin : *around.past->lengths;
   const int64_t kv_heads = config_.num_kv_heads;
-  const Tensor q = rope.apply(normalized(q_proj_->forward(x), *q_norm_, config_.num_heads), first);
-  const Tensor k = rope.apply(normalized(k_proj_->forward(x), *k_norm_, kv_heads), first);
+  const Tensor q = around.rope.apply(normalized(q_proj_->forward(x), *q_norm_, config_.num_heads), first);
+  const Tensor k = around.rope.apply(normalized(k_proj_->forward(x), *k_norm_, kv_heads), first);
   const Tensor v = v_proj_->forward(x).view({x.size(0), x.size(1), kv_heads, head_width_});
-  return o_proj_->forward(attend(q, k, v, rope.packing(), past).flatten(2));
+  return o_proj_->forward(attend(q, k, v, around).flatten(2));
 }
 
 }  // namespace seednorm::lab

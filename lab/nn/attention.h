@@ -7,6 +7,7 @@
 #include "lab/nn/kv_cache.h"
 #include "lab/nn/linear.h"
 #include "lab/nn/norm.h"
+#include "lab/nn/packing.h"
 #include "lab/nn/rope.h"
 
 namespace seednorm::lab {
@@ -18,13 +19,19 @@ struct AttentionConfig {
       true;  // as the paper; false: over all heads at once, as Hugging Face's OLMo2 and OLMoE
 };
 
+// Where tokens stand, and what they see beside each other. At most one of past and packing is there.
+struct Surroundings {
+  const Rope& rope;
+  const KvLayer* past = nullptr;  // they continue its sequences and are appended to them, without gradients
+  const Packing* packing = nullptr;  // a row holds several sequences
+};
+
 class Attention : public torch::nn::Module {
  public:
   explicit Attention(const AttentionConfig& config);
 
-  // x [B, T, D] -> [B, T, D]. With `past`, x continues its sequences and is appended to them; without
-  // gradients then.
-  at::Tensor forward(const at::Tensor& x, const Rope& rope, const KvLayer* past = nullptr) const;
+  // x [B, T, D] -> [B, T, D].
+  at::Tensor forward(const at::Tensor& x, const Surroundings& around) const;
 
  private:
   at::Tensor normalized(const at::Tensor& x, Norm& norm, int64_t heads) const;

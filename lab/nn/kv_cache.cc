@@ -98,15 +98,6 @@ void KvCache::advance(int64_t tokens) {
   for (int64_t& length : lengths_) length += tokens;
 }
 
-void KvCache::truncate(int64_t row, int64_t length) {
-  int64_t& now = lengths_.at(static_cast<size_t>(row));
-  if (length < 0 || length > now) {
-    throw std::invalid_argument("cache: expected a length up to " + std::to_string(now) + ", got " +
-                                std::to_string(length));
-  }
-  now = length;
-}
-
 KvCache KvCache::select(const std::vector<int64_t>& rows) const {
   const Tensor index = at::tensor(rows, at::kLong);
   KvCache out;

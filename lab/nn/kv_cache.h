@@ -44,9 +44,6 @@ class KvCache {
   void check_room(int64_t tokens) const;
   // After a pass: all sequences have `tokens` more.
   void advance(int64_t tokens);
-  // Forgets the tokens of `row` from position `length` on: padding on the right, or a continuation that was
-  // tried. Errors (std::invalid_argument): it has fewer.
-  void truncate(int64_t row, int64_t length);
   // A copy with these sequences, in this order; one may be there several times.
   KvCache select(const std::vector<int64_t>& rows) const;
   // Sequences of caches of one model and capacity, one after the other.

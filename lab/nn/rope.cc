@@ -84,8 +84,7 @@ Tensor Rope::apply(const Tensor& x, const std::vector<int64_t>& first) const {
   return RopeFunction::apply(x, cos_, sin_);
 }
 
-Rope Rope::packed(std::shared_ptr<const Packing> packing) const {
-  const Tensor& positions = packing->positions();
+Rope Rope::at(const Tensor& positions) const {
   const auto last = positions.max().item<int64_t>();
   if (last >= cos_.size(0)) {
     throw std::invalid_argument("rope: expected positions below the context of " +
@@ -94,7 +93,6 @@ Rope Rope::packed(std::shared_ptr<const Packing> packing) const {
   Rope out;
   out.cos_ = cos_.index_select(0, positions);
   out.sin_ = sin_.index_select(0, positions);
-  out.packing_ = std::move(packing);
   return out;
 }
 

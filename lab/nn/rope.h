@@ -5,10 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <memory>
 #include <vector>
-
-#include "lab/nn/packing.h"
 
 namespace seednorm::lab {
 
@@ -21,15 +18,13 @@ class Rope {
   // or from 0 on without `first`. Errors (std::invalid_argument): positions beyond the context.
   at::Tensor apply(const at::Tensor& x, const std::vector<int64_t>& first = {}) const;
 
-  // The same angles for rows [1, T, ...] that hold several sequences: token t is at packing.positions()[t],
-  // and attention asks packing() what it sees. Errors (std::invalid_argument): positions beyond the context.
-  Rope packed(std::shared_ptr<const Packing> packing) const;
-  const Packing* packing() const { return packing_.get(); }  // null: a row is one sequence
+  // For rows of T tokens that are at positions [T] int64, in any order. Errors (std::invalid_argument):
+  // positions beyond the context.
+  Rope at(const at::Tensor& positions) const;
 
  private:
   Rope() = default;
 
-  std::shared_ptr<const Packing> packing_;
   at::Tensor cos_, sin_;  // [context, head_width / 2], float32
 };
 

@@ -8,6 +8,7 @@
 #include "lab/eval/evaluate.h"
 #include "lab/eval/log_probs.h"
 #include "lab/eval/score.h"
+#include "tests/lab/small_model.h"
 #include "tests/lab/support.h"
 
 namespace seednorm::lab {
@@ -21,18 +22,9 @@ using nlohmann::json;
 constexpr double kFloatError = 1e-5;
 
 ModelConfig small(const std::string& family) {
-  ModelConfig c;
-  c.family = family_of(family);
+  ModelConfig c = small_model(family);
   c.vocab_size = 257;  // bytes
   c.context = 96;
-  c.dim = 32;
-  c.num_layers = 2;
-  c.num_heads = 4;
-  c.num_kv_heads = family == "olmo2" ? 2 : 4;
-  c.ffn_dim = 24;
-  if (family == "olmoe") c.num_experts = 8, c.top_k = 3;
-  c.block_norm = c.qk_norm = c.output_norm = NormSpec::parse("rms_norm");
-  c.init_std = 0.2;
   return c;
 }
 
@@ -82,8 +74,7 @@ TEST_P(Families, PackedSequencesAreAsIfAlone) {
       alone.emplace_back(branch, sequences[s].trunk);
     }
   }
-  const Tensor all =
-      model.hidden(at::tensor(packed, at::kLong).unsqueeze(0), std::make_shared<const Packing>(sequences));
+  const Tensor all = model.hidden(at::tensor(packed, at::kLong).unsqueeze(0), Packing(sequences));
   for (size_t i = 0; i < alone.size(); ++i) {
     const auto& [ids, first] = alone[i];
     const auto count = static_cast<int64_t>(ids.size()) - first;
@@ -97,8 +88,7 @@ TEST_P(Families, PackedSequencesAreAsIfAlone) {
 TEST(Packing, BeyondTheContext) {
   Model model(small("olmo2"), 1);
   const Tensor tokens = at::zeros({1, 100}, at::kLong);
-  EXPECT_THROW(model.hidden(tokens, std::make_shared<const Packing>(std::vector<PackedSequence>{{90, {10}}})),
-               std::invalid_argument);
+  EXPECT_THROW(model.hidden(tokens, Packing(std::vector<PackedSequence>{{90, {10}}})), std::invalid_argument);
 }
 
 TEST(LogProbs, AreThoseOfAllLogits) {

@@ -7,7 +7,8 @@
 #include <set>
 
 #include "lab/generate/text_stream.h"
-#include "support.h"
+#include "tests/lab/small_model.h"
+#include "tests/lab/support.h"
 
 namespace seednorm::lab {
 namespace {
@@ -139,18 +140,10 @@ TEST(TextStream, HoldsBackWhatIsNotCertain) {
   EXPECT_TRUE(stopped);
 }
 
-TextModel small_model(const std::string& family = "olmo2") {
-  ModelConfig c;
-  c.family = family_of(family);
+TextModel byte_model(const std::string& family = "olmo2") {
+  ModelConfig c = small_model(family, "seed_norm");
   c.vocab_size = 257;
   c.context = 64;
-  c.dim = 32;
-  c.num_layers = 2;
-  c.num_heads = 4;
-  c.num_kv_heads = 2;
-  c.ffn_dim = 24;
-  if (family == "olmoe") c.num_experts = 6, c.top_k = 2;
-  c.block_norm = c.qk_norm = c.output_norm = NormSpec::parse("seed_norm");
   c.init_std = 0.3;
   return {std::make_unique<Model>(c, 1), Tokenizer::bytes(), {256}};
 }
@@ -165,7 +158,7 @@ INSTANTIATE_TEST_SUITE_P(Generate, Families, testing::ValuesIn(family_names()),
                          [](const auto& i) { return i.param; });
 
 TEST_P(Families, ABatchChangesNothing) {
-  const TextModel model = small_model(GetParam());
+  const TextModel model = byte_model(GetParam());
   const std::vector<std::string> prompts = {"In the beginning", "a", "", "And God said, Let there be light",
                                             "a"};
   GenerateOptions options = {.sampling = {.temperature = 0.8, .top_k = 50, .seed = 5}, .max_tokens = 20};
@@ -180,7 +173,7 @@ TEST_P(Families, ABatchChangesNothing) {
 }
 
 TEST(Generate, GreedyIsTheArgmaxOfTheWholeSequence) {
-  const TextModel model = small_model();
+  const TextModel model = byte_model();
   const at::NoGradGuard no_grad;
   const Generation got = run(model, {"Let"}, {.sampling = {.temperature = 0}, .max_tokens = 12})[0];
   std::vector<int64_t> ids = {'L', 'e', 't'};
@@ -193,7 +186,7 @@ TEST(Generate, GreedyIsTheArgmaxOfTheWholeSequence) {
 }
 
 TEST(Generate, WhatEndsIt) {
-  TextModel model = small_model();
+  TextModel model = byte_model();
   const GenerateOptions greedy = {.sampling = {.temperature = 0}, .max_tokens = 30};
   const Generation whole = run(model, {"Let"}, greedy)[0];
   EXPECT_EQ(whole.finish, Finish::kLength);
@@ -220,7 +213,7 @@ TEST(Generate, WhatEndsIt) {
 }
 
 TEST(Generate, BadPrompts) {
-  TextModel model = small_model();
+  TextModel model = byte_model();
   EXPECT_NE(user_error([&] {
               run(model, {"a", std::string(64, 'x')}, {});
             }).find("prompt 2: has 64 tokens"),

@@ -8,6 +8,7 @@
 #include "lab/interop/convert.h"
 #include "lab/interop/hf_config.h"
 #include "lab/interop/model_dir.h"
+#include "tests/lab/small_model.h"
 #include "tests/lab/support.h"
 
 namespace seednorm::lab {
@@ -17,19 +18,9 @@ using at::Tensor;
 using nlohmann::json;
 
 ModelConfig small(const std::string& family, const std::string& norm = "rms_norm") {
-  ModelConfig c;
-  c.family = family_of(family);
-  c.vocab_size = 50;
-  c.context = 16;
-  c.dim = 32;
-  c.num_layers = 2;
-  c.num_heads = 4;
-  c.num_kv_heads = 2;
-  c.ffn_dim = 24;
-  if (family == "olmoe") c.num_experts = 12, c.top_k = 3;
-  c.block_norm = c.qk_norm = c.output_norm = NormSpec::parse(norm);
+  ModelConfig c = small_model(family, norm);
   c.qk_norm_per_head = false;
-  c.init_std = 0.2;
+  if (family == "olmoe") c.num_experts = 12;  // some have names of two digits
   return c;
 }
 

@@ -7,27 +7,12 @@
 
 #include "lab/models/model.h"
 #include "lab/nn/loss.h"
+#include "tests/lab/small_model.h"
 
 namespace seednorm::lab {
 namespace {
 
 using at::Tensor;
-
-ModelConfig small(const std::string& family, const std::string& norm = "rms_norm") {
-  ModelConfig c;
-  c.family = family_of(family);
-  c.vocab_size = 50;
-  c.context = 16;
-  c.dim = 32;
-  c.num_layers = 2;
-  c.num_heads = 4;
-  c.num_kv_heads = family == "olmo2" ? 2 : 4;
-  c.ffn_dim = 24;
-  if (family == "olmoe") c.num_experts = 8, c.top_k = 3;
-  c.block_norm = c.qk_norm = c.output_norm = NormSpec::parse(norm);
-  c.init_std = 0.2;
-  return c;
-}
 
 Tensor tokens(int64_t rows, int64_t length) {
   return at::arange(rows * length).mul(7).add(3).remainder(50).view({rows, length});
@@ -53,7 +38,7 @@ INSTANTIATE_TEST_SUITE_P(Models, Families, testing::ValuesIn(family_names()),
                          [](const auto& i) { return i.param; });
 
 TEST_P(Families, EveryParameterGetsAGradient) {
-  Model model(small(GetParam(), "seed_norm(alpha_init=0.5)"), 1);
+  Model model(small_model(GetParam(), "seed_norm(alpha_init=0.5)"), 1);
   for (const auto& [name, gradient] : loss_and_gradients(model).second) {
     ASSERT_TRUE(gradient.defined()) << name;
     EXPECT_TRUE(at::isfinite(gradient).all().item<bool>()) << name;
@@ -64,13 +49,13 @@ TEST_P(Families, EveryParameterGetsAGradient) {
 }
 
 TEST_P(Families, SeeDNormStartsAsRMSNorm) {
-  Model rms(small(GetParam()), 1), seed(small(GetParam(), "seed_norm"), 1);
+  Model rms(small_model(GetParam()), 1), seed(small_model(GetParam(), "seed_norm"), 1);
   const at::NoGradGuard no_grad;
   EXPECT_TRUE(at::equal(rms.logits(tokens(2, 12)), seed.logits(tokens(2, 12))));
 }
 
 TEST_P(Families, CheckpointingChangesNothing) {
-  Model plain(small(GetParam(), "seed_norm"), 1), again(small(GetParam(), "seed_norm"), 1);
+  Model plain(small_model(GetParam(), "seed_norm"), 1), again(small_model(GetParam(), "seed_norm"), 1);
   again.set_checkpointing(true);
   const auto [a, da] = loss_and_gradients(plain);
   const auto [b, db] = loss_and_gradients(again);
@@ -79,7 +64,7 @@ TEST_P(Families, CheckpointingChangesNothing) {
 }
 
 TEST_P(Families, CausalAndAloneInABatch) {
-  Model model(small(GetParam(), "seed_norm"), 1);
+  Model model(small_model(GetParam(), "seed_norm"), 1);
   const at::NoGradGuard no_grad;
   const Tensor in = tokens(2, 12), all = model.logits(in);
   // Position t sees nothing behind it, nor the other sequence. Experts' matrix products change their shapes,
@@ -89,9 +74,9 @@ TEST_P(Families, CausalAndAloneInABatch) {
 }
 
 TEST_P(Families, FracConnectionsStartAsThePlainResidual) {
-  Model plain(small(GetParam()), 1);
+  Model plain(small_model(GetParam()), 1);
   for (const int64_t rate : {1, 2, 4}) {
-    ModelConfig config = small(GetParam());
+    ModelConfig config = small_model(GetParam());
     config.frac_rate = rate;
     Model frac(config, 1);
     const at::NoGradGuard no_grad;
@@ -100,7 +85,7 @@ TEST_P(Families, FracConnectionsStartAsThePlainResidual) {
 }
 
 TEST_P(Families, GradientsMatchDifferences) {
-  ModelConfig config = small(GetParam(), "seed_norm(num_heads=2)");
+  ModelConfig config = small_model(GetParam(), "seed_norm(num_heads=2)");
   config.frac_rate = 2;
   config.top_k = config.num_experts;  // a choice of experts would jump
   Model model(config, 3);
@@ -159,7 +144,7 @@ TEST(Loss, EqualsCrossEntropyOverLogits) {
 TEST(Counts, ExtraParametersOfThePaper) {
   for (const auto& [layers, heads, dim, extra] :
        {std::tuple<int64_t, int64_t, int64_t, int64_t>{12, 16, 1024, 54272}, {16, 16, 1536, 107520}}) {
-    ModelConfig config = small("olmo2");
+    ModelConfig config = small_model("olmo2");
     config.num_layers = layers, config.num_heads = config.num_kv_heads = heads, config.dim = dim;
     config.ffn_dim = 8;
     const auto count = [&](const std::string& norm) {
