@@ -18,6 +18,7 @@
 #include "lab/nn/matmul_speed.h"
 #include "lab/nn/products.h"
 #include "lab/race/race.h"
+#include "lab/train/threads.h"
 #include "lab/train/trainer.h"
 
 namespace seednorm::lab {
@@ -103,7 +104,7 @@ void run_bench(const Arguments& arguments) {
   Recipe recipe = arguments.recipe.load();
   if (recipe.model.vocab_size == 0) recipe.model.vocab_size = kVocabSize;
   recipe.train.check();
-  if (recipe.train.threads > 0) at::set_num_threads(static_cast<int>(recipe.train.threads));
+  set_training_threads(recipe.train.threads);
   const bool half = recipe.train.dtype == Precision::kBFloat16;
   const at::ScalarType products = product_dtype(half ? at::kBFloat16 : at::kFloat);
   auto all = contestants(arguments, recipe);

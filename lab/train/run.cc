@@ -22,6 +22,7 @@
 #include "lab/nn/products.h"
 #include "lab/train/checkpoint.h"
 #include "lab/train/run_log.h"
+#include "lab/train/threads.h"
 #include "lab/train/trainer.h"
 #include "seednorm/simd.h"
 
@@ -84,7 +85,7 @@ class Run {
 
 Run::Run(const RunSpec& spec) : spec_(spec) {
   spec_.train.check();
-  if (spec_.train.threads > 0) at::set_num_threads(static_cast<int>(spec_.train.threads));
+  set_training_threads(spec_.train.threads);
   open_data();
   model_ = std::make_unique<Model>(spec_.model, static_cast<uint64_t>(spec_.train.seed));
   trainer_ = std::make_unique<Trainer>(*model_, spec_.train, [this](int64_t step, int64_t index) {

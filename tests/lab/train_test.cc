@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "lab/train/schedule.h"
+#include "lab/train/threads.h"
 #include "lab/train/trainer.h"
 
 namespace seednorm::lab {
@@ -105,6 +106,13 @@ TEST(Accumulation, MicroBatchesGiveTheGradientOfTheBatch) {
   const StepResult x = a.step(), y = b.step();
   EXPECT_NEAR(x.loss, y.loss, 1e-5);
   EXPECT_NEAR(x.grad_norm, y.grad_norm, 1e-4 * x.grad_norm);
+}
+
+TEST(Threads, RoundSubnormalNumbersToZero) {
+  const Tensor a = at::full({1 << 20}, 1e-30);
+  ASSERT_GT((a * 1e-10).min().item<float>(), 0.0f);  // threads are there already
+  set_training_threads(0);
+  EXPECT_EQ((a * 1e-10).abs().max().item<float>(), 0.0f);
 }
 
 TEST(Guard, AStepThatIsNotFiniteChangesNothing) {

@@ -1,0 +1,16 @@
+#include "lab/train/threads.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+
+namespace seednorm::lab {
+
+void set_training_threads(int64_t count) {
+  if (count > 0) at::set_num_threads(static_cast<int>(count));
+  // The mode is each thread's own, and new threads get that of the one that makes them: these may be there
+  // already, or not yet.
+  at::Context::setFlushDenormal(true);
+  at::parallel_for(0, at::get_num_threads(), 1, [](int64_t, int64_t) { at::Context::setFlushDenormal(true); });
+}
+
+}  // namespace seednorm::lab
