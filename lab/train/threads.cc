@@ -10,7 +10,8 @@ void set_training_threads(int64_t count) {
   // The mode is each thread's own, and new threads get that of the one that makes them: these may be there
   // already, or not yet.
   at::Context::setFlushDenormal(true);
-  at::parallel_for(0, at::get_num_threads(), 1, [](int64_t, int64_t) { at::Context::setFlushDenormal(true); });
+  at::parallel_for(0, at::get_num_threads(), 1,
+                   [](int64_t, int64_t) { at::Context::setFlushDenormal(true); });
 }
 
 }  // namespace seednorm::lab

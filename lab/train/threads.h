@@ -7,8 +7,8 @@
 namespace seednorm::lab {
 
 // Tensors are computed by `count` threads from now on, or by one a core if it is 0, and they round subnormal
-// numbers to zero (where the processor can). A model that is stuck has vanishing gradients, and matrix products
-// of subnormal numbers take several times as long.
+// numbers to zero (where the processor can). A model that is stuck has vanishing gradients, and matrix
+// products of subnormal numbers take several times as long.
 void set_training_threads(int64_t count);
 
 }  // namespace seednorm::lab
