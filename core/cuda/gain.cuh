@@ -2,8 +2,7 @@
 #ifndef SEEDNORM_CORE_CUDA_GAIN_CUH_
 #define SEEDNORM_CORE_CUDA_GAIN_CUH_
 
-#include "core/cuda/backward.cuh"
-#include "core/cuda/forward.cuh"
+#include "core/cuda/policy_kernels.cuh"
 #include "core/norms/row_scale.h"
 
 namespace seednorm::cuda {

@@ -7,31 +7,28 @@
 namespace seednorm::SEEDNORM_NORM_NAME {
 namespace {
 
-void forward(const KernelArgs& args, int64_t rows, cuda::Stream stream) {
-  switch (args.dtype) {
+// visit(GpuKernels<T>()) for the T of `dtype`.
+template <class Visit>
+void with_kernels(DType dtype, Visit visit) {
+  switch (dtype) {
     case DType::kFloat32:
-      return forward_on_gpu<float>(args, rows, stream);
+      return visit(GpuKernels<float>());
     case DType::kBFloat16:
-      return forward_on_gpu<BFloat16>(args, rows, stream);
+      return visit(GpuKernels<BFloat16>());
     case DType::kFloat16:
-      return forward_on_gpu<Float16>(args, rows, stream);
+      return visit(GpuKernels<Float16>());
     case DType::kFloat64:
-      return forward_on_gpu<double>(args, rows, stream);
+      return visit(GpuKernels<double>());
   }
+}
+
+void forward(const KernelArgs& args, int64_t rows, cuda::Stream stream) {
+  with_kernels(args.dtype, [&](auto kernels) { kernels.forward(args, rows, stream); });
 }
 
 void backward(const KernelArgs& args, int64_t rows, const Chunks& chunks, const Slots& slots,
               cuda::Stream stream) {
-  switch (args.dtype) {
-    case DType::kFloat32:
-      return backward_on_gpu<float>(args, rows, chunks, slots, stream);
-    case DType::kBFloat16:
-      return backward_on_gpu<BFloat16>(args, rows, chunks, slots, stream);
-    case DType::kFloat16:
-      return backward_on_gpu<Float16>(args, rows, chunks, slots, stream);
-    case DType::kFloat64:
-      return backward_on_gpu<double>(args, rows, chunks, slots, stream);
-  }
+  with_kernels(args.dtype, [&](auto kernels) { kernels.backward(args, rows, chunks, slots, stream); });
 }
 
 }  // namespace

@@ -3,9 +3,8 @@
 #ifndef SEEDNORM_CORE_CUDA_SATURATING_CUH_
 #define SEEDNORM_CORE_CUDA_SATURATING_CUH_
 
-#include "core/cuda/backward.cuh"
-#include "core/cuda/forward.cuh"
 #include "core/cuda/math.cuh"
+#include "core/cuda/policy_kernels.cuh"
 
 namespace seednorm::cuda {
 

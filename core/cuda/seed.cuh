@@ -391,21 +391,22 @@ bool needs_general(const KernelArgs& args) {
 }
 
 template <class T, bool kConditional>
-void seed_forward(const KernelArgs& args, int64_t rows, Stream stream) {
-  if (needs_general<T>(args)) return run_forward<T, SeedForward<T, true, kConditional>>(args, rows, stream);
-  run_forward<T, SeedForward<T, false, kConditional>>(args, rows, stream);
-}
-template <class T, bool kConditional>
-void seed_backward(const KernelArgs& args, int64_t rows, const Chunks& chunks, const Slots& slots,
-                   Stream stream) {
-  // AdaSeeDNorm's four slots and the parameters of a sample do not fit a thread's registers.
-  if constexpr (!kConditional) {
-    if (!needs_general<T>(args)) {
-      return run_backward<T, SeedBackward<T, false, kConditional>>(args, rows, chunks, slots, stream);
-    }
+struct SeedKernels {
+  static void forward(const KernelArgs& args, int64_t rows, Stream stream) {
+    if (needs_general<T>(args)) return run_forward<T, SeedForward<T, true, kConditional>>(args, rows, stream);
+    run_forward<T, SeedForward<T, false, kConditional>>(args, rows, stream);
   }
-  run_backward<T, SeedBackward<T, true, kConditional>>(args, rows, chunks, slots, stream);
-}
+  static void backward(const KernelArgs& args, int64_t rows, const Chunks& chunks, const Slots& slots,
+                       Stream stream) {
+    // AdaSeeDNorm's four slots and the parameters of a sample do not fit a thread's registers.
+    if constexpr (!kConditional) {
+      if (!needs_general<T>(args)) {
+        return run_backward<T, SeedBackward<T, false, kConditional>>(args, rows, chunks, slots, stream);
+      }
+    }
+    run_backward<T, SeedBackward<T, true, kConditional>>(args, rows, chunks, slots, stream);
+  }
+};
 
 }  // namespace seednorm::cuda
 

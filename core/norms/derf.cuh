@@ -15,13 +15,7 @@ struct DeviceFunction {
 };
 
 template <class T>
-void forward_on_gpu(const KernelArgs& args, int64_t rows, cuda::Stream stream) {
-  cuda::run_forward<T, cuda::SaturatingForward<T, DeviceFunction>>(args, rows, stream);
-}
-template <class T>
-void backward_on_gpu(const KernelArgs& args, int64_t rows, const Chunks& chunks, const Slots& slots,
-                     cuda::Stream stream) {
-  cuda::run_backward<T, cuda::SaturatingBackward<T, DeviceFunction, true>>(args, rows, chunks, slots, stream);
-}
+using GpuKernels = cuda::PolicyKernels<T, cuda::SaturatingForward<T, DeviceFunction>,
+                                       cuda::SaturatingBackward<T, DeviceFunction, true>>;
 
 }  // namespace seednorm::derf

@@ -1,6 +1,5 @@
 // LayerNorm for GPUs; see layer_norm-inl.h.
-#include "core/cuda/backward.cuh"
-#include "core/cuda/forward.cuh"
+#include "core/cuda/policy_kernels.cuh"
 
 namespace seednorm::layer_norm {
 
@@ -139,13 +138,6 @@ class DeviceBackward : public cuda::NoSharedMemory {
 };
 
 template <class T>
-void forward_on_gpu(const KernelArgs& args, int64_t rows, cuda::Stream stream) {
-  cuda::run_forward<T, DeviceForward<T>>(args, rows, stream);
-}
-template <class T>
-void backward_on_gpu(const KernelArgs& args, int64_t rows, const Chunks& chunks, const Slots& slots,
-                     cuda::Stream stream) {
-  cuda::run_backward<T, DeviceBackward<T>>(args, rows, chunks, slots, stream);
-}
+using GpuKernels = cuda::PolicyKernels<T, DeviceForward<T>, DeviceBackward<T>>;
 
 }  // namespace seednorm::layer_norm

@@ -4,13 +4,7 @@
 namespace seednorm::scale_norm {
 
 template <class T>
-void forward_on_gpu(const KernelArgs& args, int64_t rows, cuda::Stream stream) {
-  cuda::run_forward<T, cuda::GainForward<T, LengthScale>>(args, rows, stream);
-}
-template <class T>
-void backward_on_gpu(const KernelArgs& args, int64_t rows, const Chunks& chunks, const Slots& slots,
-                     cuda::Stream stream) {
-  cuda::run_backward<T, cuda::GainBackward<T, LengthScale>>(args, rows, chunks, slots, stream);
-}
+using GpuKernels =
+    cuda::PolicyKernels<T, cuda::GainForward<T, LengthScale>, cuda::GainBackward<T, LengthScale>>;
 
 }  // namespace seednorm::scale_norm
