@@ -14,7 +14,7 @@
 namespace seednorm::lab {
 
 struct TextModel {
-  std::unique_ptr<Model> model;  // no gradients
+  std::shared_ptr<Model> model;
   Tokenizer tokenizer;
   std::vector<int32_t> eos_ids;  // tokens that end a text: config.json's, else the tokenizer's
 };

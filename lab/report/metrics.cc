@@ -87,12 +87,8 @@ class Reader {
     if (!line.is_object() || std::isnan(number_in(line, "step"))) return false;
     const Json step = line["step"];
     if (line.contains("loss")) add_point(line);
-    if (line.contains("valid") && line["valid"].is_object()) {
-      valid_.push_back({{"step", step},
-                        {"tokens", rounded(number_in(line, "tokens"), 15)},
-                        {"seconds", rounded(number_in(line, "seconds"))},
-                        {"valid", rounded_valid(line["valid"])}});
-    }
+    add_named(line, "valid", valid_);
+    add_named(line, "tasks", tasks_);
     if (line.contains("norms") && line["norms"].is_object()) {
       norms_.push_back({{"step", step}, {"norms", rounded_tree(line["norms"])}});
     }
@@ -106,6 +102,7 @@ class Reader {
   Json result() const {
     Json out = {{"train", columns(thinned(points_))},
                 {"valid", valid_},
+                {"tasks", tasks_},
                 {"norms", evenly(norms_, kMaxNormLines)},
                 {"samples", evenly(samples_, kMaxSamples)}};
     if (!diverged_at_.is_null()) out["diverged_at"] = diverged_at_;
@@ -121,16 +118,22 @@ class Reader {
     points_.push_back(p);
   }
 
-  static Json rounded_valid(const Json& losses) {
-    Json out = Json::object();
-    for (const auto& [name, loss] : losses.items()) {
-      out[name] = loss.is_number() ? rounded(loss.get<double>(), 7) : Json();
+  // line[what], numbers by name, if it is there.
+  static void add_named(const Json& line, const char* what, Json& list) {
+    if (!line.contains(what) || !line[what].is_object()) return;
+    Json numbers = Json::object();
+    for (const auto& [name, value] : line[what].items()) {
+      numbers[name] = value.is_number() ? rounded(value.get<double>(), 7) : Json();
     }
-    return out;
+    list.push_back({{"step", line["step"]},
+                    {"tokens", rounded(number_in(line, "tokens"), 15)},
+                    {"seconds", rounded(number_in(line, "seconds"))},
+                    {what, numbers}});
   }
 
   std::vector<Point> points_;
-  Json valid_ = Json::array(), norms_ = Json::array(), samples_ = Json::array(), diverged_at_;
+  Json valid_ = Json::array(), tasks_ = Json::array(), norms_ = Json::array(), samples_ = Json::array(),
+       diverged_at_;
 };
 
 }  // namespace

@@ -11,6 +11,7 @@ namespace seednorm::lab {
 
 // {"train": {"step": [...], "tokens", "seconds", "loss", "ema", "grad_norm"},
 //  "valid": [{"step", "tokens", "seconds", "valid": {name: loss}}],
+//  "tasks": [{"step", "tokens", "seconds", "tasks": {name: value}}],
 //  "norms": [{"step", "norms": {name: {...}}}], "samples": [{"step", "sample"}], "diverged_at": step}
 // A long run's curve is thinned to points that keep its look: the least and the greatest loss of each
 // stretch. What had to be left out is added to `notes`, a sentence each.

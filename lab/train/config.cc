@@ -28,6 +28,9 @@ void TrainConfig::check() const {
   require(router_z_weight >= 0, "router_z_weight", "0 or more");
   require(threads >= 0, "threads", "1 or more, or 0 for libtorch's choice");
   require(eval_every >= 0 && eval_batches >= 0, "eval_every, eval_batches", "0 or more");
+  require(sample_tokens >= 1, "sample_tokens", "1 or more");
+  require(tasks.empty() == tasks_data.empty(), "tasks, tasks_data", "both, or none of them");
+  require(tasks_every >= 0 && tasks_limit >= 0, "tasks_every, tasks_limit", "0 or more");
   require(checkpoint_every >= 0, "checkpoint_every", "0 or more");
   require(keep_checkpoints >= 1, "keep_checkpoints", "1 or more");
   require(log_every >= 1, "log_every", "1 or more");

@@ -39,6 +39,12 @@ struct TrainConfig {
   std::string valid_data;        // folders, separated by commas; empty: none
   int64_t eval_every = 0;        // steps; 0: only at the end
   int64_t eval_batches = 0;      // of micro_batch_size; 0: all there is
+  std::string sample_prompt;     // continued at each validation; empty: not
+  int64_t sample_tokens = 64;    // at most
+  std::string tasks;             // names, separated by commas, or "all"; empty: none
+  std::string tasks_data;        // the folder of their files
+  int64_t tasks_every = 0;       // steps; 0: only at the end
+  int64_t tasks_limit = 0;       // documents of each; 0: all
   int64_t checkpoint_every = 0;  // steps; 0: only at the end
   int64_t keep_checkpoints = 2;
   int64_t log_every = 1;  // steps

@@ -9,7 +9,6 @@
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "lab/base/error.h"
 #include "lab/base/file.h"
@@ -24,6 +23,7 @@
 #include "lab/train/run_log.h"
 #include "lab/train/threads.h"
 #include "lab/train/trainer.h"
+#include "lab/train/validation.h"
 #include "seednorm/simd.h"
 
 namespace seednorm::lab {
@@ -36,19 +36,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::vector<std::string> folders_of(const std::string& list) {
-  std::vector<std::string> out;
-  std::stringstream stream(list);
-  for (std::string folder; std::getline(stream, folder, ',');) out.push_back(folder);
-  return out;
-}
-
-// A validation set: its sequences, in order.
-struct ValidSet {
-  std::string name;
-  at::Tensor sequences;  // [N, context + 1]
-};
-
 class Run {
  public:
   explicit Run(const RunSpec& spec);
@@ -59,8 +46,12 @@ class Run {
   void open_dir();
   RunLog::Sizes resume_from(const fs::path& checkpoint);
   void log(const nlohmann::ordered_json& line);
-  nlohmann::ordered_json watch_norms();
+  // A line of what was measured after the steps that are done.
+  void log_measured(const nlohmann::ordered_json& measured);
   void validate();
+  void evaluate_tasks();
+  // What is due after the steps that are done; at the end of the run, all. Whether the user let it finish.
+  bool measure(bool at_end);
   void save();
   void show(const StepResult& step, double seconds);
   std::string banner() const;
@@ -70,10 +61,11 @@ class Run {
   std::optional<TokenStream> stream_;
   TokenizerInfo tokenizer_;
   std::optional<Batches> order_;
-  std::vector<ValidSet> valid_;
-  std::unique_ptr<Model> model_;
+  std::shared_ptr<Model> model_;
   std::unique_ptr<Trainer> trainer_;
-  std::optional<RunLog> log_;  // none in a dry run
+  std::optional<Validation> validation_;
+  std::optional<RunLog> log_;   // none in a dry run
+  RunLog::Sizes log_of_steps_;  // up to the line of the last step, without what was measured after it
   Progress progress_;
   RunResult result_;
   double loss_ema_ = std::nan("");
@@ -87,13 +79,14 @@ Run::Run(const RunSpec& spec) : spec_(spec) {
   spec_.train.check();
   set_training_threads(spec_.train.threads);
   open_data();
-  model_ = std::make_unique<Model>(spec_.model, static_cast<uint64_t>(spec_.train.seed));
+  model_ = std::make_shared<Model>(spec_.model, static_cast<uint64_t>(spec_.train.seed));
   trainer_ = std::make_unique<Trainer>(*model_, spec_.train, [this](int64_t step, int64_t index) {
     at::Tensor out = at::empty({spec_.model.context + 1}, at::kLong);
     order_->read(spec_.overfit ? 0 : step, index, 1,
                  {out.data_ptr<int64_t>(), static_cast<size_t>(out.numel())});
     return out;
   });
+  validation_.emplace(spec_.train, model_, tokenizer_.file);
   flops_per_token_ = count(*model_).flops_per_token;
   products_ = product_dtype(spec_.train.dtype == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat);
   peak_flops_ = matmul_flops_per_s(products_);
@@ -106,10 +99,11 @@ void Run::open_data() {
     throw UserError(
         "train_data: no token shards given; make some with seednorm data tokenize, then train_data=FOLDER");
   }
-  stream_ = TokenStream::open(folders_of(train.train_data));
+  const std::vector<std::string> folders = split_list(train.train_data);
+  stream_ = TokenStream::open(folders);
   tokenizer_.eos_id = stream_->eos_id();
   // Shards made by older versions do not have it.
-  const fs::path tokenizer = fs::path(folders_of(train.train_data)[0]) / kTokenizerFile;
+  const fs::path tokenizer = fs::path(folders[0]) / kTokenizerFile;
   if (fs::exists(tokenizer)) tokenizer_.file = tokenizer;
   if (spec_.model.vocab_size == 0) spec_.model.vocab_size = stream_->vocab_size();
   if (spec_.model.vocab_size < stream_->vocab_size()) {
@@ -119,19 +113,6 @@ void Run::open_data() {
   order_.emplace(*stream_, BatchOptions{.context = spec_.model.context,
                                         .batch_size = train.batch_size,
                                         .seed = static_cast<uint64_t>(train.data_seed)});
-  const int64_t length = spec_.model.context + 1;
-  const int64_t micro = train.micro_batch_size > 0 ? train.micro_batch_size : train.batch_size;
-  for (const std::string& folder : folders_of(train.valid_data)) {
-    const TokenStream stream = TokenStream::open({folder});
-    const Batches order(stream, {.context = spec_.model.context, .batch_size = 1, .seed = 0});
-    int64_t count = order.num_sequences();
-    if (train.eval_batches > 0) count = std::min(count, train.eval_batches * micro);
-    at::Tensor sequences = at::empty({count, length}, at::kLong);
-    for (int64_t i = 0; i < count; ++i) {
-      order.read_sequence(i, {sequences.data_ptr<int64_t>() + i * length, static_cast<size_t>(length)});
-    }
-    valid_.push_back({fs::path(folder).lexically_normal().filename().string(), sequences});
-  }
 }
 
 void Run::open_dir() {
@@ -153,7 +134,8 @@ void Run::open_dir() {
   for (const std::string& line : found.damaged) std::fprintf(stderr, "passed over: %s\n", line.c_str());
   if (!exists) replace_file(config, spec_.config_text);
   // Without a checkpoint, what is there is of steps that will be taken again.
-  log_.emplace(spec_.dir, found.path ? resume_from(*found.path) : RunLog::Sizes{});
+  if (found.path) log_of_steps_ = resume_from(*found.path);
+  log_.emplace(spec_.dir, log_of_steps_);
 }
 
 RunLog::Sizes Run::resume_from(const fs::path& checkpoint) {
@@ -173,43 +155,45 @@ void Run::log(const nlohmann::ordered_json& line) {
   if (log_) log_->write(line);
 }
 
-// What SeeDNorm's dynamic coefficients do, layer by layer, on a validation batch.
-nlohmann::ordered_json Run::watch_norms() {
-  nlohmann::ordered_json out = nlohmann::ordered_json::object();
-  for (const auto& [name, norm] : model_->norms()) norm->set_watching(true);
-  trainer_->evaluate(valid_[0].sequences.narrow(0, 0, 1));
-  for (const auto& [name, norm] : model_->norms()) {
-    if (const auto& s = norm->dynamic_stats()) {
-      out[name] = {{"saturated", s->saturated},
-                   {"mean_u", s->mean_u},
-                   {"std_u", s->std_u},
-                   {"alpha", s->alpha},
-                   {"beta", s->beta}};
-    }
-    norm->set_watching(false);
-  }
-  return out;
-}
-
-void Run::validate() {
-  if (valid_.empty()) return;
-  nlohmann::ordered_json losses;
-  for (const ValidSet& set : valid_)
-    losses[set.name] = result_.valid_loss[set.name] = trainer_->evaluate(set.sequences);
+void Run::log_measured(const nlohmann::ordered_json& measured) {
   const int64_t step = trainer_->steps_done();
-  nlohmann::ordered_json line = {
-      {"step", step}, {"tokens", step * tokens_per_step()}, {"seconds", seconds_}, {"valid", losses}};
-  const nlohmann::ordered_json norms = watch_norms();
-  if (!norms.empty()) line["norms"] = norms;
+  nlohmann::ordered_json line = {{"step", step}, {"tokens", step * tokens_per_step()}, {"seconds", seconds_}};
+  line.update(measured);
   log(line);
 }
 
+void Run::validate() {
+  if (!validation_->has_sets()) return;
+  const nlohmann::ordered_json measured = validation_->losses(*trainer_);
+  result_.valid_loss = measured["valid"].get<std::map<std::string, double>>();
+  log_measured(measured);
+}
+
+void Run::evaluate_tasks() {
+  if (validation_->has_tasks()) log_measured(validation_->tasks());
+}
+
+bool Run::measure(bool at_end) {
+  const auto due = [&](int64_t period) {
+    return at_end || (period > 0 && trainer_->steps_done() % period == 0);
+  };
+  try {
+    if (due(spec_.train.eval_every)) validate();
+    if (due(spec_.train.tasks_every)) evaluate_tasks();
+  } catch (const Interrupted&) {
+    return false;
+  }
+  return true;
+}
+
+// With the log as it was before the model was measured after this step: who goes on from here measures again.
 void Run::save() {
   if (spec_.dry_run || trainer_->steps_done() == 0) return;
+  log_->sync();
   save_checkpoint(spec_.dir, *model_, trainer_->optimizer(),
                   {.step = trainer_->steps_done(),
                    .data_fingerprint = stream_->fingerprint(),
-                   .log = log_->sync(),
+                   .log = log_of_steps_,
                    .loss_ema = loss_ema_,
                    .seconds = seconds_},
                   tokenizer_, spec_.train.keep_checkpoints);
@@ -251,7 +235,7 @@ RunResult Run::go() {
   const int64_t first = trainer_->steps_done();
   const int64_t last = spec_.dry_run ? std::min<int64_t>(first + 1, train.steps) : train.steps;
   double training = 0;
-  const auto every = [](int64_t step, int64_t period) { return period > 0 && step % period == 0; };
+  if (first > 0 && first < last) measure(/*at_end=*/false);
   while (trainer_->steps_done() < last && !interrupted()) {
     const Clock::time_point begin = Clock::now();
     const StepResult step = trainer_->step();
@@ -269,7 +253,7 @@ RunResult Run::go() {
     }
     loss_ema_ = std::isnan(loss_ema_) ? step.loss : kLossEma * loss_ema_ + (1 - kLossEma) * step.loss;
     const int64_t done = trainer_->steps_done();
-    if (every(done, train.log_every) || done == last) {
+    if (done % train.log_every == 0 || done == last) {
       nlohmann::ordered_json line = {
           {"step", done},          {"tokens", step.tokens},       {"loss", step.loss},
           {"loss_ema", loss_ema_}, {"grad_norm", step.grad_norm}, {"lr", step.lr},
@@ -277,9 +261,11 @@ RunResult Run::go() {
       if (spec_.model.num_experts > 0) line["balance"] = step.balance, line["router_z"] = step.router_z;
       log(line);
     }
+    if (log_) log_of_steps_ = log_->sizes();
     show(step, training / static_cast<double>(done - first));
-    if (every(done, train.eval_every) && done != last) validate();
-    if (every(done, train.checkpoint_every) && done != last) save();
+    if (done == last) break;
+    if (train.checkpoint_every > 0 && done % train.checkpoint_every == 0) save();
+    measure(/*at_end=*/false);
   }
   result_.interrupted = interrupted();
   result_.steps = trainer_->steps_done();
@@ -289,10 +275,8 @@ RunResult Run::go() {
   result_.tokens_per_s =
       static_cast<double>((result_.steps - first) * tokens_per_step()) / std::max(training, 1e-9);
   if (result_.diverged) return result_;
-  // Before the last validation: a run that is finished and asked for again validates again, and its line must
-  // not be there twice.
   save();
-  if (!result_.interrupted) validate();
+  if (!result_.interrupted) result_.interrupted = !measure(/*at_end=*/true);
   return result_;
 }
 

@@ -31,6 +31,7 @@ Scalars scalars_of(const nlohmann::ordered_json& line) {
   for (const char* axis : {"step", "tokens", "seconds"}) numbers.erase(axis);
   add_scalars(numbers, "train/", &out);
   if (line.contains("valid")) add_scalars(line["valid"], "valid/", &out);
+  if (line.contains("tasks")) add_scalars(line["tasks"], "tasks/", &out);
   if (line.contains("norms")) {
     for (const auto& [norm, stats] : line["norms"].items()) add_scalars(stats, norm + "/", &out);
   }
@@ -74,8 +75,11 @@ void RunLog::write(const nlohmann::ordered_json& line) {
   append(events_, event_record(begin_ + seconds_, line.at("step").get<int64_t>(), scalars_of(line)));
 }
 
-RunLog::Sizes RunLog::sync() const {
+void RunLog::sync() const {
   for (const File* file : {&metrics_, &events_}) sync_file(file->path);
+}
+
+RunLog::Sizes RunLog::sizes() const {
   return {.metrics = static_cast<int64_t>(fs::file_size(metrics_.path)),
           .events = static_cast<int64_t>(fs::file_size(events_.path))};
 }

@@ -24,11 +24,12 @@ class RunLog {
 
   // A line of metrics.jsonl. TensorBoard's time is that of the run's begin plus the line's `seconds`, so that
   // pauses do not show and a line written again is the same. Its numbers are scalars of `step`: "train/loss"
-  // and so on, "valid/SET", and "NORM/saturated" and so on. Errors (std::runtime_error): it cannot be
-  // written.
+  // and so on, "valid/SET", "tasks/TASK", and "NORM/saturated" and so on. Errors (std::runtime_error): it
+  // cannot be written.
   void write(const nlohmann::ordered_json& line);
-  // Of all that was written, once it is on the disk.
-  Sizes sync() const;
+  Sizes sizes() const;
+  // Returns once all that was written is on the disk.
+  void sync() const;
 
  private:
   struct File {

@@ -125,6 +125,7 @@ def write_run(run, label, offset, diverges=False):
             norm = {"saturated": step / 1000, "alpha": 1.0, "beta": 0.01}
             lines.append(common | {"valid": {"wiki": loss, "<b>books": loss + 0.1},
                                    "norms": {f"layers.{i}.norm<b>": norm for i in range(4)}})
+            lines.append(common | {"tasks": {"piqa": 0.5 + step / 1000, "arc_easy": 0.4}})
             lines.append({"step": step, "sample": EVIL + "\nsaid " + label})
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
@@ -187,8 +188,8 @@ class Page(unittest.TestCase):
                     self.assertLessEqual(self.value("document.documentElement.scrollWidth"), width)
                     paper = self.value("getComputedStyle(document.body).backgroundColor")
                     self.assertEqual(paper == "rgb(18, 20, 23)", scheme == "dark", paper)
-                    # 3 charts, 3 maps of the norms
-                    self.assertEqual(self.value("document.querySelectorAll('figure svg').length"), 6)
+                    # 4 charts, 3 maps of the norms
+                    self.assertEqual(self.value("document.querySelectorAll('figure svg').length"), 7)
 
     def test_names_are_text(self):
         self.open(self.race)

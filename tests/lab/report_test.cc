@@ -41,6 +41,7 @@ std::string metrics(int steps, double last_loss) {
                       {"seconds", steps * 0.5},
                       {"valid", {{"a", last_loss}, {"b", last_loss + 1}}},
                       {"norms", {{"layers.0.norm", {{"saturated", 0.25}, {"alpha", nullptr}}}}},
+                      {"tasks", {{"piqa", 0.625}}},
                       {"sample", "In the <beginning>"}};
   return out + valid.dump() + "\n";
 }
@@ -120,6 +121,7 @@ TEST_F(ReportTest, HoldsTheRace) {
   EXPECT_EQ(train["ema"], json({3.06, 3.04, 3.02, 3}));
   EXPECT_EQ(run["metrics"]["valid"][0]["valid"], json({{"a", 3}, {"b", 4}}));
   EXPECT_EQ(run["metrics"]["norms"][0]["norms"]["layers.0.norm"], json({{"saturated", 0.25}}));
+  EXPECT_EQ(run["metrics"]["tasks"][0]["tasks"], json({{"piqa", 0.625}}));
   EXPECT_EQ(run["metrics"]["samples"][0]["sample"], "In the <beginning>");
   EXPECT_EQ(data["notes"], json::array());
   EXPECT_TRUE(data["machine"].contains("compiler"));

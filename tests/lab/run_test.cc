@@ -106,6 +106,49 @@ TEST_F(RunTest, ResumedEqualsUninterrupted) {
   EXPECT_EQ(weights("cut", "step-00000008"), weights("whole", "step-00000008"));
 }
 
+TEST_F(RunTest, SamplesAndTasks) {
+  write(folder_ / "piqa.validation.jsonl",
+        R"({"goal": "the quick", "sol1": "brown fox", "sol2": "lazy dog", "label": 0})"
+        "\n"
+        R"({"goal": "jumps over", "sol1": "the quick fox", "sol2": "the lazy dog", "label": 1})"
+        "\n");
+  const Recipe r = recipe({"sample_prompt=the quick", "sample_tokens=9", "tasks=piqa", "tasks_every=4",
+                           "checkpoint_every=4", "tasks_data=" + folder_.path().string()});
+  run(r, "a");
+  const auto lines = metrics("a");
+  ASSERT_EQ(lines.size(), 12U);  // 8 steps; after 4 and 8 a validation and the tasks
+  for (const size_t at : {4, 10}) {
+    const std::string sample = lines[at].at("sample");
+    EXPECT_TRUE(sample.starts_with("the quick") && sample.size() > 9) << sample;
+    const double value = lines[at + 1].at("tasks").at("piqa");
+    EXPECT_TRUE(value == 0 || value == 0.5 || value == 1) << value;
+    EXPECT_EQ(lines[at + 1].at("step"), at == 4 ? 4 : 8);
+  }
+  // They change nothing in the training, nor does a run that goes on.
+  run(recipe(), "without");
+  EXPECT_EQ(weights("a", "step-00000008"), weights("without", "step-00000008"));
+  fs::remove_all(folder_ / "a/checkpoints/step-00000008");
+  run(r, "a", /*resume=*/true);
+  EXPECT_EQ(metrics("a"), lines);
+
+  const auto message = [&](const std::vector<std::string>& settings) -> std::string {
+    try {
+      run(recipe(settings), "b");
+    } catch (const std::exception& e) {
+      return e.what();
+    }
+    return "";
+  };
+  const std::string data = "tasks_data=" + folder_.path().string();
+  EXPECT_EQ(message({"tasks=piqqa", data}).find("tasks: no task \"piqqa\" (did you mean piqa?)"), 0U);
+  EXPECT_NE(message({"tasks=copa", data}).find("copa.validation.jsonl"), std::string::npos);
+  EXPECT_EQ(message({"tasks=piqa"}).find("tasks, tasks_data: expected both"), 0U);
+  EXPECT_EQ(message({"sample_prompt=" + std::string(40, 'a')}).find("sample_prompt: has 40 tokens"), 0U);
+  fs::remove(folder_ / "train/tokenizer.json");
+  EXPECT_NE(message({"sample_prompt=a"}).find("has no tokenizer.json"), std::string::npos);
+  EXPECT_FALSE(fs::exists(folder_ / "b"));
+}
+
 TEST_F(RunTest, DamagedCheckpointsArePassedOver) {
   run(recipe(), "a");
   const std::string newest = folder_ / "a/checkpoints/step-00000008/model.safetensors";
