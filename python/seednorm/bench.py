@@ -176,20 +176,23 @@ def measure(
             return lambda: layer(*leaves)
         return lambda: torch.autograd.grad(layer(*leaves), leaves, dy, allow_unused=True)
 
-    calls, counts = {}, {}
+    calls, counts = {impl: call(layer) for impl, layer in layers.items()}, {}
     with torch.set_grad_enabled(train):
-        for impl, layer in layers.items():
-            calls[impl] = call(layer)
+        for function in calls.values():
             for _ in range(3):  # compiles, and brings code and memory in
-                seconds = timed(calls[impl], 1)
-            counts[impl] = max(1, int(turn / timed(calls[impl], max(1, min(100, int(1e-3 / seconds))))))
+                function()
+        for impl, function in calls.items():
+            # The fastest of some, lest a slow one make the turns short, and the first call of each count for more.
+            few = max(1, min(100, int(1e-3 / timed(function, 1))))
+            counts[impl] = max(1, int(turn / min(timed(function, few) for _ in range(3))))
         times: dict[str, list[float]] = {impl: [] for impl in calls}
         start = time.perf_counter()
         for done in range(rounds):
             if done >= FEWEST_ROUNDS and time.perf_counter() - start > SIZE_SECONDS:
                 break
-            for impl in calls:
-                times[impl].append(timed(calls[impl], counts[impl]))
+            for impl, function in calls.items():
+                function()  # finds in the caches what the one before left there
+                times[impl].append(timed(function, counts[impl]))
     return {impl: statistics.median(values) for impl, values in times.items()}
 
 
