@@ -85,7 +85,7 @@ class Reader {
   bool add(std::string_view text) {
     const Json line = Json::parse(text, nullptr, false);
     if (!line.is_object() || std::isnan(number_in(line, "step"))) return false;
-    const Json step = line["step"];
+    const Json& step = line["step"];
     if (line.contains("loss")) add_point(line);
     add_named(line, "valid", valid_);
     add_named(line, "tasks", tasks_);
