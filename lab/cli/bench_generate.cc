@@ -1,19 +1,17 @@
 // seednorm bench generate
 #include <ATen/Parallel.h>
 
-#include <chrono>
 #include <cstdio>
 #include <numeric>
 
 #include "lab/base/median.h"
+#include "lab/base/stopwatch.h"
 #include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
 #include "lab/generate/generate.h"
 
 namespace seednorm::lab {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct Arguments {
   RecipeOptions recipe;
@@ -57,7 +55,7 @@ WeightsOfToken weights_of_token(const Model& model) {
 
 // Seconds to read them once with all threads, doing nothing else.
 double read_seconds(const WeightsOfToken& weights) {
-  const Clock::time_point begin = Clock::now();
+  const Stopwatch watch;
   for (const at::Tensor& t : weights.tensors) {
     const auto* words = static_cast<const uint64_t*>(t.const_data_ptr());
     const int64_t count = static_cast<int64_t>(t.nbytes() / sizeof(uint64_t));
@@ -68,7 +66,7 @@ double read_seconds(const WeightsOfToken& weights) {
     });
     if (std::accumulate(sums.begin(), sums.end(), uint64_t{0}) == 1) std::fputs("", stderr);  // it is used
   }
-  return std::chrono::duration<double>(Clock::now() - begin).count();
+  return watch.seconds();
 }
 
 void run_bench(const Arguments& a) {

@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 #include <sys/resource.h>
 
-#include <chrono>
 #include <cstdio>
 #include <iostream>
 
@@ -11,6 +10,7 @@
 #include "lab/base/interrupt.h"
 #include "lab/base/median.h"
 #include "lab/base/progress.h"
+#include "lab/base/stopwatch.h"
 #include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
 #include "lab/interop/hf_config.h"
@@ -35,9 +35,9 @@ struct Arguments {
 };
 
 double seconds_of(Trainer& trainer) {
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   trainer.step();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return watch.seconds();
 }
 
 // A model in training on random tokens: what a step costs does not depend on them.

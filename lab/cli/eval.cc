@@ -2,12 +2,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <sstream>
 
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/base/progress.h"
 #include "lab/base/sha256.h"
+#include "lab/base/split_list.h"
 #include "lab/base/suggest.h"
 #include "lab/cli/model_options.h"
 #include "lab/cli/verb.h"
@@ -31,30 +31,23 @@ struct Names {
   std::vector<std::string> sets;
 };
 
-template <class T>
-void add_once(std::vector<T>& list, const T& item) {
-  if (std::find(list.begin(), list.end(), item) == list.end()) list.push_back(item);
+UserError unknown_name(const std::string& name, const DataFolder& folder) {
+  std::vector<std::string> known = known_sets();
+  if (std::find(known.begin(), known.end(), name) != known.end()) {
+    return UserError("--tasks: " + folder.path().string() + " has no set " + name);
+  }
+  for (const Task& task : all_tasks()) known.push_back(task.name);
+  return UserError("--tasks: no task or set " + quote(name) + did_you_mean(name, known) +
+                   "; all is all tasks, and " + folder.path().string() + " has no file of this name");
 }
 
 Names parse_names(const std::string& list, const DataFolder& folder) {
   Names out;
-  std::stringstream stream(list);
-  for (std::string name; std::getline(stream, name, ',');) {
-    if (name == "all") {
-      for (const Task& task : all_tasks()) add_once(out.tasks, &task);
-    } else if (const Task* task = find_task(name)) {
-      add_once(out.tasks, task);
-    } else if (has_set(folder, name)) {
-      add_once(out.sets, name);
-    } else {
-      std::vector<std::string> known = known_sets();
-      if (std::find(known.begin(), known.end(), name) != known.end()) {
-        throw UserError("--tasks: " + folder.path().string() + " has no set " + name);
-      }
-      for (const Task& t : all_tasks()) known.push_back(t.name);
-      throw UserError("--tasks: no task or set " + quote(name) + did_you_mean(name, known) +
-                      "; all is all tasks, and " + folder.path().string() + " has no file of this name");
-    }
+  std::vector<std::string> others;
+  out.tasks = named_tasks(split_list(list), &others);
+  for (const std::string& name : others) {
+    if (!has_set(folder, name)) throw unknown_name(name, folder);
+    if (std::find(out.sets.begin(), out.sets.end(), name) == out.sets.end()) out.sets.push_back(name);
   }
   if (out.tasks.empty() && out.sets.empty()) throw UserError("--tasks: names nothing; all is all tasks");
   return out;

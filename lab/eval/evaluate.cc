@@ -4,10 +4,10 @@
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "lab/base/interrupt.h"
+#include "lab/base/stopwatch.h"
 #include "lab/eval/log_probs.h"
 
 namespace seednorm::lab {
@@ -16,16 +16,6 @@ namespace {
 using at::Tensor;
 using IdSpan = std::span<const int32_t>;
 using Values = std::vector<std::vector<double>>;
-
-class Stopwatch {
- public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 // A continuation, and which choices of the document it is.
 struct Branch {

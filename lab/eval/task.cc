@@ -25,6 +25,24 @@ const Task* find_task(std::string_view name) {
   return found == all_tasks().end() ? nullptr : &*found;
 }
 
+std::vector<const Task*> named_tasks(const std::vector<std::string>& names,
+                                     std::vector<std::string>* others) {
+  std::vector<const Task*> out;
+  const auto add = [&](const Task& task) {
+    if (std::find(out.begin(), out.end(), &task) == out.end()) out.push_back(&task);
+  };
+  for (const std::string& name : names) {
+    if (name == "all") {
+      for (const Task& task : all_tasks()) add(task);
+    } else if (const Task* task = find_task(name)) {
+      add(*task);
+    } else {
+      others->push_back(name);
+    }
+  }
+  return out;
+}
+
 std::vector<Document> read_documents(const DataFolder& folder, const std::string& name,
                                      Document (*make)(const JsonField& line)) {
   std::vector<Document> out;

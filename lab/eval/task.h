@@ -46,6 +46,8 @@ struct Task {
 const std::vector<Task>& all_tasks();
 // Null if there is none of this name.
 const Task* find_task(std::string_view name);
+// The tasks of a list, each once; "all" is all of them. Names of none go to `others`.
+std::vector<const Task*> named_tasks(const std::vector<std::string>& names, std::vector<std::string>* others);
 
 #define SEEDNORM_TASK(name) Task name##_task();
 #include "lab/eval/tasks.def"

@@ -3,22 +3,17 @@
 #include <ATen/Functions.h>
 
 #include <algorithm>
-#include <chrono>
 #include <stdexcept>
 
 #include "lab/base/error.h"
 #include "lab/base/interrupt.h"
+#include "lab/base/stopwatch.h"
 #include "lab/generate/text_stream.h"
 
 namespace seednorm::lab {
 namespace {
 
 using at::Tensor;
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 std::vector<int64_t> encode(const TextModel& model, const std::vector<std::string>& prompts, size_t index) {
   const std::vector<int32_t> ids = model.tokenizer.encode(prompts[index]);
@@ -57,12 +52,12 @@ class Batch {
 
   // Adds to the times of `result`.
   void run(GenerateResult& result) {
-    const Clock::time_point begin = Clock::now();
+    const Stopwatch prompts;
     KvCache cache = prefill();
-    result.prompt_seconds += seconds_since(begin);
-    const Clock::time_point first = Clock::now();
+    result.prompt_seconds += prompts.seconds();
+    const Stopwatch tokens;
     for (drop_done(cache); !sequences_.empty(); drop_done(cache)) step(cache);
-    result.token_seconds += seconds_since(first);
+    result.token_seconds += tokens.seconds();
   }
 
  private:

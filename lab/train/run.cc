@@ -5,7 +5,6 @@
 #include <ATen/Version.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -14,6 +13,8 @@
 #include "lab/base/file.h"
 #include "lab/base/interrupt.h"
 #include "lab/base/progress.h"
+#include "lab/base/split_list.h"
+#include "lab/base/stopwatch.h"
 #include "lab/data/batches.h"
 #include "lab/data/tokenizer/tokenizer.h"
 #include "lab/models/counts.h"
@@ -30,12 +31,6 @@ namespace seednorm::lab {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 class Run {
  public:
   explicit Run(const RunSpec& spec);
@@ -163,10 +158,9 @@ void Run::log_measured(const nlohmann::ordered_json& measured) {
 }
 
 void Run::validate() {
-  if (!validation_->has_sets()) return;
   const nlohmann::ordered_json measured = validation_->losses(*trainer_);
-  result_.valid_loss = measured["valid"].get<std::map<std::string, double>>();
-  log_measured(measured);
+  if (measured.contains("valid")) result_.valid_loss = measured["valid"].get<std::map<std::string, double>>();
+  if (!measured.empty()) log_measured(measured);
 }
 
 void Run::evaluate_tasks() {
@@ -237,9 +231,9 @@ RunResult Run::go() {
   double training = 0;
   if (first > 0 && first < last) measure(/*at_end=*/false);
   while (trainer_->steps_done() < last && !interrupted()) {
-    const Clock::time_point begin = Clock::now();
+    const Stopwatch watch;
     const StepResult step = trainer_->step();
-    const double seconds = seconds_since(begin);
+    const double seconds = watch.seconds();
     training += seconds;
     seconds_ += seconds;
     if (!step.finite()) {

@@ -3,9 +3,9 @@
 #include <ATen/Functions.h>
 
 #include <algorithm>
-#include <sstream>
 
 #include "lab/base/error.h"
+#include "lab/base/split_list.h"
 #include "lab/base/suggest.h"
 #include "lab/data/batches.h"
 #include "lab/eval/evaluate.h"
@@ -21,31 +21,16 @@ using Json = nlohmann::ordered_json;
 constexpr SamplingConfig kSampling = {.temperature = 0.8, .seed = 0};
 
 std::vector<const Task*> tasks_of(const std::string& list) {
-  std::vector<const Task*> out;
+  std::vector<std::string> others;
+  const std::vector<const Task*> out = named_tasks(split_list(list), &others);
+  if (others.empty()) return out;
   std::vector<std::string> known;
   for (const Task& task : all_tasks()) known.push_back(task.name);
-  for (const std::string& name : split_list(list)) {
-    const Task* task = find_task(name);
-    if (name == "all") {
-      for (const Task& t : all_tasks()) out.push_back(&t);
-    } else if (task != nullptr) {
-      out.push_back(task);
-    } else {
-      throw UserError("tasks: no task " + quote(name) + did_you_mean(name, known) +
-                      "; all is all of them, and sets of text are for valid_data");
-    }
-  }
-  return out;
+  throw UserError("tasks: no task " + quote(others[0]) + did_you_mean(others[0], known) +
+                  "; all is all of them, and sets of text are for valid_data");
 }
 
 }  // namespace
-
-std::vector<std::string> split_list(const std::string& list) {
-  std::vector<std::string> out;
-  std::stringstream stream(list);
-  for (std::string item; std::getline(stream, item, ',');) out.push_back(item);
-  return out;
-}
 
 Validation::Validation(const TrainConfig& config, std::shared_ptr<Model> model, const fs::path& tokenizer)
     : config_(config), model_(std::move(model)) {
@@ -55,8 +40,9 @@ Validation::Validation(const TrainConfig& config, std::shared_ptr<Model> model, 
     throw UserError((config_.tasks.empty() ? "sample_prompt: " : "tasks: ") + config_.train_data +
                     " has no tokenizer.json; put there the one that the tokens were made with");
   }
-  writer_.emplace(
-      TextModel{.model = model_, .tokenizer = Tokenizer::load(tokenizer.string()), .eos_ids = {}});
+  writer_.emplace(TextModel{.model = model_,
+                            .tokenizer = load_tokenizer(config_.train_data, tokenizer.string(), *model_),
+                            .eos_ids = {}});
   if (const auto id = writer_->tokenizer.eos_id()) writer_->eos_ids.push_back(*id);
   read_tasks();
   const auto prompt_tokens = static_cast<int64_t>(writer_->tokenizer.encode(config_.sample_prompt).size());
@@ -94,10 +80,11 @@ void Validation::read_tasks() {
 }
 
 Json Validation::losses(Trainer& trainer) const {
-  Json out = {{"valid", Json::object()}};
+  Json out = Json::object();
   for (const Set& set : sets_) out["valid"][set.name] = trainer.evaluate(set.sequences);
-  const Json norms = watch_norms(trainer);
-  if (!norms.empty()) out["norms"] = norms;
+  if (!sets_.empty()) {
+    if (const Json norms = watch_norms(trainer); !norms.empty()) out["norms"] = norms;
+  }
   if (!config_.sample_prompt.empty()) out["sample"] = sample();
   return out;
 }

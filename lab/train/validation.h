@@ -15,9 +15,6 @@
 
 namespace seednorm::lab {
 
-// The items of a list with commas.
-std::vector<std::string> split_list(const std::string& list);
-
 class Validation {
  public:
   // Reads all that will be asked: mistakes in it show now and not after hours. `tokenizer` is a
@@ -26,11 +23,11 @@ class Validation {
   // tokenizer.
   Validation(const TrainConfig& config, std::shared_ptr<Model> model, const std::filesystem::path& tokenizer);
 
-  bool has_sets() const { return !sets_.empty(); }
   bool has_tasks() const { return !tasks_.empty(); }
 
-  // Members for a line of metrics.jsonl: "valid": {SET: nats a token}; "norms": {NORM: its DynamicStats}, if
-  // a norm has them; "sample": the prompt and how the model goes on, if there is a prompt.
+  // Members for a line of metrics.jsonl: "valid": {SET: nats a token} and "norms": {NORM: its DynamicStats},
+  // if there are sets and norms that have them; "sample": the prompt and how the model goes on, if there is
+  // one.
   nlohmann::ordered_json losses(Trainer& trainer) const;
   // "tasks": {TASK: the value of its metric}.
   nlohmann::ordered_json tasks() const;

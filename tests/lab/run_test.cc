@@ -131,6 +131,11 @@ TEST_F(RunTest, SamplesAndTasks) {
   run(r, "a", /*resume=*/true);
   EXPECT_EQ(metrics("a"), lines);
 
+  // A prompt asks for no set.
+  run(recipe({"sample_prompt=the quick", "valid_data="}), "no_sets");
+  EXPECT_TRUE(metrics("no_sets").back().contains("sample"));
+  EXPECT_FALSE(metrics("no_sets").back().contains("valid"));
+
   const auto message = [&](const std::vector<std::string>& settings) -> std::string {
     try {
       run(recipe(settings), "b");

@@ -8,23 +8,17 @@
 #include "lab/train/schedule.h"
 #include "lab/train/threads.h"
 #include "lab/train/trainer.h"
+#include "tests/lab/small_model.h"
 
 namespace seednorm::lab {
 namespace {
 
 using at::Tensor;
 
-ModelConfig model_config(const std::string& family, const std::string& norm = "seed_norm") {
-  ModelConfig c;
-  c.family = family_of(family);
+ModelConfig model_config(const std::string& family) {
+  ModelConfig c = small_model(family, "seed_norm");
   c.vocab_size = 32;
-  c.context = 16;
-  c.dim = 32;
-  c.num_layers = 2;
-  c.num_heads = c.num_kv_heads = 2;
-  c.ffn_dim = 48;
-  if (family == "olmoe") c.num_experts = 4, c.top_k = 2;
-  c.block_norm = c.qk_norm = c.output_norm = NormSpec::parse(norm);
+  c.init_std = 0.02;
   return c;
 }
 
