@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string>
 
-#include "core/cpu/kernel_args.h"
+#include "core/kernel/kernel_args.h"
 
 namespace seednorm::ops {
 

@@ -7,7 +7,7 @@
 #endif
 
 #include "core/cpu/run-inl.h"
-#include "core/norms/row_scale.h"
+#include "core/kernel/row_scale.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace seednorm {

@@ -20,8 +20,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "core/cpu/half.h"
-#include "core/cpu/kernel_args.h"
+#include "core/kernel/half.h"
+#include "core/kernel/kernel_args.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace seednorm {
@@ -216,7 +216,7 @@ HWY_INLINE void stream_unit(const Unit<T>& u, T* HWY_RESTRICT p) {
 
 // ------------------------------------------------------------------ float16
 // Targets with conversion instructions (F16C is part of Highway's AVX2); the others go through
-// core/cpu/half.h.
+// core/kernel/half.h.
 #undef SEEDNORM_HAVE_F16
 #undef SEEDNORM_F16_INLINE
 #if HWY_TARGET <= HWY_AVX2 || (HWY_ARCH_ARM && HWY_TARGET != HWY_SCALAR)

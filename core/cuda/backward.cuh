@@ -20,7 +20,7 @@
 #include "core/cuda/geometry.h"
 #include "core/cuda/launch.cuh"
 #include "core/cuda/row_group.cuh"
-#include "core/src/chunks.h"
+#include "core/kernel/chunks.h"
 
 namespace seednorm::cuda {
 

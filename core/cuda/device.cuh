@@ -16,8 +16,8 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "core/cpu/half.h"
-#include "core/cpu/kernel_args.h"
+#include "core/kernel/half.h"
+#include "core/kernel/kernel_args.h"
 
 #ifdef __CUDACC__
 #define SEEDNORM_DEVICE __device__ __forceinline__

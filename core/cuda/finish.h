@@ -2,8 +2,8 @@
 #ifndef SEEDNORM_CORE_CUDA_FINISH_H_
 #define SEEDNORM_CORE_CUDA_FINISH_H_
 
-#include "core/cpu/kernel_args.h"
-#include "core/src/chunks.h"
+#include "core/kernel/chunks.h"
+#include "core/kernel/kernel_args.h"
 #include "seednorm/cuda.h"
 
 namespace seednorm::cuda {

@@ -3,7 +3,7 @@
 #define SEEDNORM_CORE_CUDA_GAIN_CUH_
 
 #include "core/cuda/policy_kernels.cuh"
-#include "core/norms/row_scale.h"
+#include "core/kernel/row_scale.h"
 
 namespace seednorm::cuda {
 

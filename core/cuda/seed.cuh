@@ -11,7 +11,7 @@
 #include "core/cuda/forward.cuh"
 #include "core/cuda/heads.cuh"
 #include "core/cuda/math.cuh"
-#include "core/norms/row_scale.h"
+#include "core/kernel/row_scale.h"
 #include "seednorm/philox.h"
 
 namespace seednorm::cuda {

@@ -5,7 +5,7 @@
 // sample r / rows_per_sample. alpha: vector, scalar or none (1). Backward: see core/cpu/seed-inl.h.
 #ifndef SEEDNORM_NORMS_ADA_SEED_NORM_ONCE_
 #define SEEDNORM_NORMS_ADA_SEED_NORM_ONCE_
-#include "core/cpu/kernel_args.h"
+#include "core/kernel/kernel_args.h"
 
 namespace seednorm::ada_seed_norm {
 

@@ -5,7 +5,7 @@
 //   dalpha = sum_rows sum_i q_i x_i, ds = sum_rows sum_i q_i.
 #ifndef SEEDNORM_NORMS_DERF_ONCE_
 #define SEEDNORM_NORMS_DERF_ONCE_
-#include "core/cpu/kernel_args.h"
+#include "core/kernel/kernel_args.h"
 
 namespace seednorm::derf {
 

@@ -6,7 +6,7 @@
 //   dgamma = sum_rows dy n,   dbeta = sum_rows dy.
 #ifndef SEEDNORM_NORMS_LAYER_NORM_ONCE_
 #define SEEDNORM_NORMS_LAYER_NORM_ONCE_
-#include "core/cpu/kernel_args.h"
+#include "core/kernel/kernel_args.h"
 
 namespace seednorm::layer_norm {
 

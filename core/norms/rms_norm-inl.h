@@ -6,7 +6,7 @@
 //   dx_i = rstd g_i gamma_i - x_i rstd^3 B / D,   dgamma_i = sum_rows g_i x_i rstd.
 #ifndef SEEDNORM_NORMS_RMS_NORM_ONCE_
 #define SEEDNORM_NORMS_RMS_NORM_ONCE_
-#include "core/cpu/kernel_args.h"
+#include "core/kernel/kernel_args.h"
 
 namespace seednorm::rms_norm {
 

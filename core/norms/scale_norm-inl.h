@@ -7,7 +7,7 @@
 #define SEEDNORM_NORMS_SCALE_NORM_ONCE_
 #include <cmath>
 
-#include "core/cpu/kernel_args.h"
+#include "core/kernel/kernel_args.h"
 
 namespace seednorm::scale_norm {
 

@@ -8,7 +8,7 @@
 // gamma. Backward: see core/cpu/seed-inl.h, core/cpu/seed_forms-inl.h.
 #ifndef SEEDNORM_NORMS_SEED_NORM_ONCE_
 #define SEEDNORM_NORMS_SEED_NORM_ONCE_
-#include "core/cpu/kernel_args.h"
+#include "core/kernel/kernel_args.h"
 
 namespace seednorm::seed_norm {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/cpu/kernel_args.h"
+#include "core/kernel/kernel_args.h"
 
 namespace seednorm {
 

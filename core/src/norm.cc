@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "core/kernel/chunks.h"
 #include "core/src/check.h"
-#include "core/src/chunks.h"
 #include "core/src/registry.h"
 #include "core/src/resolve.h"
 #include "core/src/stream.h"

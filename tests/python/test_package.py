@@ -79,7 +79,7 @@ def test_documents(document, tmp_path):
 def test_hub_layout_lists_every_source():
     build = tomllib.loads((ROOT / "torch-ext/build.toml").read_text())
     listed = {*build["torch"]["src"], *build["kernel"]["core"]["src"]}
-    folders = ("ops", "core/cpu", "core/include", "core/norms", "core/src")
+    folders = ("ops", "core/cpu", "core/include", "core/kernel", "core/norms", "core/src")
     files = {file.relative_to(ROOT).as_posix() for folder in folders for file in (ROOT / folder).rglob("*.*")}
     for_gpus = {"core/include/seednorm/cuda.h", "ops/current_stream.cc", "ops/current_stream.h"}
     assert listed == {file for file in files - for_gpus if file.endswith((".h", ".cc", ".def"))}

@@ -1,6 +1,6 @@
 // Scalar conversions of the 16-bit formats; the reference for the vector ones.
-#ifndef SEEDNORM_CORE_CPU_HALF_H_
-#define SEEDNORM_CORE_CPU_HALF_H_
+#ifndef SEEDNORM_CORE_KERNEL_HALF_H_
+#define SEEDNORM_CORE_KERNEL_HALF_H_
 
 #include <bit>
 #include <cstddef>
@@ -85,4 +85,4 @@ inline void store_scalar(void* data, DType dtype, size_t i, double value) {
 
 }  // namespace seednorm
 
-#endif  // SEEDNORM_CORE_CPU_HALF_H_
+#endif  // SEEDNORM_CORE_KERNEL_HALF_H_

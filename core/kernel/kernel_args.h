@@ -1,10 +1,11 @@
 // What norm.cc hands to the kernels: checked, resolved to raw pointers, the same for every norm.
-#ifndef SEEDNORM_CORE_CPU_KERNEL_ARGS_H_
-#define SEEDNORM_CORE_CPU_KERNEL_ARGS_H_
+#ifndef SEEDNORM_CORE_KERNEL_KERNEL_ARGS_H_
+#define SEEDNORM_CORE_KERNEL_KERNEL_ARGS_H_
 
 #include <cstddef>
 #include <cstdint>
 
+#include "core/kernel/norm_info.h"
 #include "seednorm/norm.h"
 
 namespace seednorm {
@@ -62,15 +63,6 @@ struct KernelArgs {
   View grads[kNumParams];
 };
 
-// One row a sample, whatever the norm.
-constexpr bool is_per_sample(Param param) { return param == Param::kGammaC || param == Param::kEtaC; }
-
-// The gradient rows that backward keeps per chunk, in the order of `partials`.
-struct Slots {
-  int count = 0;
-  Param params[4] = {};
-};
-
 // One norm's entry points. Rows [begin, end) of the call's rows; any split gives the same bits.
 struct NormKernels {
   void (*forward)(const KernelArgs& args, int64_t begin, int64_t end);
@@ -80,36 +72,6 @@ struct NormKernels {
   void (*finish)(const KernelArgs& args, const Slots& slots, int64_t num_chunks, int64_t slot);
 };
 
-// A set of Form values.
-constexpr uint32_t forms() { return 0; }
-template <class... Rest>
-constexpr uint32_t forms(Form first, Rest... rest) {
-  return 1u << static_cast<uint32_t>(first) | forms(rest...);
-}
-
-// Shape of a parameter of form `form`.
-inline ParamKind kind_of(Form form) {
-  return form == Form::kNone     ? ParamKind::kAbsent
-         : form == Form::kScalar ? ParamKind::kScalar
-                                 : ParamKind::kVector;
-}
-
-// What a norm is: written in its own file, read by norm.cc and check.cc.
-struct NormInfo {
-  const char* name;
-  ParamKind (*kind)(const Options& options, Param param);
-  double (*initial_value)(const Options& options, int64_t dim, Param param);
-  double (*constant)(const Options& options, Param param);  // what an absent parameter stands for
-  int64_t (*num_stats)(const Options& options);
-  // Forms that each parameter may take. A norm without an option of the kind has the default, vector.
-  uint32_t gamma_forms = forms(Form::kVector), alpha_forms = forms(Form::kVector),
-           beta_forms = forms(Form::kVector);
-  Slots slots;
-  bool residual = false;  // has a fused residual add
-  bool uses_eps = false, uses_heads = false, uses_sigma = false,
-       uses_dropout = false;  // options that are this norm's
-};
-
 }  // namespace seednorm
 
-#endif  // SEEDNORM_CORE_CPU_KERNEL_ARGS_H_
+#endif  // SEEDNORM_CORE_KERNEL_KERNEL_ARGS_H_

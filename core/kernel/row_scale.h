@@ -1,15 +1,11 @@
-// The scalar mathematics of a row's scale, one source for every processor. Highway's vectors hold other types
-// than a GPU's threads, so that only what is computed once a row can be shared.
-#ifndef SEEDNORM_NORMS_ROW_SCALE_H_
-#define SEEDNORM_NORMS_ROW_SCALE_H_
+// The scalar mathematics of a row's scale, the same source for CPUs and GPUs. Only what is computed once per
+// row can be shared: Highway's policies compute with vectors, a GPU's threads with single numbers.
+#ifndef SEEDNORM_CORE_KERNEL_ROW_SCALE_H_
+#define SEEDNORM_CORE_KERNEL_ROW_SCALE_H_
 
 #include <cmath>
 
-#ifdef __CUDACC__
-#define SEEDNORM_HOST_DEVICE __host__ __device__
-#else
-#define SEEDNORM_HOST_DEVICE
-#endif
+#include "core/kernel/host_device.h"
 
 namespace seednorm {
 
@@ -40,4 +36,4 @@ struct LengthScale {
 
 }  // namespace seednorm
 
-#endif  // SEEDNORM_NORMS_ROW_SCALE_H_
+#endif  // SEEDNORM_CORE_KERNEL_ROW_SCALE_H_

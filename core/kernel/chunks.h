@@ -1,10 +1,10 @@
 // How rows are cut into the chunks whose parameter gradients are summed apart: a function of the shape alone.
-#ifndef SEEDNORM_CORE_SRC_CHUNKS_H_
-#define SEEDNORM_CORE_SRC_CHUNKS_H_
+#ifndef SEEDNORM_CORE_KERNEL_CHUNKS_H_
+#define SEEDNORM_CORE_KERNEL_CHUNKS_H_
 
 #include <cstdint>
 
-#include "core/norms/row_scale.h"
+#include "core/kernel/host_device.h"
 
 namespace seednorm {
 
@@ -52,4 +52,4 @@ inline Chunks cut_chunks(int64_t rows, int64_t rows_per_sample, const ChunkRules
 
 }  // namespace seednorm
 
-#endif  // SEEDNORM_CORE_SRC_CHUNKS_H_
+#endif  // SEEDNORM_CORE_KERNEL_CHUNKS_H_
