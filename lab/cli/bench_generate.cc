@@ -8,7 +8,7 @@
 #include "lab/base/stopwatch.h"
 #include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
-#include "lab/generate/generate.h"
+#include "lab/language/generate/generate.h"
 
 namespace seednorm::lab {
 namespace {

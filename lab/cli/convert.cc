@@ -1,12 +1,12 @@
 // seednorm convert
-#include "lab/interop/convert.h"
+#include "lab/language/interop/convert.h"
 
 #include <cstdio>
 #include <stdexcept>
 
 #include "lab/base/error.h"
 #include "lab/cli/verb.h"
-#include "lab/interop/hf_config.h"
+#include "lab/language/interop/hf_config.h"
 
 namespace seednorm::lab {
 namespace {

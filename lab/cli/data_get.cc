@@ -3,12 +3,12 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "lab/base/download.h"
 #include "lab/base/error.h"
 #include "lab/base/progress.h"
+#include "lab/base/public_sets.h"
 #include "lab/base/suggest.h"
 #include "lab/cli/verb.h"
-#include "lab/data/download.h"
-#include "lab/data/public_sets.h"
 
 namespace seednorm::lab {
 namespace {

@@ -1,8 +1,8 @@
 // seednorm data list
 #include <cstdio>
 
+#include "lab/base/public_sets.h"
 #include "lab/cli/verb.h"
-#include "lab/data/public_sets.h"
 
 namespace seednorm::lab {
 namespace {

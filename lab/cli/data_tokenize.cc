@@ -5,7 +5,7 @@
 
 #include "lab/base/progress.h"
 #include "lab/cli/verb.h"
-#include "lab/data/tokenize.h"
+#include "lab/language/data/tokenize.h"
 
 namespace seednorm::lab {
 namespace {

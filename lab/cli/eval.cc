@@ -11,7 +11,7 @@
 #include "lab/base/suggest.h"
 #include "lab/cli/model_options.h"
 #include "lab/cli/verb.h"
-#include "lab/eval/evaluate.h"
+#include "lab/language/eval/evaluate.h"
 
 namespace seednorm::lab {
 namespace {

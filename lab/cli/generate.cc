@@ -1,5 +1,5 @@
 // seednorm generate
-#include "lab/generate/generate.h"
+#include "lab/language/generate/generate.h"
 
 #include <unistd.h>
 

@@ -5,7 +5,7 @@
 #include "lab/base/progress.h"
 #include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
-#include "lab/models/counts.h"
+#include "lab/language/models/counts.h"
 #include "lab/train/optimizer.h"
 
 namespace seednorm::lab {

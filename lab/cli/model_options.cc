@@ -8,7 +8,7 @@
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/base/sha256.h"
-#include "lab/interop/model_dir.h"
+#include "lab/language/interop/model_dir.h"
 
 namespace seednorm::lab {
 namespace fs = std::filesystem;

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "lab/generate/text_model.h"
+#include "lab/language/generate/text_model.h"
 
 namespace seednorm::lab {
 

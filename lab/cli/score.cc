@@ -1,5 +1,5 @@
 // seednorm score
-#include "lab/eval/score.h"
+#include "lab/language/eval/score.h"
 
 #include <cmath>
 #include <cstdio>
@@ -10,7 +10,7 @@
 #include "lab/base/progress.h"
 #include "lab/cli/model_options.h"
 #include "lab/cli/verb.h"
-#include "lab/eval/token_list.h"
+#include "lab/language/eval/token_list.h"
 
 namespace seednorm::lab {
 namespace {

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "lab/nn/few_rows.h"
-#include "lab/nn/products.h"
+#include "lab/nn/cpu/few_rows.h"
+#include "lab/nn/cpu/products.h"
 
 namespace seednorm::lab {
 namespace {

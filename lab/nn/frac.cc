@@ -16,7 +16,7 @@ FracSite::FracSite(int64_t dim, int64_t rate, double eps) : rate_(rate) {
   }
   NormSpec spec;
   spec.options.eps = eps;
-  norm_ = register_module("norm", std::make_shared<Norm>(spec, dim / rate));
+  norm_ = register_module("norm", std::make_shared<NormLayer>(spec, dim / rate));
   static_alpha_ = register_parameter("static_alpha", at::cat({at::eye(rate), at::eye(rate)}, 1));
   static_beta_ = register_parameter("static_beta", at::ones({rate}));
   alpha_fn_ = register_parameter("alpha_fn", at::zeros({dim / rate, 2 * rate}));

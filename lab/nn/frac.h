@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "lab/nn/norm.h"
+#include "lab/nn/norm_layer.h"
 
 namespace seednorm::lab {
 
@@ -34,7 +34,7 @@ class FracSite : public torch::nn::Module, public HasRoles {
 
  private:
   int64_t rate_;
-  std::shared_ptr<Norm> norm_;
+  std::shared_ptr<NormLayer> norm_;
   at::Tensor static_alpha_, static_beta_, alpha_fn_, beta_fn_, alpha_scale_, beta_scale_;
 };
 

@@ -5,7 +5,7 @@
 #include <ATen/Functions.h>
 #include <torch/nn/module.h>
 
-#include "lab/nn/products.h"
+#include "lab/nn/cpu/products.h"
 #include "lab/nn/role.h"
 
 namespace seednorm::lab {

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "lab/nn/products.h"
+#include "lab/nn/cpu/products.h"
 
 namespace seednorm::lab {
 namespace {

@@ -99,7 +99,7 @@ NormSpec NormSpec::parse(std::string_view text) {
     }
   }
   const int64_t width = std::max<int64_t>(out.options.num_heads, 1);
-  const Norm layer(out.name, width, out.options);  // throws for what the layer itself refuses
+  const seednorm::Norm layer(out.name, width, out.options);  // throws for what the layer itself refuses
   if (out.alpha_init && layer.kind(Param::kAlpha) == ParamKind::kAbsent)
     fail(text, "alpha_init: it has no alpha");
   return out;
@@ -110,7 +110,7 @@ NormSpec NormSpec::with_eps(double eps) const {
   if (options.eps != Options().eps) return out;
   out.options.eps = eps;
   try {
-    (void)Norm(name, std::max<int64_t>(options.num_heads, 1), out.options);
+    (void)seednorm::Norm(name, std::max<int64_t>(options.num_heads, 1), out.options);
   } catch (const std::invalid_argument&) {  // a norm without eps refuses one
     return *this;
   }

@@ -11,7 +11,7 @@
 #include "lab/base/file.h"
 #include "lab/base/interrupt.h"
 #include "lab/base/machine.h"
-#include "lab/models/model.h"
+#include "lab/language/models/model.h"
 #include "lab/race/paired.h"
 
 namespace seednorm::lab {

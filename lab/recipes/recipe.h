@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "lab/models/config.h"
+#include "lab/language/models/config.h"
 #include "lab/train/config.h"
 
 namespace seednorm::lab {

@@ -10,8 +10,8 @@
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/base/sha256.h"
-#include "lab/interop/model_dir.h"
-#include "lab/interop/safetensors.h"
+#include "lab/language/interop/model_dir.h"
+#include "lab/tensors/safetensors.h"
 
 namespace seednorm::lab {
 namespace {

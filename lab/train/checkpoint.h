@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "lab/models/model.h"
+#include "lab/language/models/model.h"
 #include "lab/train/optimizer.h"
 #include "lab/train/run_log.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "lab/models/model.h"
+#include "lab/language/models/model.h"
 #include "lab/train/config.h"
 
 namespace seednorm::lab {

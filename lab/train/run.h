@@ -12,7 +12,7 @@
 #include <optional>
 #include <string>
 
-#include "lab/models/config.h"
+#include "lab/language/models/config.h"
 #include "lab/train/config.h"
 
 namespace seednorm::lab {

@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "lab/models/model.h"
+#include "lab/language/models/model.h"
 #include "lab/train/config.h"
 #include "lab/train/optimizer.h"
 

@@ -7,9 +7,9 @@
 #include "lab/base/error.h"
 #include "lab/base/split_list.h"
 #include "lab/base/suggest.h"
-#include "lab/data/batches.h"
-#include "lab/eval/evaluate.h"
-#include "lab/generate/generate.h"
+#include "lab/language/data/batches.h"
+#include "lab/language/eval/evaluate.h"
+#include "lab/language/generate/generate.h"
 
 namespace seednorm::lab {
 namespace {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "lab/eval/requests.h"
-#include "lab/generate/text_model.h"
+#include "lab/language/eval/requests.h"
+#include "lab/language/generate/text_model.h"
 #include "lab/train/trainer.h"
 
 namespace seednorm::lab {

@@ -1,5 +1,5 @@
 // Any bytes are the config.json of a model or an error in one line; a model's own says the same again.
-#include "lab/interop/hf_config.h"
+#include "lab/language/interop/hf_config.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -1,5 +1,5 @@
 // Any bytes are a safetensors file or an error in one line.
-#include "lab/interop/safetensors_header.h"
+#include "lab/tensors/safetensors_header.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

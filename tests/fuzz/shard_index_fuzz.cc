@@ -1,7 +1,7 @@
 // Any bytes are the index of a shard of so many bytes, which the first four say, or an error in one line.
 #include <cstring>
 
-#include "lab/data/shard_index.h"
+#include "lab/language/data/shard_index.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -1,7 +1,7 @@
 // A task's name in a line, then any bytes: its file of documents, or an error in one line. Documents are
 // scored.
-#include "lab/eval/metrics.h"
-#include "lab/eval/requests.h"
+#include "lab/language/eval/metrics.h"
+#include "lab/language/eval/requests.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -1,5 +1,5 @@
 // Any bytes are a list of token ids or an error in one line.
-#include "lab/eval/token_list.h"
+#include "lab/language/eval/token_list.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -1,5 +1,5 @@
 // Any bytes are a tokens.json or an error in one line; what it says is written as the same again.
-#include "lab/data/token_set.h"
+#include "lab/language/data/token_set.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -1,5 +1,5 @@
 // Any bytes are a tokenizer.json or an error in one line. One that is read encodes and decodes text.
-#include "lab/data/tokenizer/tokenizer.h"
+#include "lab/language/data/tokenizer/tokenizer.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

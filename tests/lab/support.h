@@ -14,7 +14,7 @@
 
 #include "lab/base/error.h"
 #include "lab/base/utf8.h"
-#include "lab/data/tokenizer/byte_alphabet.h"
+#include "lab/language/data/tokenizer/byte_alphabet.h"
 
 namespace seednorm::lab {
 

@@ -1,4 +1,4 @@
-"""seednorm.hf: SeeDNorm models in transformers. That the lab agrees is tested by tests/lab/parity_test.py."""
+"""seednorm.hf: SeeDNorm models in transformers. That the lab agrees is tested by tests/lab/language/interop/parity_test.py."""
 
 import copy
 import pickle

@@ -1,0 +1,277 @@
+#include "lab/base/download.h"
+
+#include <curl/curl.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <exception>
+#include <filesystem>
+#include <memory>
+#include <stdexcept>
+
+#include "lab/base/error.h"
+#include "lab/base/file.h"
+#include "lab/base/interrupt.h"
+#include "lab/base/sha256.h"
+
+namespace seednorm::lab {
+namespace fs = std::filesystem;
+namespace {
+
+std::string sha256_of_file(const fs::path& path) { return sha256_hex(MappedFile(path).bytes()); }
+
+// TARGET.part, locked, and beside it the server's mark of the version that it is a part of.
+class PartFile {
+ public:
+  explicit PartFile(const std::string& target)
+      : path_(target + ".part"), mark_path_(target + ".part.version") {
+    file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (file_ < 0) fail_with_errno("create", path_, errno);
+    if (::flock(file_, LOCK_EX | LOCK_NB) != 0) {
+      ::close(file_);
+      throw UserError(target + ": another process is fetching it; wait for it");
+    }
+    if (fs::exists(mark_path_)) mark_ = read_file(mark_path_, 4096);
+    // Without the mark there is no telling whether the rest would fit.
+    if (mark_.empty()) restart("");
+    size_ = ::lseek(file_, 0, SEEK_END);
+  }
+  ~PartFile() { ::close(file_); }
+  PartFile(const PartFile&) = delete;
+  PartFile& operator=(const PartFile&) = delete;
+
+  int64_t size() const { return size_; }
+  const std::string& mark() const { return mark_; }
+
+  void restart(const std::string& mark) {
+    if (::ftruncate(file_, 0) != 0 || ::lseek(file_, 0, SEEK_SET) != 0)
+      fail_with_errno("write", path_, errno);
+    size_ = 0;
+    mark_ = mark;
+    replace_file(mark_path_, mark);
+  }
+  void append(const char* data, size_t size) {
+    while (size > 0) {
+      const ssize_t count = ::write(file_, data, size);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) fail_with_errno("write", path_, errno);
+      data += count;
+      size -= static_cast<size_t>(count);
+      size_ += count;
+    }
+  }
+  void commit(const std::string& target) {
+    if (::fsync(file_) != 0) fail_with_errno("write", path_, errno);
+    // Unlike rename, this does not replace what appeared meanwhile.
+    if (::link(path_.c_str(), target.c_str()) != 0) fail_with_errno("write", target, errno);
+    remove();
+    sync_folder(fs::path(target).parent_path());
+  }
+  void remove() {
+    std::error_code ignored;
+    fs::remove(path_, ignored);
+    fs::remove(mark_path_, ignored);
+  }
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_, mark_path_;
+  int file_ = -1;
+  int64_t size_ = 0;
+  std::string mark_;
+};
+
+// One request; its answer goes to the part file.
+class Transfer {
+ public:
+  Transfer(const std::string& url, PartFile& part, const std::function<void(int64_t, int64_t)>& report)
+      : part_(part), report_(report), curl_(curl_easy_init(), &curl_easy_cleanup) {
+    if (curl_ == nullptr) throw std::runtime_error("libcurl does not start");
+    set(CURLOPT_URL, url.c_str());
+    set(CURLOPT_PROTOCOLS_STR, "http,https");
+    set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    set(CURLOPT_FOLLOWLOCATION, 1L);
+    set(CURLOPT_MAXREDIRS, 10L);
+    set(CURLOPT_CONNECTTIMEOUT, 30L);
+    set(CURLOPT_LOW_SPEED_LIMIT, 1L);
+    set(CURLOPT_LOW_SPEED_TIME, 60L);
+    set(CURLOPT_NOSIGNAL, 1L);
+    set(CURLOPT_USERAGENT, "seednorm");
+    set(CURLOPT_ERRORBUFFER, error_);
+    set(CURLOPT_HEADERFUNCTION, &on_header);
+    set(CURLOPT_HEADERDATA, this);
+    set(CURLOPT_WRITEFUNCTION, &on_data);
+    set(CURLOPT_WRITEDATA, this);
+    set(CURLOPT_NOPROGRESS, 0L);
+    set(CURLOPT_XFERINFOFUNCTION, &on_progress);
+    set(CURLOPT_XFERINFODATA, this);
+  }
+
+  // Returns the status of the answer. Throws when there is none, or half of one.
+  long run() {
+    std::unique_ptr<curl_slist, void (*)(curl_slist*)> headers(nullptr, &curl_slist_free_all);
+    if (part_.size() > 0) {
+      set(CURLOPT_RANGE, (std::to_string(part_.size()) + "-").c_str());
+      // Another version comes whole, instead of its rest.
+      headers.reset(curl_slist_append(nullptr, ("If-Range: " + part_.mark()).c_str()));
+      set(CURLOPT_HTTPHEADER, headers.get());
+    }
+    const CURLcode code = curl_easy_perform(curl_.get());
+    if (failure_) std::rethrow_exception(failure_);
+    if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT) {
+      throw UserError("not an address of the web; expected http:// or https://");
+    }
+    if (code != CURLE_OK) throw std::runtime_error(error_[0] != '\0' ? error_ : curl_easy_strerror(code));
+    if (status() == 200 && !started_) part_.restart("");  // an empty file
+    return status();
+  }
+
+ private:
+  template <typename Value>
+  void set(CURLoption option, Value value) {
+    curl_easy_setopt(curl_.get(), option, value);
+  }
+  long status() const {
+    long code = 0;
+    curl_easy_getinfo(curl_.get(), CURLINFO_RESPONSE_CODE, &code);
+    return code;
+  }
+
+  // Runs `f`, whose exceptions must not pass through libcurl.
+  template <typename F>
+  size_t guarded(size_t size, F f) {
+    try {
+      check_interrupt();
+      f();
+      return size;
+    } catch (...) {
+      failure_ = std::current_exception();
+      return size == 0 ? 1 : 0;  // stops the transfer
+    }
+  }
+
+  static size_t on_header(char* data, size_t /*one*/, size_t size, void* self) {
+    auto& transfer = *static_cast<Transfer*>(self);
+    std::string line(data, size);
+    while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.pop_back();
+    const auto value_of = [&](std::string_view name) -> std::string {
+      if (line.size() < name.size() || curl_strnequal(line.c_str(), name.data(), name.size()) == 0) return "";
+      const size_t begin = line.find_first_not_of(" \t", name.size());
+      return begin == std::string::npos ? "" : line.substr(begin);
+    };
+    if (line.starts_with("HTTP/"))
+      transfer.strong_mark_ = transfer.weak_mark_ = "";  // of a redirection before
+    if (const std::string tag = value_of("ETag:"); !tag.empty() && !tag.starts_with("W/"))
+      transfer.strong_mark_ = tag;
+    if (const std::string date = value_of("Last-Modified:"); !date.empty()) transfer.weak_mark_ = date;
+    return size;
+  }
+
+  static size_t on_data(char* data, size_t /*one*/, size_t size, void* self) {
+    auto& transfer = *static_cast<Transfer*>(self);
+    return transfer.guarded(size, [&] {
+      const long status = transfer.status();
+      if (status != 200 && status != 206) return;  // the text of an error
+      if (!transfer.started_ && status == 200) {
+        transfer.part_.restart(transfer.strong_mark_.empty() ? transfer.weak_mark_ : transfer.strong_mark_);
+      }
+      transfer.started_ = true;
+      transfer.part_.append(data, size);
+      curl_off_t rest = 0, received = 0;
+      curl_easy_getinfo(transfer.curl_.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &rest);
+      curl_easy_getinfo(transfer.curl_.get(), CURLINFO_SIZE_DOWNLOAD_T, &received);
+      const int64_t before = transfer.part_.size() - received - static_cast<int64_t>(size);
+      transfer.report_(transfer.part_.size(), rest > 0 ? std::max<int64_t>(before, 0) + rest : 0);
+    });
+  }
+
+  // Called also when nothing arrives.
+  static int on_progress(void* self, curl_off_t /*total*/, curl_off_t /*now*/, curl_off_t, curl_off_t) {
+    return static_cast<int>(static_cast<Transfer*>(self)->guarded(0, [] {}));
+  }
+
+  PartFile& part_;
+  const std::function<void(int64_t, int64_t)>& report_;
+  std::unique_ptr<CURL, void (*)(CURL*)> curl_;
+  char error_[CURL_ERROR_SIZE] = "";
+  std::string strong_mark_, weak_mark_;
+  bool started_ = false;
+  std::exception_ptr failure_;
+};
+
+// Fetches until the part file is whole.
+void fetch(const std::string& url, PartFile& part, const std::function<void(int64_t, int64_t)>& report) {
+  const auto once = [&] {
+    try {
+      return Transfer(url, part, report).run();
+    } catch (const Interrupted&) {
+      throw;
+    } catch (const UserError& error) {
+      throw UserError(url + ": " + error.what());
+    }
+  };
+  long status = once();
+  if (status == 416) {  // the part is not one of this file, or whole already
+    part.restart("");
+    status = once();
+  }
+  if (status == 200 || status == 206) return;
+  const std::string what = url + ": the server answers " + std::to_string(status);
+  if (status >= 400 && status < 500) throw UserError(what + "; check the address");
+  throw std::runtime_error(what + "; try again later");
+}
+
+}  // namespace
+
+std::string file_name_of_url(const std::string& url) {
+  const size_t scheme = url.find("://");
+  const size_t host = scheme == std::string::npos ? 0 : scheme + 3;
+  const std::string path = url.substr(0, url.find_first_of("?#", host));
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos || slash < host ? "" : path.substr(slash + 1);
+}
+
+DownloadResult download(const DownloadOptions& options, const std::function<void(int64_t, int64_t)>& report) {
+  DownloadResult result;
+  if (fs::exists(options.target)) {
+    result.sha256 = sha256_of_file(options.target);
+    if (options.sha256.empty() || options.sha256 != result.sha256) {
+      throw UserError(options.target + ": is there already" +
+                      (options.sha256.empty() ? "" : " with another checksum, " + result.sha256) +
+                      "; move it away or name another --out");
+    }
+    result.bytes = static_cast<int64_t>(fs::file_size(options.target));
+    result.already_there = true;
+    return result;
+  }
+  if (const fs::path folder = fs::path(options.target).parent_path(); !folder.empty()) {
+    fs::create_directories(folder);
+  }
+  PartFile part(options.target);
+  result.resumed_at = part.size();
+  try {
+    fetch(options.url, part, report);
+  } catch (const UserError&) {
+    if (part.size() == 0) part.remove();
+    throw;
+  } catch (const Interrupted&) {
+    if (part.size() == 0) part.remove();
+    throw;
+  } catch (const std::exception& error) {
+    throw std::runtime_error(options.url + ": " + error.what() + "; run the command again to go on");
+  }
+  result.bytes = part.size();
+  result.sha256 = sha256_of_file(part.path());
+  if (!options.sha256.empty() && result.sha256 != options.sha256) {
+    part.remove();
+    throw UserError(options.url + ": its sha256 is " + result.sha256 + ", expected " + options.sha256 +
+                    "; nothing was kept");
+  }
+  part.commit(options.target);
+  return result;
+}
+
+}  // namespace seednorm::lab

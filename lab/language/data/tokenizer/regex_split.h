@@ -1,0 +1,48 @@
+// Cutting a text by a regular expression, in the dialect of tokenizer.json (Oniguruma).
+#ifndef SEEDNORM_LAB_LANGUAGE_DATA_TOKENIZER_REGEX_SPLIT_H_
+#define SEEDNORM_LAB_LANGUAGE_DATA_TOKENIZER_REGEX_SPLIT_H_
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+struct pcre2_real_code_8;
+struct pcre2_real_match_data_8;
+
+namespace seednorm::lab {
+
+// A compiled expression. Immutable: threads may share it.
+class RegexSplit {
+ public:
+  enum class Keep { kAll, kMatches, kGaps };  // gaps: what lies between matches
+
+  // Throws std::invalid_argument with the reason when the pattern is wrong, can match nothing at all, or has
+  // something that means another thing here than there.
+  RegexSplit(std::string_view pattern, Keep keep);
+
+  // What matching needs besides; one for each thread.
+  class Scratch {
+   public:
+    explicit Scratch(const RegexSplit& split);
+
+   private:
+    friend RegexSplit;
+    std::shared_ptr<pcre2_real_match_data_8> data_;
+  };
+
+  // Appends the pieces of `text`, which is valid UTF-8, in their order; none is empty. Throws UserError if
+  // the expression takes too many steps on it.
+  void split(std::string_view text, Scratch& scratch, std::vector<std::string_view>& pieces) const;
+
+ private:
+  std::shared_ptr<pcre2_real_code_8> code_;
+  Keep keep_;
+};
+
+// `pattern` as PCRE2 reads it. Throws std::invalid_argument for what the two dialects disagree on.
+std::string translate_pattern(std::string_view pattern);
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_LANGUAGE_DATA_TOKENIZER_REGEX_SPLIT_H_

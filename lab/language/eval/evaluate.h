@@ -1,0 +1,34 @@
+// What a model makes of tasks and of sets of text. The model's grad mode and dtype stay as they are; nothing
+// is printed.
+#ifndef SEEDNORM_LAB_LANGUAGE_EVAL_EVALUATE_H_
+#define SEEDNORM_LAB_LANGUAGE_EVAL_EVALUATE_H_
+
+#include <functional>
+#include <vector>
+
+#include "lab/language/eval/perplexity_set.h"
+#include "lab/language/eval/requests.h"
+#include "lab/language/eval/results.h"
+#include "lab/language/models/model.h"
+
+namespace seednorm::lab {
+
+struct EvalOptions {
+  int64_t batch = 32;  // requests or chunks in one pass, at least; a document's are not split
+  // How many requests or chunks are done, of how many.
+  std::function<void(int64_t done, int64_t all)> report = [](int64_t, int64_t) {};
+};
+
+// Errors: Interrupted, if the user stops it (lab/base/interrupt.h).
+TaskResult evaluate(Model& model, const TaskRequests& requests, const EvalOptions& options);
+
+// log p(continuation | context) of each choice of each document. What the choices of a document share is
+// computed once: the context, and a choice that is there twice, so that equal ones have equal values.
+std::vector<std::vector<double>> log_likelihoods(Model& model, const TaskRequests& requests,
+                                                 const EvalOptions& options);
+
+SetResult evaluate(Model& model, const PerplexitySet& set, const EvalOptions& options);
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_LANGUAGE_EVAL_EVALUATE_H_

@@ -1,0 +1,30 @@
+#include "lab/language/eval/log_probs.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#include <algorithm>
+
+namespace seednorm::lab {
+
+using at::Tensor;
+
+Tensor log_probs(const Tensor& hidden, const Tensor& head, const Tensor& targets) {
+  constexpr int64_t kNumbers = kLogitBytes / 4;
+  const int64_t vocab = head.size(0), widest = std::max(hidden.size(0), hidden.size(1));
+  const int64_t step = std::clamp<int64_t>(kNumbers / widest, 1, vocab);
+  Tensor total, chosen = at::zeros({hidden.size(0)});
+  for (int64_t first = 0; first < vocab; first += step) {
+    const int64_t count = std::min(step, vocab - first);
+    const Tensor part = head.narrow(0, first, count).to(hidden.scalar_type());
+    const Tensor logits = at::mm(hidden, part.t()).to(at::kFloat);
+    const Tensor sum = at::logsumexp(logits, 1);
+    total = total.defined() ? at::logaddexp(total, sum) : sum;
+    const Tensor index = targets - first, inside = index.ge(0).logical_and_(index.lt(count));
+    const Tensor here = logits.gather(1, index.clamp(0, count - 1).unsqueeze(1)).squeeze(1);
+    chosen = at::where(inside, here, chosen);
+  }
+  return chosen - total;
+}
+
+}  // namespace seednorm::lab

@@ -1,0 +1,125 @@
+#include "lab/language/eval/results.h"
+
+#include <cstdio>
+
+#include "lab/base/error.h"
+#include "lab/base/file.h"
+#include "lab/base/json_field.h"
+
+namespace seednorm::lab {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kMaxResultBytes = size_t{1} << 20;
+
+template <class... Args>
+std::string format(const char* pattern, Args... args) {
+  char line[200];
+  std::snprintf(line, sizeof line, pattern, args...);
+  return line;
+}
+
+std::string with_source(const std::string& name, const Json& task) {
+  return task.contains("source") ? name + " (" + task["source"].get<std::string>() + ")" : name;
+}
+
+std::string task_row(const std::string& name, const Json& task) {
+  std::string out =
+      format("%-24s %-9s %6.2f %6.2f %7lld %8lld %6lld %8.1f\n", with_source(name, task).c_str(),
+             task["metric"].get<std::string>().c_str(), 100 * task["value"].get<double>(),
+             100 * task["stderr"].get<double>(), task["docs"].get<long long>(),
+             task["requests"].get<long long>(), task["cut"].get<long long>(), task["seconds"].get<double>());
+  if (!task.contains("groups")) return out;
+  for (const auto& [group, g] : task["groups"].items()) {
+    out += format("  %-22s %-9s %6.2f %6.2f %7lld\n", group.c_str(), "", 100 * g["value"].get<double>(),
+                  100 * g["stderr"].get<double>(), g["docs"].get<long long>());
+  }
+  return out + format("  %-22s %-9s %6.2f\n", "all documents alike", "", 100 * task["micro"].get<double>());
+}
+
+}  // namespace
+
+Json to_json(const TaskResult& result) {
+  const Scores& s = result.scores;
+  Json out = {{"metric", name_of(result.metric)},
+              {"value", result.value},
+              {"stderr", result.standard_error},
+              {"docs", s.documents},
+              {"requests", result.requests},
+              {"cut", result.cut},
+              {"seconds", result.seconds},
+              {"scores", {{"acc", s.acc}, {"len_norm", s.len_norm}, {"ce_loss", s.ce_loss}, {"bpb", s.bpb}}}};
+  if (!result.source.empty()) out["source"] = result.source;
+  if (result.groups.empty()) return out;
+  for (const auto& [name, group] : result.groups) {
+    out["groups"][name] = {{"value", group.value(result.metric)},
+                           {"stderr", group.standard_error(result.metric)},
+                           {"docs", group.documents}};
+  }
+  out["micro"] = s.value(result.metric);
+  return out;
+}
+
+Json to_json(const SetResult& result) {
+  return {{"loss", result.loss},
+          {"ppl", result.perplexity},
+          {"tokens", result.tokens},
+          {"chunks", result.chunks},
+          {"seconds", result.seconds}};
+}
+
+std::string results_table(const Json& results) {
+  std::string out;
+  if (const Json& tasks = results.at("tasks"); !tasks.empty()) {
+    out += format("%-24s %-9s %6s %6s %7s %8s %6s %8s\n", "task", "metric", "%", "stderr", "docs", "requests",
+                  "cut", "seconds");
+    for (const auto& [name, task] : tasks.items()) out += task_row(name, task);
+  }
+  if (const Json& sets = results.at("perplexity"); !sets.empty()) {
+    out += format("%-24s %9s %13s %16s %15s\n", "set", "loss", "perplexity", "tokens", "seconds");
+    for (const auto& [name, set] : sets.items()) {
+      out += format("%-24s %9.4f %13.3f %16lld %15.1f\n", name.c_str(), set["loss"].get<double>(),
+                    set["ppl"].get<double>(), set["tokens"].get<long long>(), set["seconds"].get<double>());
+    }
+  }
+  return out;
+}
+
+ResultStore::ResultStore(fs::path folder) : folder_(std::move(folder)) {
+  if (fs::exists(folder_) && !fs::is_directory(folder_)) {
+    throw UserError(folder_.string() + ": is a file; name a folder for the results");
+  }
+  std::error_code error;
+  fs::create_directories(folder_ / "results", error);
+  if (error) fail_with_errno("create", folder_ / "results", error.value());
+}
+
+fs::path ResultStore::file_of(const std::string& name) const {
+  return folder_ / "results" / (plain_file_name(name) + ".json");
+}
+
+std::optional<Json> ResultStore::find(const std::string& name, const std::string& fingerprint) const {
+  const fs::path file = file_of(name);
+  if (!fs::exists(file)) return std::nullopt;
+  const std::string text = read_file(file, kMaxResultBytes);
+  const nlohmann::json json = parse_json(text, file.string());
+  const JsonField root(json, file.string());
+  if (root["fingerprint"].string() != fingerprint) {
+    throw UserError(file.string() +
+                    ": is of another model, other data or other settings; choose another --out");
+  }
+  root["result"].object();
+  return Json::parse(text)["result"];
+}
+
+void ResultStore::keep(const std::string& name, const std::string& fingerprint, const Json& result) const {
+  replace_file(file_of(name), Json({{"fingerprint", fingerprint}, {"result", result}}).dump(2) + "\n");
+}
+
+void ResultStore::finish(const Json& results) const {
+  replace_file(folder_ / "eval.json", results.dump(2) + "\n");
+}
+
+}  // namespace seednorm::lab

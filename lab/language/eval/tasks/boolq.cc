@@ -1,0 +1,17 @@
+// BoolQ (arXiv 1905.10044): yes or no after a passage. The title is not part of it.
+#include "lab/language/eval/task.h"
+
+namespace seednorm::lab {
+
+Task boolq_task() {
+  return {.metric = Metric::kAcc, .read = [](const DataFolder& folder) {
+            return read_documents(folder, "boolq.validation", [](const JsonField& line) {
+              const std::string question = question_and_answer(line["question"].string() + "?");
+              return Document{.contexts = {line["passage"].string() + "\n" + question},
+                              .continuations = {" yes", " no"},
+                              .gold = line["answer"].boolean() ? 0 : 1};
+            });
+          }};
+}
+
+}  // namespace seednorm::lab

@@ -1,0 +1,43 @@
+// A model directory, ready to write text.
+#ifndef SEEDNORM_LAB_LANGUAGE_GENERATE_TEXT_MODEL_H_
+#define SEEDNORM_LAB_LANGUAGE_GENERATE_TEXT_MODEL_H_
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lab/language/data/tokenizer/tokenizer.h"
+#include "lab/language/models/model.h"
+
+namespace seednorm::lab {
+
+struct TextModel {
+  std::shared_ptr<Model> model;
+  Tokenizer tokenizer;
+  std::vector<int32_t> eos_ids;  // tokens that end a text: config.json's, else the tokenizer's
+};
+
+// The tokenizer that `source` names, "byte" or a tokenizer.json; empty: the folder's, or nothing if it has
+// none. Errors (UserError): as Tokenizer::load; it has more ids than the model.
+std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& folder, const std::string& source,
+                                        const Model& model);
+// The same. Errors (UserError) also: there is none.
+Tokenizer load_tokenizer(const std::filesystem::path& folder, const std::string& source, const Model& model);
+
+// bfloat16 if the head's matrix is, else float32.
+at::ScalarType stored_dtype(const Model& model);
+
+// The model of `folder` with weights and activations in `dtype`, float32 or bfloat16; nothing: in its
+// stored_dtype. Weights that are stored in it are not copied. `tokenizer`: see
+// load_tokenizer. Errors (UserError): as load_model and load_tokenizer; config.json's eos_token_id.
+TextModel load_text_model(const std::filesystem::path& folder, const std::string& tokenizer,
+                          std::optional<at::ScalarType> dtype);
+
+// Matrices and embeddings in this dtype from here on; nothing is trained then.
+void cast_weights(Model& model, at::ScalarType dtype);
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_LANGUAGE_GENERATE_TEXT_MODEL_H_

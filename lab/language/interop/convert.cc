@@ -1,0 +1,132 @@
+#include "lab/language/interop/convert.h"
+
+#include <ATen/Functions.h>
+
+#include <map>
+#include <set>
+#include <stdexcept>
+
+#include "lab/base/error.h"
+#include "lab/base/file.h"
+#include "lab/language/interop/hf_config.h"
+#include "lab/language/interop/model_dir.h"
+#include "lab/tensors/strict_json.h"
+
+namespace seednorm::lab {
+namespace fs = std::filesystem;
+namespace {
+
+using at::Tensor;
+using nlohmann::json;
+
+constexpr size_t kMaxFileBytes = size_t{256} << 20;
+constexpr const char* kCopied[] = {
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
+    "merges.txt",     "added_tokens.json",     "chat_template.jinja",     "generation_config.json"};
+
+// One that holds every weight of the folder exactly.
+at::ScalarType common_dtype(const fs::path& folder) {
+  const TensorMap tensors = read_model_tensors(folder);
+  const at::ScalarType first = tensors.begin()->second.scalar_type();
+  for (const auto& [name, tensor] : tensors) {
+    if (tensor.scalar_type() != first) return at::kFloat;
+  }
+  return first;
+}
+
+Form form_of(const Options& options, Param param) {
+  switch (param) {
+    case Param::kGamma:
+      return options.gamma;
+    case Param::kAlpha:
+      return options.alpha;
+    case Param::kBeta:
+      return options.beta;
+    default:
+      return Form::kVector;
+  }
+}
+
+// Whether `param` is the same thing in both layers. SeeDNorm's alpha and beta are nobody else's.
+bool is_shared(const seednorm::Norm& a, const seednorm::Norm& b, Param param) {
+  if (a.kind(param) != b.kind(param) || form_of(a.options(), param) != form_of(b.options(), param))
+    return false;
+  const bool dynamic = a.name() == "seed_norm" || b.name() == "seed_norm";
+  return a.name() == b.name() || param == Param::kGamma || (param == Param::kBeta && !dynamic);
+}
+
+bool is_lossless(const NormLayer& from, const NormLayer& to) {
+  if (from.spec().text() == to.spec().text()) return true;
+  const seednorm::Norm &a = from.layer(), &b = to.layer();
+  if (a.name() != "rms_norm" || b.name() != "seed_norm" || a.options().eps != b.options().eps) return false;
+  const Options& o = b.options();
+  // Without a gamma, RMSNorm's is 1, as SeeDNorm's is at first; SeeDNorm without one has 0.
+  const bool gamma =
+      o.gamma != Form::kNone && (a.options().gamma == o.gamma || a.options().gamma == Form::kNone);
+  return gamma && o.beta != Form::kNone && o.sigma != Sigma::kSigmoid;  // sigma(x . 0) = 0
+}
+
+Conversion convert_norms(const Model& from, const Model& to) {
+  Conversion out;
+  const auto old_norms = from.norms(), new_norms = to.norms();
+  for (size_t i = 0; i < old_norms.size(); ++i) {
+    const NormLayer &a = *old_norms[i].second, &b = *new_norms[i].second;
+    for (const NormParam& p : b.params()) {
+      if (is_shared(a.layer(), b.layer(), p.param)) Tensor(b.param(p.param)).copy_(a.param(p.param));
+    }
+    out.num_replaced += a.spec().text() != b.spec().text();
+    out.lossless = out.lossless && is_lossless(a, b);
+  }
+  return out;
+}
+
+// All that is no norm's.
+void share_weights(const Model& from, const Model& to) {
+  std::map<std::string, Tensor> weights;
+  for (const ParamInfo& p : from.params()) weights[p.name] = p.tensor;
+  std::set<std::string> norms;
+  for (const auto& [name, norm] : to.norms()) norms.insert(name);
+  for (const ParamInfo& p : to.params()) {
+    if (!norms.contains(p.name.substr(0, p.name.rfind('.')))) Tensor(p.tensor).set_data(weights.at(p.name));
+  }
+}
+
+std::unique_ptr<Model> model_with(ModelConfig config, const NormSet& norms) {
+  config.block_norm = norms.block;
+  config.qk_norm = norms.qk;
+  config.output_norm = norms.output;
+  try {
+    return std::make_unique<Model>(config);
+  } catch (const std::invalid_argument& error) {
+    throw UserError(error.what());
+  }
+}
+
+json special_tokens(const fs::path& folder) {
+  const fs::path path = folder / "config.json";
+  const json config = parse_strict_json(read_file(path, kMaxFileBytes), path.string(), 16);
+  json out = json::object();
+  for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) {
+    if (config.contains(key)) out[key] = config[key];
+  }
+  return out;
+}
+
+}  // namespace
+
+Conversion convert(const fs::path& in, const fs::path& out, const NormSet& to) {
+  const at::NoGradGuard no_grad;
+  const std::unique_ptr<Model> old_model = load_model(in, Weights::kStored);
+  const std::unique_ptr<Model> new_model = model_with(old_model->config(), to);
+  share_weights(*old_model, *new_model);
+  const Conversion result = convert_norms(*old_model, *new_model);
+  NewFolder target(out);
+  write_model(*new_model, target.path(), common_dtype(in), special_tokens(in));
+  for (const char* name : kCopied) {
+    if (fs::exists(in / name)) replace_file(target.path() / name, read_file(in / name, kMaxFileBytes));
+  }
+  target.commit();
+  return result;
+}
+
+}  // namespace seednorm::lab

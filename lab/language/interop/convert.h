@@ -1,0 +1,30 @@
+// A model with other norms.
+#ifndef SEEDNORM_LAB_LANGUAGE_INTEROP_CONVERT_H_
+#define SEEDNORM_LAB_LANGUAGE_INTEROP_CONVERT_H_
+
+#include <cstdint>
+#include <filesystem>
+
+#include "lab/nn/norm_spec.h"
+
+namespace seednorm::lab {
+
+struct NormSet {
+  NormSpec block, qk, output;
+  static NormSet everywhere(const NormSpec& spec) { return {spec, spec, spec}; }
+};
+
+struct Conversion {
+  int64_t num_replaced = 0;
+  bool lossless = true;  // the new model computes what the old one did, bit for bit, until it is trained
+};
+
+// Writes the model of folder `in` with the norms `to` as the new folder `out`, which appears complete or not
+// at all, with the tokenizer's files. Weights keep their dtype. Norms keep the parameters that mean the same
+// in both; others get their initial values: with SeeDNorm's beta = 0, RMSNorm to SeeDNorm is lossless (Eq.
+// 4). Errors (UserError): as load_model; `out` exists; a norm does not fit the model.
+Conversion convert(const std::filesystem::path& in, const std::filesystem::path& out, const NormSet& to);
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_LANGUAGE_INTEROP_CONVERT_H_

@@ -1,0 +1,17 @@
+// Activation checkpointing: a block's activations are made again in backward.
+#ifndef SEEDNORM_LAB_LANGUAGE_MODELS_CHECKPOINT_H_
+#define SEEDNORM_LAB_LANGUAGE_MODELS_CHECKPOINT_H_
+
+#include <vector>
+
+#include "lab/language/models/model.h"
+
+namespace seednorm::lab {
+
+// As block.forward(in, {rope}, losses), bit for bit, keeping only `in`. block and rope must outlive
+// backward.
+Stream checkpointed(Block& block, const Stream& in, const Rope& rope, std::vector<AuxiliaryLoss>* losses);
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_LANGUAGE_MODELS_CHECKPOINT_H_

@@ -1,0 +1,52 @@
+// What a language model is made of. Without libtorch, so that recipes can be read and checked alone.
+#ifndef SEEDNORM_LAB_LANGUAGE_MODELS_CONFIG_H_
+#define SEEDNORM_LAB_LANGUAGE_MODELS_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lab/nn/norm_spec.h"
+
+namespace seednorm::lab {
+
+// A family of models: a line in models.def and a file.
+enum class Family {
+#define SEEDNORM_MODEL(name) k_##name,
+#include "lab/language/models/models.def"
+#undef SEEDNORM_MODEL
+};
+const char* name_of(Family family);
+std::vector<std::string> family_names();
+// Errors (std::invalid_argument): not one of family_names().
+Family family_of(const std::string& name);
+
+struct ModelConfig {
+  Family family = Family::k_olmo2;
+  int64_t vocab_size = 0;
+  int64_t context = 0;  // tokens
+  int64_t dim = 0, num_layers = 0, num_heads = 0, num_kv_heads = 0;
+  int64_t ffn_dim = 0;  // of the SwiGLU, or of each expert
+  double rope_theta = 10000;
+  double norm_eps = 1e-6;
+  double init_std = 0.02;
+  bool tied = true;  // embedding and head share one matrix
+  bool embedding_scale =
+      false;  // a learned factor on the embedding, sqrt(dim) at first (DyT's language recipe)
+
+  NormSpec block_norm, qk_norm, output_norm;
+  bool qk_norm_per_head = true;
+
+  // Mixture of experts.
+  int64_t num_experts = 0, top_k = 0;
+  bool norm_topk_prob = false;
+
+  int64_t frac_rate = 0;  // Frac-Connections: pieces of the residual stream; 0: plain residual
+
+  // Errors (std::invalid_argument): sizes that do not fit together.
+  void check() const;
+};
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_LANGUAGE_MODELS_CONFIG_H_

@@ -1,0 +1,29 @@
+#include "lab/language/models/counts.h"
+
+namespace seednorm::lab {
+
+Counts count(const Model& model) {
+  const ModelConfig& c = model.config();
+  Counts out;
+  double matrices = 0;
+  for (const ParamInfo& p : model.params()) {
+    const int64_t size = p.tensor.numel();
+    // Experts are stacked: [E, ...], of which a token meets top_k.
+    const bool experts = c.num_experts > 0 && p.tensor.dim() == 3;
+    const int64_t active = experts ? size / c.num_experts * c.top_k : size;
+    out.params += size;
+    out.active_params += active;
+    // A tied embedding is multiplied with once, as the head; one that is not tied is only looked up.
+    const bool looked_up = p.role == Role::kEmbedding && !c.tied;
+    if (p.tensor.dim() >= 2 && !looked_up) matrices += static_cast<double>(active);
+  }
+  for (const auto& [name, norm] : model.norms()) {
+    for (const auto& p : norm->named_parameters()) out.norm_params += p.value().numel();
+    out.extra_params -= norm->layer().dim();  // what RMSNorm would have
+  }
+  out.extra_params += out.norm_params;
+  out.flops_per_token = 6 * matrices + 6.0 * static_cast<double>(c.num_layers * c.context * c.dim);
+  return out;
+}
+
+}  // namespace seednorm::lab

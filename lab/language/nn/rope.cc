@@ -1,0 +1,99 @@
+#include "lab/language/nn/rope.h"
+
+#include <ATen/Dispatch.h>
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace seednorm::lab {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// One token's heads: (a, b) -> (a cos - b sin, b cos + a sin); `sign` -1 turns back.
+template <class T>
+void rotate_token(const T* x, T* y, const float* cos, const float* sin, float sign, int64_t heads,
+                  int64_t half) {
+  for (int64_t h = 0; h < heads; ++h, x += 2 * half, y += 2 * half) {
+    for (int64_t i = 0; i < half; ++i) {
+      const float a = static_cast<float>(x[i]), b = static_cast<float>(x[half + i]);
+      y[i] = static_cast<T>(a * cos[i] - sign * b * sin[i]);
+      y[half + i] = static_cast<T>(b * cos[i] + sign * a * sin[i]);
+    }
+  }
+}
+
+// first: the position of each row's first token; empty: 0.
+Tensor rotate(const Tensor& input, const Tensor& cos, const Tensor& sin, float sign,
+              const std::vector<int64_t>& first = {}) {
+  const Tensor x = input.contiguous();
+  Tensor y = at::empty_like(x);
+  const int64_t length = x.size(1), heads = x.size(2), half = x.size(3) / 2, token = heads * 2 * half;
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "rope", [&] {
+    const auto* from = x.const_data_ptr<scalar_t>();
+    auto* to = y.mutable_data_ptr<scalar_t>();
+    const float *c = cos.const_data_ptr<float>(), *s = sin.const_data_ptr<float>();
+    at::parallel_for(0, x.size(0) * length, 64, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        const int64_t begins = first.empty() ? 0 : first[t / length];
+        const int64_t angle = (begins + t % length) * half;
+        rotate_token(from + t * token, to + t * token, c + angle, s + angle, sign, heads, half);
+      }
+    });
+  });
+  return y;
+}
+
+// Its gradient is the rotation back.
+struct RopeFunction : torch::autograd::Function<RopeFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& cos, const Tensor& sin) {
+    ctx->save_for_backward({cos, sin});
+    return rotate(x, cos, sin, 1);
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    return {rotate(grads[0], saved[0], saved[1], -1), Tensor(), Tensor()};
+  }
+};
+
+}  // namespace
+
+Rope::Rope(int64_t head_width, int64_t context, double theta) {
+  // In float32 and in this order, as everywhere that such models are trained: a rounding more or less in a
+  // frequency is a thousand times that in the angle of position 1,000.
+  const Tensor exponent = at::arange(0, head_width, 2, at::kFloat) / static_cast<double>(head_width);
+  const Tensor frequency = at::reciprocal(at::pow(theta, exponent));
+  const Tensor angles = at::outer(at::arange(context, at::kFloat), frequency);
+  cos_ = angles.cos();
+  sin_ = angles.sin();
+}
+
+Tensor Rope::apply(const Tensor& x, const std::vector<int64_t>& first) const {
+  const int64_t last = (first.empty() ? 0 : *std::max_element(first.begin(), first.end())) + x.size(1);
+  if (last > cos_.size(0)) {
+    throw std::invalid_argument("rope: expected positions below the context of " +
+                                std::to_string(cos_.size(0)) + ", got " + std::to_string(last));
+  }
+  if (!at::GradMode::is_enabled() || !first.empty()) return rotate(x, cos_, sin_, 1, first);
+  return RopeFunction::apply(x, cos_, sin_);
+}
+
+Rope Rope::at(const Tensor& positions) const {
+  const auto last = positions.max().item<int64_t>();
+  if (last >= cos_.size(0)) {
+    throw std::invalid_argument("rope: expected positions below the context of " +
+                                std::to_string(cos_.size(0)) + ", got " + std::to_string(last));
+  }
+  Rope out;
+  out.cos_ = cos_.index_select(0, positions);
+  out.sin_ = sin_.index_select(0, positions);
+  return out;
+}
+
+}  // namespace seednorm::lab

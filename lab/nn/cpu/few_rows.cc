@@ -1,0 +1,62 @@
+#include "lab/nn/cpu/few_rows.h"
+
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "lab/nn/cpu/row_kernels.h"
+#include "lab/nn/dtype.h"
+
+namespace seednorm::lab {
+
+using at::Tensor;
+
+namespace {
+
+// Elements of the matrix, or of the gate, that a thread takes at least: below it, waking the threads costs
+// more than it saves.
+constexpr int64_t kThreadElements = 32768;
+
+}  // namespace
+
+bool are_few_rows(const Tensor& x, const Tensor& weight) {
+  return !at::GradMode::is_enabled() && x.numel() <= kFewRows * x.size(-1) && x.device().is_cpu() &&
+         (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) &&
+         x.scalar_type() == weight.scalar_type();
+}
+
+Tensor few_rows_product(const Tensor& x, const Tensor& weight) {
+  const Tensor in = x.contiguous(), matrix = weight.contiguous();
+  const int64_t dim = weight.size(1), outputs = weight.size(0);
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape.back() = outputs;
+  const Tensor y = at::empty(shape, x.options());
+  const ProductArgs args = {
+      .dtype = dtype_of(x),
+      .x = in.const_data_ptr(),
+      .w = matrix.const_data_ptr(),
+      .y = y.mutable_data_ptr(),
+      .rows = x.numel() / dim,
+      .dim = dim,
+      .num_outputs = outputs,
+  };
+  at::parallel_for(0, outputs, std::max<int64_t>(kThreadElements / dim, 1),
+                   [&](int64_t begin, int64_t end) { multiply_rows(args, begin, end); });
+  return y;
+}
+
+Tensor few_rows_gated(const Tensor& gate, const Tensor& up) {
+  const Tensor g = gate.contiguous(), u = up.contiguous(), out = at::empty_like(g);
+  const GateArgs args = {.dtype = dtype_of(g),
+                         .gate = g.const_data_ptr(),
+                         .up = u.const_data_ptr(),
+                         .out = out.mutable_data_ptr()};
+  at::parallel_for(0, out.numel(), kThreadElements,
+                   [&](int64_t begin, int64_t end) { gate_elements(args, begin, end); });
+  return out;
+}
+
+}  // namespace seednorm::lab

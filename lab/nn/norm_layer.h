@@ -1,0 +1,68 @@
+// The normalization layers of the core as layers of a model: any norm of the list, at any position.
+#ifndef SEEDNORM_LAB_NN_NORM_LAYER_H_
+#define SEEDNORM_LAB_NN_NORM_LAYER_H_
+
+#include <torch/nn/module.h>
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "lab/nn/norm_spec.h"
+#include "lab/nn/role.h"
+
+namespace seednorm::lab {
+
+// A trained parameter of a norm and its name in state dictionaries: gamma is "weight", beta is "beta" in
+// SeeDNorm and "bias" in the others.
+struct NormParam {
+  Param param;
+  const char* name;
+};
+
+// y = norm(x) over the last dimension, in x's dtype; parameters are float32.
+class NormLayer : public torch::nn::Module, public HasRoles {
+ public:
+  // Errors (std::invalid_argument): as seednorm::Norm's constructor.
+  NormLayer(const NormSpec& spec, int64_t dim);
+
+  // x: [..., dim] -> [..., dim].
+  torch::Tensor forward(const torch::Tensor& x);
+  // Fused residual add: {norm(x + residual), x + residual}, both [..., dim]. A norm without one adds first.
+  std::pair<torch::Tensor, torch::Tensor> add(const torch::Tensor& x, const torch::Tensor& residual);
+
+  Role role(const std::string& name) const override;
+  const NormSpec& spec() const { return spec_; }
+  const seednorm::Norm& layer() const { return layer_; }
+  // Of this layer, in the core's order.
+  const std::vector<NormParam>& params() const { return params_; }
+  // Undefined if the layer does not have it.
+  const torch::Tensor& param(Param p) const { return tensors_[p]; }
+
+  // Telemetry of SeeDNorm with a dot product: while it is on, forward looks at some rows of its input.
+  void set_watching(bool on);
+  struct DynamicStats {
+    double saturated = 0;  // share of |u| > 0.95
+    double mean_u = 0, std_u = 0;
+    double alpha = 0, beta = 0;  // mean absolute values
+  };
+  // Of the last input watched; nothing for other layers, or before there was one.
+  const std::optional<DynamicStats>& dynamic_stats() const { return stats_; }
+
+ private:
+  void watch(const torch::Tensor& x);
+
+  NormSpec spec_;
+  seednorm::Norm layer_;
+  std::vector<NormParam> params_;
+  ParamSet<torch::Tensor> tensors_;
+  bool watching_ = false;
+  std::optional<DynamicStats> stats_;
+};
+
+// The executor over libtorch's own threads.
+Executor torch_executor();
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_NN_NORM_LAYER_H_

@@ -1,0 +1,63 @@
+#include "lab/tensors/strict_json.h"
+
+#include <set>
+#include <vector>
+
+#include "lab/base/error.h"
+#include "lab/base/json_field.h"
+
+namespace seednorm::lab {
+namespace {
+
+using Json = nlohmann::json;
+
+// Looks at a text's structure without keeping its values.
+class Structure : public nlohmann::json_sax<Json> {
+ public:
+  Structure(const std::string& file, int max_depth) : file_(file), max_depth_(max_depth) {}
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool start_object(size_t) override { return open(); }
+  bool end_object() override { return close(); }
+  bool start_array(size_t) override { return open(); }
+  bool end_array() override { return close(); }
+  bool key(string_t& name) override {
+    if (!keys_.back().insert(name).second) throw UserError(file_ + ": has the key " + quote(name) + " twice");
+    return true;
+  }
+  // What is no JSON is left to parse_json, which says where.
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
+
+ private:
+  bool open() {
+    keys_.emplace_back();
+    if (keys_.size() > static_cast<size_t>(max_depth_)) {
+      throw UserError(file_ + ": is nested deeper than " + std::to_string(max_depth_) + " levels");
+    }
+    return true;
+  }
+  bool close() {
+    keys_.pop_back();
+    return true;
+  }
+
+  const std::string& file_;
+  int max_depth_;
+  std::vector<std::set<std::string>> keys_;  // of the objects that are open
+};
+
+}  // namespace
+
+Json parse_strict_json(std::string_view text, const std::string& file, int max_depth) {
+  Structure structure(file, max_depth);
+  (void)Json::sax_parse(text, &structure);
+  return parse_json(text, file);
+}
+
+}  // namespace seednorm::lab

@@ -1,0 +1,161 @@
+// The language models: equal to plain residuals where they must be, gradients against differences, counts.
+#include <ATen/Functions.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <map>
+
+#include "lab/language/models/model.h"
+#include "lab/nn/loss.h"
+#include "tests/lab/language/small_model.h"
+
+namespace seednorm::lab {
+namespace {
+
+using at::Tensor;
+
+Tensor tokens(int64_t rows, int64_t length) {
+  return at::arange(rows * length).mul(7).add(3).remainder(50).view({rows, length});
+}
+
+// Loss and, by name, the gradients.
+std::pair<Tensor, std::map<std::string, Tensor>> loss_and_gradients(Model& model) {
+  std::vector<AuxiliaryLoss> losses;
+  const Tensor in = tokens(2, 12);
+  const Tensor hidden = model.hidden(in.narrow(1, 0, 11), &losses);
+  Tensor loss = linear_cross_entropy(hidden.flatten(0, 1), model.head(), in.narrow(1, 1, 11).flatten());
+  for (const AuxiliaryLoss& l : losses) loss = loss + l.balance + 0.1 * l.router_z;
+  torch::autograd::backward({loss});
+  std::map<std::string, Tensor> gradients;
+  for (const ParamInfo& p : model.params()) {
+    gradients[p.name] = p.tensor.grad();
+  }
+  return {loss.detach(), gradients};
+}
+
+class Families : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Models, Families, testing::ValuesIn(family_names()),
+                         [](const auto& i) { return i.param; });
+
+TEST_P(Families, EveryParameterGetsAGradient) {
+  Model model(small_model(GetParam(), "seed_norm(alpha_init=0.5)"), 1);
+  for (const auto& [name, gradient] : loss_and_gradients(model).second) {
+    ASSERT_TRUE(gradient.defined()) << name;
+    EXPECT_TRUE(at::isfinite(gradient).all().item<bool>()) << name;
+    // With beta = 0, u is 0 and alpha gets none.
+    const bool alpha = name.size() > 6 && name.substr(name.size() - 6) == ".alpha";
+    EXPECT_EQ(gradient.abs().max().item<float>() > 0, !alpha) << name;
+  }
+}
+
+TEST_P(Families, SeeDNormStartsAsRMSNorm) {
+  Model rms(small_model(GetParam()), 1), seed(small_model(GetParam(), "seed_norm"), 1);
+  const at::NoGradGuard no_grad;
+  EXPECT_TRUE(at::equal(rms.logits(tokens(2, 12)), seed.logits(tokens(2, 12))));
+}
+
+TEST_P(Families, CheckpointingChangesNothing) {
+  Model plain(small_model(GetParam(), "seed_norm"), 1), again(small_model(GetParam(), "seed_norm"), 1);
+  again.set_checkpointing(true);
+  const auto [a, da] = loss_and_gradients(plain);
+  const auto [b, db] = loss_and_gradients(again);
+  EXPECT_TRUE(at::equal(a, b));
+  for (const auto& [name, gradient] : da) EXPECT_TRUE(at::equal(gradient, db.at(name))) << name;
+}
+
+TEST_P(Families, CausalAndAloneInABatch) {
+  Model model(small_model(GetParam(), "seed_norm"), 1);
+  const at::NoGradGuard no_grad;
+  const Tensor in = tokens(2, 12), all = model.logits(in);
+  // Position t sees nothing behind it, nor the other sequence. Experts' matrix products change their shapes,
+  // so the comparison is to rounding: 1e-5 of logits of order 1.
+  EXPECT_LT((model.logits(in.narrow(1, 0, 7)) - all.narrow(1, 0, 7)).abs().max().item<float>(), 1e-4);
+  EXPECT_LT((model.logits(in.narrow(0, 1, 1)) - all.narrow(0, 1, 1)).abs().max().item<float>(), 1e-4);
+}
+
+TEST_P(Families, FracConnectionsStartAsThePlainResidual) {
+  Model plain(small_model(GetParam()), 1);
+  for (const int64_t rate : {1, 2, 4}) {
+    ModelConfig config = small_model(GetParam());
+    config.frac_rate = rate;
+    Model frac(config, 1);
+    const at::NoGradGuard no_grad;
+    EXPECT_TRUE(at::eq(plain.logits(tokens(2, 12)), frac.logits(tokens(2, 12))).all().item<bool>()) << rate;
+  }
+}
+
+TEST_P(Families, GradientsMatchDifferences) {
+  ModelConfig config = small_model(GetParam(), "seed_norm(num_heads=2)");
+  config.frac_rate = 2;
+  config.top_k = config.num_experts;  // a choice of experts would jump
+  Model model(config, 3);
+  at::manual_seed(0);
+  std::vector<Tensor> tensors;
+  {
+    const at::NoGradGuard no_grad;
+    for (const ParamInfo& p : model.params()) {
+      if (p.role == Role::kDynamic || p.role == Role::kStatic) p.tensor.add_(at::randn_like(p.tensor), 0.1);
+      tensors.push_back(p.tensor);
+    }
+  }
+  const auto value = [&] {
+    const at::NoGradGuard no_grad;
+    const Tensor in = tokens(2, 12);
+    std::vector<AuxiliaryLoss> losses;
+    const Tensor hidden = model.hidden(in.narrow(1, 0, 11), &losses);
+    Tensor loss = linear_cross_entropy(hidden.flatten(0, 1), model.head(), in.narrow(1, 1, 11).flatten());
+    for (const AuxiliaryLoss& l : losses) loss = loss + l.balance + 0.1 * l.router_z;
+    return loss.item<double>();
+  };
+  const auto gradients = loss_and_gradients(model).second;
+  // Along the gradient of each tensor the loss changes by its length times the step. Loss is about 90 with a
+  // rounding of 1e-5, the step 1e-2, so the slope is known to 2e-3; curvature adds as much again.
+  const double step = 1e-2;
+  for (const ParamInfo& p : model.params()) {
+    const Tensor gradient = gradients.at(p.name);
+    const double length = gradient.norm().item<double>();
+    if (!(length > 0.1)) continue;
+    const at::NoGradGuard no_grad;
+    const Tensor direction = gradient / length;
+    p.tensor.add_(direction, step);
+    const double up = value();
+    p.tensor.add_(direction, -2 * step);
+    const double down = value();
+    p.tensor.add_(direction, step);
+    EXPECT_LT(std::abs((up - down) / (2 * step) - length), 0.02 * length + 5e-3) << p.name;
+  }
+}
+
+TEST(Loss, EqualsCrossEntropyOverLogits) {
+  at::manual_seed(0);
+  const Tensor h = at::randn({1030, 8}).requires_grad_(true), w = at::randn({70, 8}).requires_grad_(true);
+  Tensor target = at::randint(0, 70, {1030});
+  target.narrow(0, 5, 20).fill_(-100);
+  const Tensor got = linear_cross_entropy(h, w, target);
+  const Tensor want =
+      at::cross_entropy_loss(at::linear(h, w).to(at::kDouble), target, {}, at::Reduction::Sum, -100);
+  // 1,030 terms of about 10 in float32, summed in blocks of 512: 1e-6 relative.
+  EXPECT_LT(std::abs(got.item<double>() / want.item<double>() - 1), 1e-5);
+  const auto a = torch::autograd::grad({got}, {h, w}), b = torch::autograd::grad({want}, {h, w});
+  for (int i = 0; i < 2; ++i) EXPECT_LT((a[i] - b[i]).abs().max().item<float>(), 1e-3) << i;
+}
+
+// The paper's extra parameters over RMSNorm: (4N + 4N/H + 2) D.
+TEST(Counts, ExtraParametersOfThePaper) {
+  for (const auto& [layers, heads, dim, extra] :
+       {std::tuple<int64_t, int64_t, int64_t, int64_t>{12, 16, 1024, 54272}, {16, 16, 1536, 107520}}) {
+    ModelConfig config = small_model("olmo2");
+    config.num_layers = layers, config.num_heads = config.num_kv_heads = heads, config.dim = dim;
+    config.ffn_dim = 8;
+    const auto count = [&](const std::string& norm) {
+      config.block_norm = config.qk_norm = config.output_norm = NormSpec::parse(norm);
+      int64_t total = 0;
+      for (const ParamInfo& p : Model(config, 0).params()) total += p.tensor.numel();
+      return total;
+    };
+    EXPECT_EQ(count("seed_norm") - count("rms_norm"), extra);
+  }
+}
+
+}  // namespace
+}  // namespace seednorm::lab

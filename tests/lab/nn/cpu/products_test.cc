@@ -1,0 +1,186 @@
+// Layers that do in one function what libtorch's operators do one by one: equal to those, gradients too.
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+#include <vector>
+
+#include "lab/nn/cpu/causal_attention.h"
+#include "lab/nn/cpu/products.h"
+#include "lab/nn/feed_forward.h"
+
+namespace seednorm::lab {
+namespace {
+
+using at::Tensor;
+
+Tensor random(at::IntArrayRef shape, at::ScalarType dtype = at::kDouble) {
+  return at::randn(shape, at::kDouble).to(dtype).requires_grad_(true);
+}
+
+// The gradients of sum(y * w) for weights w of every kind.
+std::vector<Tensor> gradients(const Tensor& y, const std::vector<Tensor>& inputs) {
+  const Tensor weights = at::arange(y.numel(), at::kDouble).sin().view(y.sizes());
+  return torch::autograd::grad({(y.to(at::kDouble) * weights).sum()}, inputs);
+}
+
+// Largest difference as a part of b's largest element.
+double distance(const Tensor& a, const Tensor& b) {
+  const Tensor wide = b.detach().to(at::kDouble);
+  return ((a.detach().to(at::kDouble) - wide).abs().max() / wide.abs().max()).item<double>();
+}
+
+// Both in float64: what differs is the order of sums of some hundred terms.
+constexpr double kSameInDouble = 1e-12;
+// Inputs are the same; outputs are rounded once to 8 bits, and a float32 sum before it is exact to 1e-5.
+constexpr double kRoundedToBFloat16 = 1.0 / 256;
+
+Tensor plain_attention(const Tensor& q, const Tensor& k, const Tensor& v) {
+  const auto heads = [&](const Tensor& x) {
+    return x.repeat_interleave(q.size(2) / x.size(2), 2).transpose(1, 2);
+  };
+  const Tensor scores =
+      at::matmul(heads(q), heads(k).transpose(2, 3)) / std::sqrt(static_cast<double>(q.size(3)));
+  const Tensor hidden = at::ones({q.size(1), q.size(1)}, at::kBool).triu(1);
+  return at::matmul(at::softmax(scores.masked_fill(hidden, -1e300), -1), heads(v)).transpose(1, 2);
+}
+
+TEST(CausalAttention, EqualsTheFormula) {
+  at::manual_seed(0);
+  for (const int64_t length : {1, 7, 128, 129, 300}) {  // blocks are of 128
+    for (const int64_t kv_heads : {1, 2, 4}) {
+      const std::vector<Tensor> in = {random({2, length, 4, 6}), random({2, length, kv_heads, 6}),
+                                      random({2, length, kv_heads, 6})};
+      const Tensor got = causal_attention(in[0], in[1], in[2]), want = plain_attention(in[0], in[1], in[2]);
+      EXPECT_LT(distance(got, want), kSameInDouble) << length << " " << kv_heads;
+      const auto dgot = gradients(got, in), dwant = gradients(want, in);
+      for (size_t i = 0; i < in.size(); ++i) {
+        // With one position the softmax is 1 whatever q and k, and their gradients are 0.
+        if (length == 1 && i < 2) continue;
+        EXPECT_LT(distance(dgot[i], dwant[i]), kSameInDouble) << length << " " << kv_heads << " " << i;
+      }
+    }
+  }
+}
+
+TEST(CausalAttention, InBFloat16IsRoundedOnce) {
+  at::manual_seed(0);
+  std::vector<Tensor> half, wide;
+  for (const int64_t heads : {4, 2, 2}) {
+    half.push_back(random({2, 200, heads, 16}, at::kBFloat16));
+    wide.push_back(half.back().detach().to(at::kDouble).requires_grad_(true));
+  }
+  const Tensor got = causal_attention(half[0], half[1], half[2]),
+               want = plain_attention(wide[0], wide[1], wide[2]);
+  EXPECT_EQ(got.scalar_type(), at::kBFloat16);
+  EXPECT_LT(distance(got, want), kRoundedToBFloat16);
+  const auto dgot = gradients(got, half), dwant = gradients(want, wide);
+  // The gradient that arrives is rounded as well.
+  for (size_t i = 0; i < half.size(); ++i)
+    EXPECT_LT(distance(dgot[i], dwant[i]), 2 * kRoundedToBFloat16) << i;
+}
+
+TEST(CausalAttention, ThreadsDoNotMatter) {
+  const int threads = at::get_num_threads();
+  for (const int64_t length : {60, 200, 333}) {
+    at::manual_seed(0);
+    const std::vector<Tensor> in = {random({3, length, 4, 16}, at::kFloat),
+                                    random({3, length, 2, 16}, at::kFloat),
+                                    random({3, length, 2, 16}, at::kFloat)};
+    std::vector<std::vector<Tensor>> results;
+    for (const int n : {1, 2}) {
+      at::set_num_threads(n);
+      const Tensor out = causal_attention(in[0], in[1], in[2]);
+      results.push_back(gradients(out, in));
+      results.back().push_back(out);
+    }
+    for (size_t i = 0; i < results[0].size(); ++i) {
+      EXPECT_TRUE(at::equal(results[0][i], results[1][i])) << length << " " << i;
+    }
+  }
+  at::set_num_threads(threads);
+}
+
+TEST(SwiGlu, EqualsTheFormulaOverSeveralTiles) {
+  at::manual_seed(0);
+  constexpr int64_t kHidden = 2048, kDim = 12;
+  SwiGlu layer(kDim, kHidden);
+  std::vector<Tensor> in = {random({2, tile_rows(kHidden) + 5, kDim})};
+  for (const auto& p : layer.named_parameters()) {
+    const at::NoGradGuard no_grad;
+    p.value().normal_();
+    in.push_back(p.value());
+  }
+  const Tensor got = layer.forward(in[0]);
+  const auto w = [&](int i) { return in[i].to(at::kDouble).t(); };
+  const Tensor want = at::matmul(at::silu(at::matmul(in[0], w(1))) * at::matmul(in[0], w(2)), w(3));
+  EXPECT_LT(distance(got, want), kSameInDouble);
+  const auto dgot = gradients(got, in), dwant = gradients(want, in);
+  EXPECT_LT(distance(dgot[0], dwant[0]), kSameInDouble);
+  // The weights are float32, and so is the last step of their gradients.
+  for (size_t i = 1; i < in.size(); ++i) EXPECT_LT(distance(dgot[i], dwant[i]), 1e-6) << i;
+}
+
+// Each token by itself, from the definition.
+Tensor plain_experts(const Tensor& x, const std::vector<Tensor>& w, int64_t top_k) {
+  const Tensor probabilities = at::softmax(at::matmul(x, w[0].t()), -1);
+  const auto [weights, chosen] = at::topk(probabilities, top_k, -1);
+  std::vector<Tensor> rows;
+  for (int64_t t = 0; t < x.size(0); ++t) {
+    Tensor sum = at::zeros({x.size(1)}, x.options());
+    for (int64_t j = 0; j < top_k; ++j) {
+      const int64_t e = chosen[t][j].item<int64_t>();
+      const Tensor hidden = at::silu(at::mv(w[1][e], x[t])) * at::mv(w[2][e], x[t]);
+      sum = sum + weights[t][j] * at::mv(w[3][e], hidden);
+    }
+    rows.push_back(sum);
+  }
+  return at::stack(rows);
+}
+
+TEST(Moe, EqualsTheFormula) {
+  at::manual_seed(0);
+  Moe layer({.dim = 6, .hidden = 10, .num_experts = 5, .top_k = 2});
+  std::vector<Tensor> in = {random({1, 40, 6}, at::kFloat)}, wide = {in[0].detach().to(at::kDouble)[0]};
+  wide[0].requires_grad_(true);
+  for (const char* name : {"gate.weight", "gate_proj", "up_proj", "down_proj"}) {
+    const Tensor p = layer.named_parameters()[name];
+    {
+      const at::NoGradGuard no_grad;
+      Tensor(p).normal_();
+    }
+    in.push_back(p);
+    wide.push_back(p.detach().to(at::kDouble).requires_grad_(true));
+  }
+  const Tensor got = layer.forward(in[0], nullptr),
+               want = plain_experts(wide[0], {wide.begin() + 1, wide.end()}, 2);
+  // float32 against float64 through three products of 10 terms.
+  constexpr double kFloat32 = 1e-5;
+  EXPECT_LT(distance(got[0], want), kFloat32);
+  const auto dgot = gradients(got, in), dwant = gradients(want, wide);
+  for (size_t i = 0; i < in.size(); ++i) {
+    EXPECT_LT(distance(dgot[i].view_as(dwant[i]), dwant[i]), kFloat32) << i;
+  }
+}
+
+TEST(Product, OfBFloat16RowsWithFloat32Weights) {
+  at::manual_seed(0);
+  const Tensor x = random({3, 300, 40}, at::kBFloat16), w = random({2500, 40}, at::kFloat);
+  const Tensor wx = x.detach().to(at::kDouble).requires_grad_(true);
+  const Tensor ww = (product_dtype(at::kBFloat16) == at::kFloat ? w : w.to(at::kBFloat16))
+                        .detach()
+                        .to(at::kDouble)
+                        .requires_grad_(true);
+  const Tensor got = product(x, w), want = at::linear(wx, ww);
+  EXPECT_EQ(got.scalar_type(), at::kBFloat16);
+  EXPECT_LT(distance(got, want), kRoundedToBFloat16);
+  const auto dgot = gradients(got, {x, w}), dwant = gradients(want, {wx, ww});
+  EXPECT_LT(distance(dgot[0], dwant[0]), 2 * kRoundedToBFloat16);
+  EXPECT_LT(distance(dgot[1], dwant[1]), 2 * kRoundedToBFloat16);
+}
+
+}  // namespace
+}  // namespace seednorm::lab

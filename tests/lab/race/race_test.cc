@@ -1,0 +1,118 @@
+// Races: entrants, paired differences, resumption, results.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "lab/base/file.h"
+#include "lab/language/data/tokenize.h"
+#include "lab/race/paired.h"
+#include "lab/race/race.h"
+#include "tests/lab/support.h"
+
+namespace seednorm::lab {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(Paired, MeanAndInterval) {
+  const PairedDifference d = paired_difference({1, 2, 3}, {1.1, 2.3, 3.2});
+  EXPECT_EQ(d.n, 3);
+  EXPECT_NEAR(d.mean, 0.2, 1e-12);
+  // s = 0.1, t_{0.975, 2} = 4.3027: half of the interval is 4.3027 * 0.1 / sqrt(3).
+  EXPECT_NEAR(d.high - d.mean, 0.24842, 1e-5);
+  EXPECT_NEAR(d.mean - d.low, 0.24842, 1e-5);
+  EXPECT_TRUE(std::isnan(paired_difference({1}, {2}).low));
+  EXPECT_TRUE(std::isnan(paired_difference({}, {}).mean));
+  EXPECT_NEAR(student_t_975(21), 2.0796, 1e-4);
+  EXPECT_NEAR(student_t_975(120), 1.9799, 1e-4);
+}
+
+TEST(Entrants, NormsPositionsSettingsLabels) {
+  const auto all = parse_entrants(
+      "rms_norm,seed_norm(alpha_init=0.1, num_heads=2),best=block:seed_norm+qk:seed_norm+output:rms_norm,"
+      "dyt+embedding_scale=true");
+  ASSERT_EQ(all.size(), 4U);
+  EXPECT_EQ(all[0].label, "rms_norm");
+  EXPECT_EQ(all[0].settings, std::vector<std::string>{"norm=rms_norm"});
+  EXPECT_EQ(all[1].label, "seed_norm(alpha_init=0.1,num_heads=2)");
+  EXPECT_EQ(all[2].label, "best");
+  EXPECT_EQ(all[2].settings,
+            (std::vector<std::string>{"norm.block=seed_norm", "norm.qk=seed_norm", "norm.output=rms_norm"}));
+  EXPECT_EQ(all[3].settings, (std::vector<std::string>{"norm=dyt", "embedding_scale=true"}));
+  EXPECT_NE(user_error([] { parse_entrants("rms_norm,rms_norm"); }).find("twice"), std::string::npos);
+  EXPECT_EQ(user_error([] { parse_entrants("rms_norm,seed=block:seed_norm"); }),
+            "--norms: \"seed\" is the name of a setting; choose another label");
+  EXPECT_NE(user_error([] { parse_entrants("rms_norm,"); }).find("empty"), std::string::npos);
+}
+
+class RaceTest : public testing::Test {
+ protected:
+  RaceTest() {
+    std::string text;
+    for (int i = 0; i < 400; ++i)
+      text += "pack my box with " + std::to_string(i % 9) + " dozen liquor jugs\n";
+    write(folder_ / "text.txt", text);
+    tokenize({.inputs = {folder_ / "text.txt"}, .out = folder_ / "data"}, Tokenizer::load("byte"),
+             [](const TokenizeProgress&) {});
+  }
+  RaceSpec spec(const std::string& norms) const {
+    RaceSpec s;
+    s.dir = folder_ / "race";
+    s.recipe = load_recipe("olmo2-0.5m");
+    for (const std::string& setting : std::vector<std::string>{
+             "dim=32", "num_layers=1", "num_heads=2", "num_kv_heads=1", "ffn_dim=48", "context=32",
+             "batch_size=4", "steps=6", "warmup_tokens=200", "train_data=" + folder_ / "data",
+             "valid_data=" + folder_ / "data", "eval_every=2", "eval_batches=1"}) {
+      apply_setting(s.recipe, setting);
+    }
+    s.entrants = parse_entrants(norms);
+    s.seeds = 2;
+    return s;
+  }
+  TestFolder folder_;
+};
+
+TEST_F(RaceTest, ResultsArePairedAndResumable) {
+  const RaceSpec s = spec("rms_norm,seed_norm");
+  const std::vector<RacedRun> runs = race(s);
+  ASSERT_EQ(runs.size(), 4U);
+  const auto results = nlohmann::json::parse(read_file(s.dir / "results.json", 1 << 20));
+  ASSERT_EQ(results.at("runs").size(), 4U);
+  ASSERT_EQ(results.at("pairs").size(), 3U);
+  for (const auto& pair : results["pairs"]) {
+    // At equal times: nothing, where one was still before its first validation when the other was done.
+    if (pair.at("metric") == "val_loss_equal_time") continue;
+    EXPECT_EQ(pair.at("n"), 2) << pair;
+    EXPECT_LE(pair.at("ci95")[0], pair.at("mean_diff"));
+    EXPECT_GE(pair.at("ci95")[1], pair.at("mean_diff"));
+  }
+  // Paired: with beta = 0 both begin as the same function, and they see the same data.
+  const auto first_loss = [&](const RacedRun& r) {
+    const std::string metrics = read_file(s.dir / r.dir / "metrics.jsonl", 1 << 20);
+    return nlohmann::json::parse(metrics.substr(0, metrics.find('\n'))).at("loss").get<double>();
+  };
+  EXPECT_EQ(first_loss(runs[0]), first_loss(runs[1]));
+  EXPECT_EQ(first_loss(runs[2]), first_loss(runs[3]));
+  EXPECT_NE(first_loss(runs[0]), first_loss(runs[2]));
+  // Again: nothing is trained a second time, and a run that is missing is made.
+  fs::remove_all(s.dir / runs[3].dir);
+  const std::vector<RacedRun> again = race(s);
+  ASSERT_EQ(again.size(), 4U);
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(again[i].valid_loss(), runs[i].valid_loss()) << i;
+  EXPECT_NE(user_error([&] { race(spec("rms_norm,dyt")); }).find("another race"), std::string::npos);
+}
+
+TEST_F(RaceTest, DivergedRunsAreResults) {
+  RaceSpec s = spec("rms_norm,wild=rms_norm+lr=1e30+grad_clip=0");
+  s.seeds = 1;
+  apply_setting(s.recipe, "warmup_tokens=0");
+  const std::vector<RacedRun> runs = race(s);
+  ASSERT_EQ(runs.size(), 2U);
+  EXPECT_FALSE(runs[0].result.diverged);
+  EXPECT_TRUE(runs[1].result.diverged);
+  EXPECT_EQ(race_results(s, runs)["pairs"][0]["n"], 0);
+  EXPECT_TRUE(race(s)[1].result.diverged);
+}
+
+}  // namespace
+}  // namespace seednorm::lab

@@ -1,0 +1,130 @@
+// Training: schedule, groups, accumulation, and that models learn.
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "lab/train/schedule.h"
+#include "lab/train/threads.h"
+#include "lab/train/trainer.h"
+#include "tests/lab/language/small_model.h"
+
+namespace seednorm::lab {
+namespace {
+
+using at::Tensor;
+
+ModelConfig model_config(const std::string& family) {
+  ModelConfig c = small_model(family, "seed_norm");
+  c.vocab_size = 32;
+  c.init_std = 0.02;
+  return c;
+}
+
+TrainConfig train_config() {
+  TrainConfig c;
+  c.steps = 60;
+  c.batch_size = 8;
+  c.lr = 1e-2;
+  c.warmup_tokens = 5 * 8 * 16;
+  c.balance_weight = 0.01;
+  return c;
+}
+
+// Counting upwards from a number that depends on step and index: easy to learn.
+Tensor counting(int64_t step, int64_t index) { return (at::arange(17) + step * 5 + index * 3).remainder(32); }
+
+TEST(Schedule, WarmUpAndCosine) {
+  TrainConfig c = train_config();
+  c.warmup_tokens = 1000;
+  c.steps = 100;
+  EXPECT_DOUBLE_EQ(learning_rate(c, 0, 100), c.lr * 0.1);
+  EXPECT_DOUBLE_EQ(learning_rate(c, 9, 100), c.lr);
+  EXPECT_NEAR(learning_rate(c, 54, 100), c.lr * 0.55, 1e-12);  // half way: the mean of both ends
+  EXPECT_NEAR(learning_rate(c, 99, 100), c.lr * 0.1, 1e-12);
+}
+
+TEST(Groups, AlphaAndBetaAreDecayedGammaAsTheRecipeSays) {
+  ModelConfig config = model_config("olmo2");
+  config.frac_rate = 2;
+  const Model model(config, 0);
+  TrainConfig train = train_config();
+  int64_t seen = 0;
+  for (const ParamGroup& g : param_groups(model, train)) {
+    const bool decayed = g.role == Role::kMatrix || g.role == Role::kDynamic;
+    EXPECT_EQ(g.weight_decay, decayed ? 0.1 : 0.0) << name_of(g.role);
+    for (const ParamInfo& p : g.params) {
+      const bool dynamic = p.name.ends_with(".alpha") || p.name.ends_with(".beta");
+      EXPECT_TRUE(!dynamic || g.role == Role::kDynamic) << p.name;
+      ++seen;
+    }
+  }
+  EXPECT_EQ(seen, static_cast<int64_t>(model.params().size()));
+  train.decay_gain = train.decay_embedding = true;
+  for (const ParamGroup& g : param_groups(model, train))
+    EXPECT_EQ(g.weight_decay > 0, g.role != Role::kStatic);
+}
+
+class Families : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Train, Families, testing::ValuesIn(family_names()),
+                         [](const auto& i) { return i.param; });
+
+TEST_P(Families, Learns) {
+  for (const Precision dtype : {Precision::kFloat32, Precision::kBFloat16}) {
+    Model model(model_config(GetParam()), 1);
+    TrainConfig config = train_config();
+    config.dtype = dtype;
+    Trainer trainer(model, config, counting);
+    const double first = trainer.step().loss;
+    double last = first;
+    while (trainer.steps_done() < config.steps) last = trainer.step().loss;
+    EXPECT_NEAR(first, std::log(32), 0.3);
+    EXPECT_LT(last, 0.5 * first);
+    EXPECT_LT(trainer.evaluate(counting(100, 0).unsqueeze(0)), 0.7 * first);
+  }
+}
+
+TEST_P(Families, EqualStepsForEqualSeeds) {
+  Model a(model_config(GetParam()), 1), b(model_config(GetParam()), 1);
+  Trainer first(a, train_config(), counting), second(b, train_config(), counting);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(first.step().loss, second.step().loss);
+}
+
+TEST(Accumulation, MicroBatchesGiveTheGradientOfTheBatch) {
+  Model whole(model_config("olmo2"), 1), parts(model_config("olmo2"), 1);
+  TrainConfig config = train_config();
+  Trainer a(whole, config, counting);
+  config.micro_batch_size = 3;  // 3 + 3 + 2
+  Trainer b(parts, config, counting);
+  const StepResult x = a.step(), y = b.step();
+  EXPECT_NEAR(x.loss, y.loss, 1e-5);
+  EXPECT_NEAR(x.grad_norm, y.grad_norm, 1e-4 * x.grad_norm);
+}
+
+TEST(Threads, RoundSubnormalNumbersToZero) {
+  const Tensor a = at::full({1 << 20}, 1e-30);
+  ASSERT_GT((a * 1e-10).min().item<float>(), 0.0f);  // threads are there already
+  set_training_threads(0);
+  EXPECT_EQ((a * 1e-10).abs().max().item<float>(), 0.0f);
+}
+
+TEST(Guard, AStepThatIsNotFiniteChangesNothing) {
+  Model model(model_config("olmo2"), 1);
+  Trainer trainer(model, train_config(), counting);
+  trainer.step();
+  const at::NoGradGuard no_grad;
+  const std::vector<ParamInfo> params = model.params();
+  params.back().tensor.fill_(std::nan(""));  // the output norm's
+  const Tensor before = params[0].tensor.clone();
+  {
+    const at::AutoGradMode grad(true);
+    const StepResult result = trainer.step();
+    EXPECT_FALSE(result.finite());
+  }
+  EXPECT_TRUE(at::equal(before, params[0].tensor));
+  EXPECT_EQ(trainer.steps_done(), 1);
+}
+
+}  // namespace
+}  // namespace seednorm::lab
