@@ -15,9 +15,8 @@ namespace HWY_NAMESPACE {
 // What a forward policy gives, beside what row_engine-inl.h says:
 //   accumulate(cols, x, c, in_block, sums)
 //   map(cols, state, row, in_block, x, c) -> y
-//   kCentred        whether a second pass over the block follows the sums' first: finish_first<R>(sums,
-//   states),
-//                   accumulate_second<kPartial>(x, n, state, sums); LayerNorm's
+//   kCentred        whether a second pass over the block follows the first one's sums (LayerNorm):
+//                   finish_first<R>(sums, states), accumulate_second<kPartial>(x, n, state, sums)
 template <class PolicyType, class T, bool kResidual>
 struct ForwardPass {
   using Policy = PolicyType;

@@ -288,8 +288,8 @@ class SeedForward {
   Condition<T, kConditional> condition;
 };
 
-// Backward (Eq. 6, multi-head: Appendix C). With w = m u alpha + gamma, s = rstd, g = dy (times 1 +
-// gamma(c)):
+// Backward (Eq. 6, multi-head: Appendix C). With s = rstd, w = m u alpha + gamma, and g = dy, in AdaSeeDNorm
+// dy (1 + gamma(c)):
 //   A_h = s sum_{i in h} g_i m_i alpha_i x_i,   B = sum_i g_i gamma_i x_i + sum_h u_h A_h / s
 //   dx_i = w_i (g_i s) - x_i s^3 B / D + c_h beta_i,   c_h = dot_scale sigma'(z_h) A_h
 //   dgamma = sum_rows (g s) x,   dalpha = sum_rows u m (g s) x,   dbeta = sum_rows c x

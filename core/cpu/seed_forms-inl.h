@@ -117,14 +117,16 @@ class SeedFormForward : public SeedForm<T> {
   }
 };
 
-// With w_i = m_i u_i + gamma_i (elementwise: u_i = sigma(v_i) alpha_i, v_i = dot_scale x_i beta_i; no beta: u
-// the row's), s = rstd, B = sum_i g_i w_i x_i, and for no beta K = s sum_i g_i m_i x_i:
-//   elementwise: dx_i = s g_i w_i - x_i s^3 B / D + p_i beta_i,  p_i = s g_i x_i m_i alpha_i sigma'(v_i)
-//   dot_scale
-//                dalpha_i = s g_i x_i m_i sigma(v_i),  dbeta_i = p_i x_i
-//   no beta:     dx_i = s g_i w_i - x_i s^3 B / D + K alpha_i sigma'(dot_scale x_i) dot_scale
-//                dalpha_i = K sigma(dot_scale x_i)
-//   both:        dgamma_i = s g_i x_i
+// With s = rstd, w_i = m_i u_i + gamma_i and B = sum_i g_i w_i x_i, all sums over rows left out:
+//   beta elementwise, with v_i = dot_scale x_i beta_i and u_i = sigma(v_i) alpha_i:
+//     p_i  = s g_i x_i m_i alpha_i sigma'(v_i) dot_scale
+//     dx_i = s g_i w_i - x_i s^3 B / D + p_i beta_i
+//     dalpha_i = s g_i x_i m_i sigma(v_i),   dbeta_i = p_i x_i
+//   beta none, with u the row's and K = s sum_i g_i m_i x_i:
+//     dx_i = s g_i w_i - x_i s^3 B / D + K alpha_i sigma'(dot_scale x_i) dot_scale
+//     dalpha_i = K sigma(dot_scale x_i)
+//   both:
+//     dgamma_i = s g_i x_i
 template <class T>
 class SeedFormBackward : public SeedForm<T> {
  public:

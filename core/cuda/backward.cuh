@@ -7,13 +7,11 @@
 // the order of every sum is fixed.
 //
 // What a backward policy gives, beside what forward.cuh says:
-// clang-format off
-//   kSlots, kSampleSlots    rows of partial sums, in the order of NormInfo::slots; the last ones are per sample
+//   kSlots, kSampleSlots    rows of partial sums, in the order of NormInfo's parameters; those per sample last
 //   begin(row, state)       loads the row's statistics
 //   accumulate(cols, state, row, r, x, g, c, n, sums)
 //   finish(group, rows, sums, state)
 //   map(cols, state, row, r, x, g, c, n, total) -> dx       adds the row's contributions to total[kSlots]
-// clang-format on
 #ifndef SEEDNORM_CORE_CUDA_BACKWARD_CUH_
 #define SEEDNORM_CORE_CUDA_BACKWARD_CUH_
 

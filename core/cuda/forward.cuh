@@ -1,7 +1,6 @@
 // The forward pass: reads x (and the residual), writes y (and their sum), each once unless the row is huge.
 //
 // What a forward policy gives:
-// clang-format off
 //   kSums                   numbers summed over a row, 0 for norms without any
 //   kFewKernels             whether narrow rows shall go without kernels of their own
 //   kCentred                whether a second pass follows whose sums need the first one's; LayerNorm's
@@ -11,7 +10,6 @@
 //   accumulate(cols, x, c, n, r, sums)    adds a vector of the group's r-th row
 //   finish(input, group, rows, sums, state)    turns sums into the state of each row; all threads call it
 //   map(cols, state, row, r, x, c, n) -> y
-// clang-format on
 // Vectors hold zeros beyond the row's n columns.
 #ifndef SEEDNORM_CORE_CUDA_FORWARD_CUH_
 #define SEEDNORM_CORE_CUDA_FORWARD_CUH_

@@ -1,8 +1,10 @@
-// Derf (Chen et al., arXiv 2512.10938): y_i = gamma_i erf(alpha x_i + s) + beta_i; alpha and s are scalars.
+// Derf (Chen et al., arXiv 2512.10938).
 //
-// Backward, with q_i = dy_i gamma_i erf'(alpha x_i + s): dx_i = alpha q_i, dgamma_i = sum_rows dy_i erf,
-// dbeta_i = sum_rows dy_i,
-//   dalpha = sum_rows sum_i q_i x_i, ds = sum_rows sum_i q_i.
+//   y_i = gamma_i erf(alpha x_i + s) + beta_i,   alpha and s are scalars
+//
+// Backward, with q_i = dy_i gamma_i erf'(alpha x_i + s):
+//   dx_i   = alpha q_i,   dgamma_i = sum_rows dy_i erf(alpha x_i + s),   dbeta_i = sum_rows dy_i
+//   dalpha = sum_rows sum_i q_i x_i,   ds = sum_rows sum_i q_i
 #ifndef SEEDNORM_NORMS_DERF_ONCE_
 #define SEEDNORM_NORMS_DERF_ONCE_
 #include "core/kernel/kernel_args.h"

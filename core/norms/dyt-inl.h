@@ -1,8 +1,10 @@
-// DyT (Zhu et al., arXiv 2503.10622): y_i = gamma_i tanh(alpha x_i) + beta_i; alpha is one scalar.
+// DyT (Zhu et al., arXiv 2503.10622).
 //
-// Backward, with q_i = dy_i gamma_i tanh'(alpha x_i): dx_i = alpha q_i, dgamma_i = sum_rows dy_i tanh,
-// dbeta_i = sum_rows dy_i,
-//   dalpha = sum_rows sum_i q_i x_i.
+//   y_i = gamma_i tanh(alpha x_i) + beta_i,   alpha is one scalar
+//
+// Backward, with q_i = dy_i gamma_i tanh'(alpha x_i):
+//   dx_i   = alpha q_i,   dgamma_i = sum_rows dy_i tanh(alpha x_i),   dbeta_i = sum_rows dy_i
+//   dalpha = sum_rows sum_i q_i x_i
 #ifndef SEEDNORM_NORMS_DYT_ONCE_
 #define SEEDNORM_NORMS_DYT_ONCE_
 #include "core/kernel/kernel_args.h"

@@ -1,9 +1,11 @@
-// LayerNorm (Ba et al., arXiv 1607.06450): y_i = gamma_i (x_i - mean) rstd + beta_i, rstd = 1 / sqrt(var +
-// eps), var the mean of (x_i - mean)^2, taken in a second pass.
+// LayerNorm (Ba et al., arXiv 1607.06450).
 //
+//   y_i = gamma_i (x_i - mean) rstd + beta_i,   rstd = 1 / sqrt(var + eps)
+//
+// var is the mean of (x_i - mean)^2, taken in a second pass over the row.
 // gamma: vector or none (1); beta: vector or none (0, "without bias").
-// Backward, with n = (x - mean) rstd, h = dy gamma: dx = rstd (h - mean(h) - n mean(h n)),
-//   dgamma = sum_rows dy n,   dbeta = sum_rows dy.
+// Backward, with n = (x - mean) rstd and h = dy gamma:
+//   dx = rstd (h - mean(h) - n mean(h n)),   dgamma = sum_rows dy n,   dbeta = sum_rows dy
 #ifndef SEEDNORM_NORMS_LAYER_NORM_ONCE_
 #define SEEDNORM_NORMS_LAYER_NORM_ONCE_
 #include "core/kernel/kernel_args.h"

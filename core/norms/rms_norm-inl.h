@@ -1,9 +1,10 @@
-// RMSNorm (Zhang and Sennrich, arXiv 1910.07467): y_i = gamma_i x_i rstd, rstd = 1 / sqrt(mean_i x_i^2 +
-// eps).
+// RMSNorm (Zhang and Sennrich, arXiv 1910.07467).
+//
+//   y_i = gamma_i x_i rstd,   rstd = 1 / sqrt(mean_i x_i^2 + eps)
 //
 // gamma: vector [D], plus_one (1 + gamma) or none (1).
-// Backward, with g = dy: B = sum_i g_i gamma_i x_i,
-//   dx_i = rstd g_i gamma_i - x_i rstd^3 B / D,   dgamma_i = sum_rows g_i x_i rstd.
+// Backward, with g = dy and B = sum_i g_i gamma_i x_i:
+//   dx_i = rstd g_i gamma_i - x_i rstd^3 B / D,   dgamma_i = sum_rows g_i x_i rstd
 #ifndef SEEDNORM_NORMS_RMS_NORM_ONCE_
 #define SEEDNORM_NORMS_RMS_NORM_ONCE_
 #include "core/kernel/kernel_args.h"

@@ -1,8 +1,10 @@
-// ScaleNorm (Nguyen and Salazar, arXiv 1910.05895): y = g x / max(|x|, eps), |x| the Euclidean norm, g one
-// scalar.
+// ScaleNorm (Nguyen and Salazar, arXiv 1910.05895).
 //
-// Backward, with q = 1 / max(|x|, eps): dx_i = q g dy_i - x_i q^3 sum_j g dy_j x_j while |x| > eps (the
-// second term is absent below), dg = sum_rows sum_i dy_i x_i q.
+//   y = g x / max(|x|, eps),   |x| the Euclidean length, g one scalar (the parameter gamma)
+//
+// Backward, with q = 1 / max(|x|, eps):
+//   dx_i = q g dy_i - x_i q^3 sum_j g dy_j x_j   (without the second term where |x| <= eps)
+//   dg   = sum_rows sum_i dy_i x_i q
 #ifndef SEEDNORM_NORMS_SCALE_NORM_ONCE_
 #define SEEDNORM_NORMS_SCALE_NORM_ONCE_
 #include <cmath>

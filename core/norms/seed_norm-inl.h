@@ -2,10 +2,12 @@
 //
 //   rstd = 1 / sqrt(mean_i x_i^2 + eps),  z_h = dot_scale sum_{i in h} x_i beta_i,  u_h = sigma(z_h)
 //   y_i  = (m_i u_h alpha_i + gamma_i) x_i rstd          m: dropout multiplier, 0 or 1 / (1 - p)
-// beta elementwise: u_i = sigma(dot_scale x_i beta_i).
-// beta none:        u = sum_i sigma(dot_scale x_i) alpha_i, one value a row; y_i = (m_i u + gamma_i) x_i
-// rstd. alpha scalar: one value; none: 1. gamma none: 0 (the dynamic coefficient replaces it); plus_one: 1 +
-// gamma. Backward: see core/cpu/seed-inl.h, core/cpu/seed_forms-inl.h.
+// Forms:
+//   beta elementwise  u_i = sigma(dot_scale x_i beta_i)
+//   beta none         u = sum_i sigma(dot_scale x_i) alpha_i, one value per row
+//   alpha scalar      one value for all columns; none: 1
+//   gamma none        0, the dynamic coefficient replaces it; plus_one: 1 + gamma
+// Backward: see core/cpu/seed-inl.h and core/cpu/seed_forms-inl.h.
 #ifndef SEEDNORM_NORMS_SEED_NORM_ONCE_
 #define SEEDNORM_NORMS_SEED_NORM_ONCE_
 #include "core/kernel/kernel_args.h"

@@ -89,8 +89,9 @@ struct ForwardArgs {
   Params params{};
   // [R, num_stats()] float32 (float64 for float64 data), what backward needs; null: not kept.
   void* stats = nullptr;
-  // Fused residual add (seed_norm, rms_norm, layer_norm): sum = x + residual, rounded to the data's
-  // dtype; y = norm(sum). Both or neither; `sum` may be exactly x or exactly residual.
+  // Fused residual add (of a norm that has_residual_add()):
+  //   sum = x + residual, rounded to the data's dtype;   y = norm(sum)
+  // Both or neither must be given; `sum` may be exactly x or exactly residual.
   ConstView residual{};         // [R, D], dtype of x
   View sum{};                   // [R, D], dtype of x
   int64_t rows_per_sample = 0;  // ada_seed_norm: row r belongs to sample r / rows_per_sample
@@ -103,12 +104,12 @@ struct ForwardArgs {
 
 struct BackwardArgs {
   int64_t rows = 0;
-  ConstView x{};   // [R, D] what the norm saw: forward's x, or `sum` after a fused add
+  ConstView x{};   // [R, D], what the norm saw: forward's x, or `sum` after a fused add
   ConstView dy{};  // [R, D], dtype of x
-  View dx{};       // [R, D], dtype of x; may be exactly x, dy or dsum. With a fused add it is the
-                   // gradient of both x and residual
-  ConstView
-      dsum{};  // [R, D], optional with the fused add: gradient reaching `sum` from elsewhere, added to dx
+  // [R, D], dtype of x; may be exactly x, dy or dsum. After a fused add: the gradient of x and of residual.
+  View dx{};
+  // [R, D], optional after a fused add: the gradient that reaches `sum` from elsewhere, which is added to dx.
+  ConstView dsum{};
   Params params{};
   ParamGrads grads{};           // overwritten, not accumulated into
   const void* stats = nullptr;  // as forward wrote it
