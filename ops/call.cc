@@ -1,19 +1,12 @@
 #include "ops/call.h"
 
+#include <algorithm>
 #include <cstring>
-#include <optional>
 
 #include "core/src/check.h"
 
 namespace seednorm::ops {
 namespace {
-
-std::optional<DType> dtype_of(const TensorInfo& t) {
-  for (DType dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16, DType::kFloat64}) {
-    if (std::strcmp(t.dtype, name_of(dtype)) == 0) return dtype;
-  }
-  return std::nullopt;
-}
 
 std::string shape(const int64_t* sizes, int64_t ndim) {
   std::string text = "[";
@@ -30,11 +23,12 @@ class Checker {
  public:
   Checker(const NormInfo& info, const Arguments<TensorInfo>& args) : info_(info), args_(args), x_(args.x) {
     if (x_.ndim < 1) reject("x", "one dimension or more, the last one the row", "a tensor of none");
-    const std::optional<DType> dtype = dtype_of(x_);
-    if (!dtype) reject("x", "float32, bfloat16, float16 or float64", x_.dtype);
-    dtype_ = *dtype;
+    if (!x_.dtype) reject("x", "float32, bfloat16, float16 or float64", x_.dtype_name);
+    dtype_ = *x_.dtype;
     dim_ = x_.sizes[x_.ndim - 1];
-    for (int64_t i = 0; i < x_.ndim - 1; ++i) rows_ *= x_.sizes[i];
+    for (int64_t i = 0; i < x_.ndim - 1; ++i) {  // an expanded tensor may have any number of rows
+      if (__builtin_mul_overflow(rows_, x_.sizes[i], &rows_)) reject("x", "fewer than 2^63 rows", shape(x_));
+    }
   }
 
   // Options as the core has them: the form of a parameter shows in what was given for it.
@@ -42,17 +36,21 @@ class Checker {
     Options o;
     o.num_heads = args_.num_heads;
     o.eps = args_.eps;
+    if (args_.sigma < 0 || args_.sigma >= kNumSigmas) {
+      reject("sigma", "0 to " + std::to_string(kNumSigmas - 1), std::to_string(args_.sigma));
+    }
     o.sigma = static_cast<Sigma>(args_.sigma);
     o.dot_scale = args_.dot_scale;
     o.dropout = args_.dropout;
-    const auto form = [](uint32_t allowed, const TensorInfo& t, int64_t dim) {
-      if (!t.given && (allowed & forms(Form::kNone)) != 0) return Form::kNone;
-      const bool scalar = t.given && t.ndim == 1 && t.sizes[0] == 1 && dim != 1;
-      return scalar && (allowed & forms(Form::kScalar)) != 0 ? Form::kScalar : Form::kVector;
+    const auto form = [this](Param param) {
+      const TensorInfo& t = args_.params[param];
+      if (!t.given && may_be(info_, param, Form::kNone)) return Form::kNone;
+      const bool scalar = t.given && t.ndim == 1 && t.sizes[0] == 1 && dim_ != 1;
+      return scalar && may_be(info_, param, Form::kScalar) ? Form::kScalar : Form::kVector;
     };
-    o.gamma = form(info_.gamma_forms, args_.params.gamma, dim_);
-    o.alpha = form(info_.alpha_forms, args_.params.alpha, dim_);
-    o.beta = form(info_.beta_forms, args_.params.beta, dim_);
+    o.gamma = form(Param::kGamma);
+    o.alpha = form(Param::kAlpha);
+    o.beta = form(Param::kBeta);
     if (args_.plus_one && !args_.params.gamma.given) reject("gamma", "a tensor, with plus_one", "None");
     if (args_.plus_one) o.gamma = Form::kPlusOne;
     if (args_.elementwise && !args_.params.beta.given) reject("beta", "a tensor, with elementwise", "None");
@@ -61,14 +59,14 @@ class Checker {
   }
 
   Call call(Kind kind) const {
-    Call c{Norm(info_.name, dim_, options()), dtype_, rows_, std::max<int64_t>(rows_, 1)};
+    Call c{Norm(info_, dim_, options()), dtype_, rows_, std::max<int64_t>(rows_, 1)};
     if (kind == Kind::kAddForward) like_x("residual", args_.residual);
     if (kind == Kind::kBackward) {
       like_x("dy", args_.dy);
       if (args_.dsum.given) like_x("dsum", args_.dsum);
       stats(c.norm.num_stats());
     }
-    for (int i = 0; i < info_.slots.count; ++i) param(&c, info_.slots.params[i]);
+    for (const ParamInfo& p : info_.params()) param(&c, p.param);
     seed();
     return c;
   }
@@ -90,8 +88,7 @@ class Checker {
 
   void like_x(const char* argument, const TensorInfo& t) const {
     if (!same_shape(t, x_.sizes, x_.ndim)) reject(argument, "the shape of x, " + shape(x_), shape(t));
-    if (std::strcmp(t.dtype, x_.dtype) != 0)
-      reject(argument, std::string("the dtype of x, ") + x_.dtype, t.dtype);
+    if (t.dtype != x_.dtype) reject(argument, std::string("the dtype of x, ") + x_.dtype_name, t.dtype_name);
     same_device(argument, t);
   }
 
@@ -106,8 +103,8 @@ class Checker {
              (x_.ndim == 1 ? "[" : batch + " ") + std::to_string(num_stats) + "], as forward made it",
              shape(t));
     }
-    const char* const wide = name_of(dtype_ == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32);
-    if (std::strcmp(t.dtype, wide) != 0) reject("stats", wide, t.dtype);
+    const DType wide = dtype_ == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
+    if (t.dtype != wide) reject("stats", name_of(wide), t.dtype_name);
     same_device("stats", t);
   }
 
@@ -128,13 +125,12 @@ class Checker {
         call->rows_per_sample = std::min(call->rows_per_sample, rows_per_sample(name, t));
         break;
     }
-    const std::optional<DType> dtype = dtype_of(t);
-    if (!dtype || (*dtype == DType::kFloat64) != (dtype_ == DType::kFloat64)) {
+    if (!t.dtype || (*t.dtype == DType::kFloat64) != (dtype_ == DType::kFloat64)) {
       reject(name,
              dtype_ == DType::kFloat64
                  ? "float64, beside float64 data"
-                 : std::string("float32, bfloat16 or float16, beside ") + x_.dtype + " data",
-             t.dtype);
+                 : std::string("float32, bfloat16 or float16, beside ") + x_.dtype_name + " data",
+             t.dtype_name);
     }
     same_device(name, t);
   }
@@ -162,7 +158,7 @@ class Checker {
     const TensorInfo& t = args_.seed;
     if (!t.given) return;
     if (const int64_t two = 2; !same_shape(t, &two, 1)) reject("seed", "[2], seed and offset", shape(t));
-    if (std::strcmp(t.dtype, "int64") != 0) reject("seed", "int64", t.dtype);
+    if (std::strcmp(t.dtype_name, "int64") != 0) reject("seed", "int64", t.dtype_name);
     same_device("seed", t);
   }
 
@@ -190,10 +186,9 @@ std::string schema(const NormInfo& info, Kind kind) {
   text += backward                    ? ") -> (Tensor dx"
           : kind == Kind::kAddForward ? ") -> (Tensor y, Tensor sum"
                                       : ") -> (Tensor y";
-  for (int i = 0; backward && i < info.slots.count; ++i) {
-    text += std::string(", Tensor d") + name_of(info.slots.params[i]);
-  }
-  return text + (backward ? ")" : ", Tensor stats)");
+  if (!backward) return text + ", Tensor stats)";
+  for (const ParamInfo& p : info.params()) text += std::string(", Tensor d") + name_of(p.param);
+  return text + ")";
 }
 
 Call check_call(const NormInfo& info, Kind kind, const Arguments<TensorInfo>& args) {

@@ -5,22 +5,26 @@
 #define SEEDNORM_OPS_CALL_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
-#include "core/kernel/kernel_args.h"
+#include "core/kernel/norm_info.h"
+#include "seednorm/norm.h"
 
 namespace seednorm::ops {
 
 // The operators of a norm `name`: name, add_name (with fused residual add), name_backward (of both).
 enum class Kind : int32_t { kForward = 0, kAddForward, kBackward };
+constexpr int kNumKinds = 3;
 
 // What is known of a tensor before its elements are touched.
 struct TensorInfo {
   bool given = false;
   int64_t ndim = 0;
   const int64_t* sizes = nullptr;
-  const char* dtype = "";   // as PyTorch spells it
-  const char* device = "";  // type of device: "cpu"
+  std::optional<DType> dtype;   // none: one that the kernels do not have
+  const char* dtype_name = "";  // as PyTorch spells it
+  const char* device = "";      // type of device: "cpu"
   int32_t device_index = 0;
 };
 
@@ -42,6 +46,12 @@ struct Arguments {
   int64_t wanted = -1;     // backward: bit i asks for the gradient of the norm's parameter i
 };
 
+// Whether options may give the norm's parameter this form.
+inline bool may_be(const NormInfo& info, Param param, Form form) {
+  const ParamInfo* const own = info.find(param);
+  return own != nullptr && own->forms.contains(form);
+}
+
 // Calls visit(type, name, default, field) for each argument of an operator of the norm, in the order of its
 // schema. An empty default: the argument must be given.
 template <class Args, class Visit>
@@ -50,20 +60,17 @@ void visit_arguments(const NormInfo& info, Kind kind, Args& a, const Visit& visi
   if (backward) visit("Tensor", "dy", "", a.dy);
   visit("Tensor", "x", "", a.x);
   if (kind == Kind::kAddForward) visit("Tensor", "residual", "", a.residual);
-  for (int i = 0; i < info.slots.count; ++i) {
-    visit("Tensor?", name_of(info.slots.params[i]), "", a.params[info.slots.params[i]]);
-  }
+  for (const ParamInfo& p : info.params()) visit("Tensor?", name_of(p.param), "", a.params[p.param]);
   if (backward) visit("Tensor", "stats", "", a.stats);
-  if (backward && info.residual) visit("Tensor?", "dsum", "", a.dsum);
-  if (info.uses_heads) visit("int", "num_heads", "1", a.num_heads);
-  if (info.uses_eps) visit("float", "eps", "1e-6", a.eps);
-  if (info.uses_sigma) visit("int", "sigma", "0", a.sigma);
-  if (info.uses_sigma) visit("float", "dot_scale", "1.0", a.dot_scale);
-  if ((info.gamma_forms & forms(Form::kPlusOne)) != 0) visit("bool", "plus_one", "False", a.plus_one);
-  if ((info.beta_forms & forms(Form::kElementwise)) != 0)
-    visit("bool", "elementwise", "False", a.elementwise);
-  if (info.uses_dropout) visit("float", "dropout", "0.0", a.dropout);
-  if (info.uses_dropout) visit("Tensor?", "seed", "None", a.seed);
+  if (backward && info.has_residual_add) visit("Tensor?", "dsum", "", a.dsum);
+  if (info.has_heads) visit("int", "num_heads", "1", a.num_heads);
+  if (info.has_eps) visit("float", "eps", "1e-6", a.eps);
+  if (info.has_sigma) visit("int", "sigma", "0", a.sigma);
+  if (info.has_sigma) visit("float", "dot_scale", "1.0", a.dot_scale);
+  if (may_be(info, Param::kGamma, Form::kPlusOne)) visit("bool", "plus_one", "False", a.plus_one);
+  if (may_be(info, Param::kBeta, Form::kElementwise)) visit("bool", "elementwise", "False", a.elementwise);
+  if (info.has_dropout) visit("float", "dropout", "0.0", a.dropout);
+  if (info.has_dropout) visit("Tensor?", "seed", "None", a.seed);
   if (backward) {
     visit("int", "wanted", "-1", a.wanted);
   } else {

@@ -9,6 +9,7 @@ extern "C" {
 // An argument of an operator: a tensor without its memory, a number, or None.
 struct seednorm_ops_value {
   double number;
+  int64_t integer;  // the same, of an argument that is an int or a bool
   const int64_t* sizes;
   int64_t ndim;
   const char* dtype;  // as PyTorch spells it; null: no tensor
@@ -21,6 +22,12 @@ struct seednorm_ops_value {
 __attribute__((visibility("default"))) const char* seednorm_ops_check(const char* norm, int32_t kind,
                                                                       const seednorm_ops_value* values,
                                                                       int64_t* num_stats);
+
+// A norm's own description (seednorm::NormInfo) as JSON, or null if there is no norm of this name. The text
+// lives as long as the library.
+//   {"params": [{"name", "role", "state_name", "shape", "forms": [...]}, ...], "options": [...],
+//    "residual_add": bool, "needs_condition": bool, "starts_as": name or null}
+__attribute__((visibility("default"))) const char* seednorm_ops_describe(const char* norm);
 
 }  // extern "C"
 

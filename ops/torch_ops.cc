@@ -5,11 +5,13 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <stdexcept>
+#include <vector>
 
-#include "core/src/registry.h"
 #include "ops/call.h"
 #ifdef SEEDNORM_WITH_CUDA
 #include <torch/csrc/stable/accelerator.h>
@@ -33,23 +35,31 @@ struct Arg {
   TensorInfo info;
 };
 
-const char* dtype_name(int32_t code) {
-  struct Entry {
-    int32_t code;
-    const char* name;
+// A dtype of PyTorch's: its number, its name, and ours if the kernels have it.
+struct TorchDType {
+  int32_t code;
+  const char* name;
+  std::optional<DType> dtype;
+};
+TorchDType torch_dtype(int32_t code) {
+  static const TorchDType kAll[] = {
+      {aoti_torch_dtype_float32(), "float32", DType::kFloat32},
+      {aoti_torch_dtype_bfloat16(), "bfloat16", DType::kBFloat16},
+      {aoti_torch_dtype_float16(), "float16", DType::kFloat16},
+      {aoti_torch_dtype_float64(), "float64", DType::kFloat64},
+      {aoti_torch_dtype_int64(), "int64", {}},
+      {aoti_torch_dtype_int32(), "int32", {}},
+      {aoti_torch_dtype_int16(), "int16", {}},
+      {aoti_torch_dtype_int8(), "int8", {}},
+      {aoti_torch_dtype_uint8(), "uint8", {}},
+      {aoti_torch_dtype_bool(), "bool", {}},
+      {aoti_torch_dtype_complex64(), "complex64", {}},
+      {aoti_torch_dtype_complex128(), "complex128", {}},
   };
-  static const Entry kNames[] = {
-      {aoti_torch_dtype_float32(), "float32"},     {aoti_torch_dtype_bfloat16(), "bfloat16"},
-      {aoti_torch_dtype_float16(), "float16"},     {aoti_torch_dtype_float64(), "float64"},
-      {aoti_torch_dtype_int64(), "int64"},         {aoti_torch_dtype_int32(), "int32"},
-      {aoti_torch_dtype_int16(), "int16"},         {aoti_torch_dtype_int8(), "int8"},
-      {aoti_torch_dtype_uint8(), "uint8"},         {aoti_torch_dtype_bool(), "bool"},
-      {aoti_torch_dtype_complex64(), "complex64"}, {aoti_torch_dtype_complex128(), "complex128"},
-  };
-  for (const Entry& entry : kNames) {
-    if (entry.code == code) return entry.name;
+  for (const TorchDType& entry : kAll) {
+    if (entry.code == code) return entry;
   }
-  return "another dtype";
+  return {code, "another dtype", {}};
 }
 
 int32_t dtype_code(DType dtype) {
@@ -79,7 +89,8 @@ TensorInfo info_of(const Tensor& t) {
                             : device == aoti_torch_device_type_cuda() ? "cuda"
                             : device == aoti_torch_device_type_meta() ? "meta"
                                                                       : "another device";
-  return {true, ndim, sizes, dtype_name(dtype), where, device_index};
+  const TorchDType known = torch_dtype(dtype);
+  return {true, ndim, sizes, known.dtype, known.name, where, device_index};
 }
 
 // Takes the arguments off PyTorch's stack, in the order of the schema.
@@ -121,6 +132,9 @@ Call checked(const NormInfo& info, Kind kind, const Arguments<Arg>& a) {
   return check_call(info, kind, t);
 }
 
+std::span<const int64_t> sizes_of(const TensorInfo& t) { return {t.sizes, static_cast<size_t>(t.ndim)}; }
+constexpr int64_t kNoElements[] = {0};
+
 // Where the tensors of a call are.
 struct Place {
   bool on_gpu;
@@ -129,16 +143,17 @@ struct Place {
   explicit Place(const TensorInfo& t) : on_gpu(std::strcmp(t.device, "cuda") == 0), index(t.device_index) {}
 
   // A new contiguous tensor.
-  Tensor empty(const int64_t* sizes, int64_t ndim, int32_t dtype) const {
-    int64_t strides[64];
+  Tensor empty(std::span<const int64_t> sizes, int32_t dtype) const {
+    std::vector<int64_t> strides(sizes.size());  // a tensor may have any number of dimensions
     int64_t stride = 1;
-    for (int64_t i = ndim - 1; i >= 0; --i) {
+    for (size_t i = sizes.size(); i-- > 0;) {
       strides[i] = stride;
       stride *= std::max<int64_t>(sizes[i], 1);
     }
     const int32_t type = on_gpu ? aoti_torch_device_type_cuda() : aoti_torch_device_type_cpu();
     AtenTensorHandle handle = nullptr;
-    check_status(aoti_torch_empty_strided(ndim, sizes, strides, dtype, type, index, &handle));
+    check_status(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(),
+                                          dtype, type, index, &handle));
     return Tensor(handle);
   }
 };
@@ -171,20 +186,12 @@ ConstView rows(Arg& a, DType dtype) {
   return {a.tensor->const_data_ptr(), dtype, stride};
 }
 
-DType dtype_of(const Arg& a) {
-  const std::string_view name = a.info.dtype;
-  return name == "float32"    ? DType::kFloat32
-         : name == "bfloat16" ? DType::kBFloat16
-         : name == "float16"  ? DType::kFloat16
-                              : DType::kFloat64;
-}
-
 // [B, 1, D] beside [B, N, D] is read as [B, D]; strides need no care, rows() copies where they are odd.
 Params params_of(const NormInfo& info, Arguments<Arg>& a) {
   Params params;
-  for (int i = 0; i < info.slots.count; ++i) {
-    Arg& arg = a.params[info.slots.params[i]];
-    if (arg.tensor) params[info.slots.params[i]] = rows(arg, dtype_of(arg));
+  for (const ParamInfo& p : info.params()) {
+    Arg& arg = a.params[p.param];
+    if (arg.tensor) params[p.param] = rows(arg, *arg.info.dtype);
   }
   return params;
 }
@@ -244,19 +251,17 @@ void forward(const NormInfo& info, Kind kind, StableIValue* stack) {
   const Call call = checked(info, kind, a);
   const TensorInfo shape = a.x.info;  // of x as it came
   const Place place(shape);
-  const Tensor y = place.empty(shape.sizes, shape.ndim, dtype_code(call.dtype));
+  const Tensor y = place.empty(sizes_of(shape), dtype_code(call.dtype));
   std::optional<Tensor> sum;
-  if (kind == Kind::kAddForward) sum = place.empty(shape.sizes, shape.ndim, dtype_code(call.dtype));
+  if (kind == Kind::kAddForward) sum = place.empty(sizes_of(shape), dtype_code(call.dtype));
 
   const DType wide = call.dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
-  int64_t stats_sizes[64] = {0};
-  int64_t stats_ndim = 1;
+  std::vector<int64_t> stats_sizes = {0};
   if (a.keep_stats) {
-    stats_ndim = shape.ndim;
-    std::copy(shape.sizes, shape.sizes + shape.ndim - 1, stats_sizes);
-    stats_sizes[shape.ndim - 1] = call.norm.num_stats();
+    stats_sizes.assign(shape.sizes, shape.sizes + shape.ndim);
+    stats_sizes.back() = call.norm.num_stats();
   }
-  const Tensor stats = place.empty(stats_sizes, stats_ndim, dtype_code(wide));
+  const Tensor stats = place.empty(stats_sizes, dtype_code(wide));
 
   const Dropout dropout = dropout_of(a, place);
   run(call.norm,
@@ -281,29 +286,27 @@ void backward(const NormInfo& info, StableIValue* stack) {
   Arguments<Arg> a = read(info, Kind::kBackward, stack);
   const Call call = checked(info, Kind::kBackward, a);
   const Place place(a.x.info);
-  const Tensor dx = place.empty(a.x.info.sizes, a.x.info.ndim, dtype_code(call.dtype));
+  const Tensor dx = place.empty(sizes_of(a.x.info), dtype_code(call.dtype));
 
   ParamGrads grads;
-  std::optional<Tensor> outputs[kNumParams];
+  std::vector<Tensor> outputs;
   bool wanted = false;
-  for (int i = 0; i < info.slots.count; ++i) {
-    const Arg& arg = a.params[info.slots.params[i]];
-    if (!arg.tensor || (a.wanted >> i & 1) == 0) {
-      const int64_t none = 0;
-      outputs[i] = place.empty(&none, 1, dtype_code(call.dtype));
+  for (const ParamInfo& p : info.params()) {
+    const Arg& arg = a.params[p.param];
+    if (!arg.tensor || (a.wanted >> outputs.size() & 1) == 0) {
+      outputs.push_back(place.empty(kNoElements, dtype_code(call.dtype)));
       continue;
     }
-    const DType dtype = dtype_of(arg);
-    outputs[i] = place.empty(arg.info.sizes, arg.info.ndim, dtype_code(dtype));
-    grads[info.slots.params[i]] = {outputs[i]->mutable_data_ptr(), dtype};
+    outputs.push_back(place.empty(sizes_of(arg.info), dtype_code(*arg.info.dtype)));
+    grads[p.param] = {outputs.back().mutable_data_ptr(), *arg.info.dtype};
     wanted = true;
     // Without rows the core does not know how many samples there are.
-    if (call.rows == 0) torch::stable::zero_(*outputs[i]);
+    if (call.rows == 0) torch::stable::zero_(outputs.back());
   }
   std::optional<Tensor> scratch;
   if (wanted) {
-    const auto bytes = static_cast<int64_t>(scratch_bytes(call, place));
-    scratch = place.empty(&bytes, 1, aoti_torch_dtype_uint8());
+    const int64_t bytes[] = {static_cast<int64_t>(scratch_bytes(call, place))};
+    scratch = place.empty(bytes, aoti_torch_dtype_uint8());
   }
   if (!a.stats.tensor->is_contiguous()) a.stats.tensor = torch::stable::contiguous(*a.stats.tensor);
 
@@ -324,18 +327,18 @@ void backward(const NormInfo& info, StableIValue* stack) {
                    .offset = dropout.offset},
       place, dropout);
   give(stack, dx);
-  for (int i = 0; i < info.slots.count; ++i) give(stack, *outputs[i]);
+  for (const Tensor& output : outputs) give(stack, output);
 }
 
 // PyTorch calls a plain function, so each norm has three of its own; all they do is to say which norm it is.
 struct Operators {
   const NormInfo* info;
-  void (*functions[3])(StableIValue*, uint64_t, uint64_t);  // by Kind
+  void (*functions[kNumKinds])(StableIValue*, uint64_t, uint64_t);  // by Kind
 };
 
 #define SEEDNORM_NORM(norm_name)                                                               \
   Operators norm_name##_operators() {                                                          \
-    static const NormInfo& info = *find_norm(#norm_name).info;                                 \
+    static const NormInfo& info = norm_info(#norm_name);                                       \
     return {&info,                                                                             \
             {[](StableIValue* s, uint64_t, uint64_t) { forward(info, Kind::kForward, s); },    \
              [](StableIValue* s, uint64_t, uint64_t) { forward(info, Kind::kAddForward, s); }, \
@@ -353,9 +356,10 @@ void for_each_operator(const Visit& visit) {
 #undef SEEDNORM_NORM
   };
   for (const Operators& norm : all) {
-    for (Kind kind : {Kind::kForward, Kind::kAddForward, Kind::kBackward}) {
-      if (kind == Kind::kAddForward && !norm.info->residual) continue;
-      visit(*norm.info, kind, norm.functions[static_cast<int>(kind)]);
+    for (int i = 0; i < kNumKinds; ++i) {
+      const auto kind = static_cast<Kind>(i);
+      if (kind == Kind::kAddForward && !norm.info->has_residual_add) continue;
+      visit(*norm.info, kind, norm.functions[i]);
     }
   }
 }

@@ -19,9 +19,6 @@ HWY_BEFORE_NAMESPACE();
 namespace seednorm {
 namespace HWY_NAMESPACE {
 
-// Elements of one slot: D rounded up so that whole units fit.
-inline int64_t padded_dim(int64_t dim) { return (dim + kMaxUnit - 1) / kMaxUnit * kMaxUnit; }
-
 // What a backward policy gives, beside what row_engine-inl.h says:
 //   kSlots                         rows of partial sums
 //   accumulate(cols, row, in_block, x, g, c, sums)
@@ -42,7 +39,7 @@ struct BackwardPass {
   BackwardPass(const KernelArgs& args, Policy& policy, int64_t chunk)
       : args(args),
         policy(policy),
-        padded(padded_dim(args.dim)),
+        padded(unit_padded(args.dim)),
         slots(args.partials == nullptr ? nullptr
                                        : static_cast<A*>(args.partials) + chunk * Policy::kSlots * padded) {}
 
@@ -133,8 +130,8 @@ struct BackwardPass {
 template <class T>
 HWY_NOINLINE void finish_chunks(const KernelArgs& args, const Slots& slots, int64_t slot, int64_t first,
                                 int64_t num_chunks, int64_t offset, bool scalar) {
-  const View& grad = args.grads[static_cast<int>(slots.params[slot])];
-  const int64_t padded = padded_dim(args.dim);
+  const View& grad = args.grad(slots.params[slot]);
+  const int64_t padded = unit_padded(args.dim);
   const Acc<T>* partials = static_cast<const Acc<T>*>(args.partials) + (first * slots.count + slot) * padded;
   int64_t natural[kMaxUnit];  // units divide kMaxUnit, so the order within it repeats
   for (int64_t i = 0; i < kMaxUnit; ++i) natural[i] = static_cast<int64_t>(natural_column<T>(i));
@@ -162,10 +159,10 @@ HWY_NOINLINE void finish_chunks(const KernelArgs& args, const Slots& slots, int6
 template <class T>
 void finish_slot(const KernelArgs& args, const Slots& slots, int64_t num_chunks, int64_t slot) {
   const Param param = slots.params[slot];
-  const View& grad = args.grads[static_cast<int>(param)];
+  const View& grad = args.grad(param);
   if (grad.data == nullptr) return;
   if (!is_per_sample(param)) {
-    const bool scalar = args.params[static_cast<int>(param)].mask == 0;
+    const bool scalar = args.param(param).mask == 0;
     return finish_chunks<T>(args, slots, slot, 0, num_chunks, 0, scalar);
   }
   if (args.chunks_per_sample == 0) return;

@@ -40,9 +40,7 @@ class GainForward : public SingleSegment {
   };
 
   explicit GainForward(const KernelArgs& args)
-      : args_(args),
-        staged_(args.dim),
-        gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)) {}
+      : args_(args), staged_(args.dim), gamma_(staged_.get(args.param(Param::kGamma), 0)) {}
 
   HWY_INLINE Params params() const { return {gamma_}; }
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>())}; }
@@ -97,9 +95,7 @@ class GainBackward : public SingleSegment {
   };
 
   explicit GainBackward(const KernelArgs& args)
-      : args_(args),
-        staged_(args.dim),
-        gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)) {}
+      : args_(args), staged_(args.dim), gamma_(staged_.get(args.param(Param::kGamma), 0)) {}
 
   HWY_INLINE Params params() const { return {gamma_}; }
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>())}; }

@@ -431,7 +431,7 @@ class Staged {
  public:
   using A = Acc<T>;
 
-  explicit Staged(int64_t dim) : dim_(dim), padded_((dim + kMaxUnit - 1) / kMaxUnit * kMaxUnit) {}
+  explicit Staged(int64_t dim) : dim_(dim), padded_(unit_padded(dim)) {}
 
   const A* get(const ParamRef& ref, int slot) {
     const bool direct = kVecs<T> == 1 && ref.data != nullptr && ref.mask != 0 && ref.offset == 0 &&

@@ -59,7 +59,8 @@ HWY_EXPORT(forward);
 HWY_EXPORT(backward);
 HWY_EXPORT(finish);
 
-const NormKernels& kernels() {
+// What the registry takes of the norm.
+NormInfo registered_info() {
   static const NormKernels table = {
       [](const KernelArgs& args, int64_t begin, int64_t end) {
         HWY_DYNAMIC_DISPATCH(forward)(args, begin, end);
@@ -70,12 +71,9 @@ const NormKernels& kernels() {
       [](const KernelArgs& args, const Slots& slots, int64_t num_chunks, int64_t slot) {
         HWY_DYNAMIC_DISPATCH(finish)(args, slots, num_chunks, slot);
       }};
-  return table;
-}
-
-const NormInfo& shared_info() {
-  static const NormInfo shared = info();
-  return shared;
+  NormInfo result = info();
+  result.kernels = &table;
+  return result;
 }
 
 }  // namespace seednorm::SEEDNORM_NORM_NAME

@@ -35,10 +35,10 @@ class SaturatingBase : public SingleSegment {
 
   explicit SaturatingBase(const KernelArgs& args)
       : staged_(args.dim),
-        gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)),
-        beta_(staged_.get(args.params[static_cast<int>(Param::kBeta)], 1)),
-        alpha_(scalar(args.params[static_cast<int>(Param::kAlpha)])),
-        shift_(scalar(args.params[static_cast<int>(Param::kShift)])) {}
+        gamma_(staged_.get(args.param(Param::kGamma), 0)),
+        beta_(staged_.get(args.param(Param::kBeta), 1)),
+        alpha_(scalar(args.param(Param::kAlpha))),
+        shift_(scalar(args.param(Param::kShift))) {}
 
   HWY_INLINE Params params() const { return {gamma_, beta_}; }
   HWY_INLINE Sums begin_sums() const { return {}; }

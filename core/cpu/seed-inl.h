@@ -86,7 +86,7 @@ class Heads {
   HWY_NOINLINE void sum(const A* products, int i, A* values) const {
     const size_t unit = unit_cols<T>();
     for (size_t h = 0; h < count; ++h) values[at(h, i)] = 0;
-    for (size_t pos = 0; pos < (dim + unit - 1) / unit * unit; ++pos) {
+    for (size_t pos = 0; pos < round_up(dim, unit); ++pos) {
       const size_t col = natural_column<T>(pos);
       if (col < dim) values[at(col / cols, i)] += products[pos];
     }
@@ -94,7 +94,7 @@ class Heads {
   // A row of one value a column (unit order) from one value a head.
   HWY_NOINLINE void spread(const A* values, int i, A* out) const {
     const size_t unit = unit_cols<T>();
-    for (size_t pos = 0; pos < (dim + unit - 1) / unit * unit; ++pos) {
+    for (size_t pos = 0; pos < round_up(dim, unit); ++pos) {
       const size_t col = natural_column<T>(pos);
       out[pos] = col < dim ? values[at(col / cols, i)] : A{0};
     }
@@ -105,11 +105,6 @@ class Heads {
  private:
   size_t rows_ = 1;
 };
-
-template <class T>
-size_t padded_units(int64_t dim) {
-  return (static_cast<size_t>(dim) + kMaxUnit - 1) / kMaxUnit * kMaxUnit;
-}
 
 // One sample's gamma(c) and eta(c), staged; nothing for a norm without them.
 template <class T, bool kConditional>
@@ -133,7 +128,7 @@ class Condition<T, true> {
 
  private:
   const A* stage(Param param, int64_t sample, int slot, double offset) {
-    ParamRef ref = args_.params[static_cast<int>(param)];
+    ParamRef ref = args_.param(param);
     ref.data =
         static_cast<const char*>(ref.data) + sample * ref.stride * static_cast<int64_t>(size_of(ref.dtype));
     ref.offset = offset;
@@ -180,15 +175,15 @@ class SeedForward {
   explicit SeedForward(const KernelArgs& args)
       : args_(args),
         staged_(args.dim),
-        gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)),
-        alpha_(staged_.get(args.params[static_cast<int>(Param::kAlpha)], 1)),
-        beta_(staged_.get(args.params[static_cast<int>(Param::kBeta)], 2)),
+        gamma_(staged_.get(args.param(Param::kGamma), 0)),
+        alpha_(staged_.get(args.param(Param::kAlpha), 1)),
+        beta_(staged_.get(args.param(Param::kBeta), 2)),
         heads_(args),
         expanded_(!Heads<T>::whole_units(args)),
         keep_(args),
         z_(heads_.values()),
         u_(heads_.values()),
-        wide_(expanded() ? 2 * kRows * padded_units<T>(args.dim) : 0),
+        wide_(expanded() ? 2 * kRows * unit_padded(args.dim) : 0),
         condition(args) {
     heads_.clear(z_);
   }
@@ -271,7 +266,7 @@ class SeedForward {
   // Expanded heads only: two arrays a row of the block, of x beta while it is summed and of u while it is
   // mapped.
   enum Wide { kProducts, kU };
-  A* wide(int i, Wide which) { return wide_.data() + (2 * i + which) * padded_units<T>(args_.dim); }
+  A* wide(int i, Wide which) { return wide_.data() + (2 * i + which) * unit_padded(args_.dim); }
 
   const KernelArgs& args_;
   Staged<T, 3> staged_;
@@ -328,9 +323,9 @@ class SeedBackward {
   explicit SeedBackward(const KernelArgs& args)
       : args_(args),
         staged_(args.dim),
-        gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)),
-        alpha_(staged_.get(args.params[static_cast<int>(Param::kAlpha)], 1)),
-        beta_(staged_.get(args.params[static_cast<int>(Param::kBeta)], 2)),
+        gamma_(staged_.get(args.param(Param::kGamma), 0)),
+        alpha_(staged_.get(args.param(Param::kAlpha), 1)),
+        beta_(staged_.get(args.param(Param::kBeta), 2)),
         heads_(args),
         expanded_(!Heads<T>::whole_units(args)),
         keep_map_(args),
@@ -339,7 +334,7 @@ class SeedBackward {
         z_(heads_.values()),
         u_(heads_.values()),
         c_(heads_.values()),
-        wide_(expanded() ? 3 * kRows * padded_units<T>(args.dim) : 0),
+        wide_(expanded() ? 3 * kRows * unit_padded(args.dim) : 0),
         condition(args) {
     heads_.clear(z_);
   }
@@ -463,7 +458,7 @@ class SeedBackward {
 
   // See SeedForward::wide.
   enum Wide { kProducts, kU, kC };
-  A* wide(int i, Wide which) { return wide_.data() + (3 * i + which) * padded_units<T>(args_.dim); }
+  A* wide(int i, Wide which) { return wide_.data() + (3 * i + which) * unit_padded(args_.dim); }
 
   const KernelArgs& args_;
   Staged<T, 3> staged_;

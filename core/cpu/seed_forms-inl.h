@@ -35,9 +35,9 @@ class SeedForm : public SingleSegment {
       : args_(args),
         elementwise_(args.options.beta == Form::kElementwise),
         staged_(args.dim),
-        gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)),
-        alpha_(staged_.get(args.params[static_cast<int>(Param::kAlpha)], 1)),
-        beta_(staged_.get(args.params[static_cast<int>(Param::kBeta)], 2)),
+        gamma_(staged_.get(args.param(Param::kGamma), 0)),
+        alpha_(staged_.get(args.param(Param::kAlpha), 1)),
+        beta_(staged_.get(args.param(Param::kBeta), 2)),
         keep_map_(args),
         keep_sum_(args) {}
 

@@ -7,7 +7,7 @@
 // the order of every sum is fixed.
 //
 // What a backward policy gives, beside what forward.cuh says:
-//   kSlots, kSampleSlots    rows of partial sums, in the order of NormInfo's parameters; those per sample last
+//   kSlots, kSampleSlots    rows of partial sums, as NormInfo orders parameters; the last are per sample
 //   begin(row, state)       loads the row's statistics
 //   accumulate(cols, state, row, r, x, g, c, n, sums)
 //   finish(group, rows, sums, state)
@@ -202,9 +202,7 @@ class BackwardPass {
     for (int e = 0; e < kCols<T>; ++e) a.at[e] += b.at[e];
     return a;
   }
-  SEEDNORM_DEVICE bool wanted(int s) const {
-    return args_.grads[static_cast<int>(launch_.slots.params[s])].data != nullptr;
-  }
+  SEEDNORM_DEVICE bool wanted(int s) const { return args_.grad(launch_.slots.params[s]).data != nullptr; }
   SEEDNORM_DEVICE A* partial(int s, int c) const {
     return static_cast<A*>(args_.partials) +
            (static_cast<int64_t>(blockIdx.x) * kSlots + s) * launch_.padded + c;
@@ -245,7 +243,7 @@ class BackwardPass {
   SEEDNORM_DEVICE void give(int s, int64_t sample) {
     if (args_.partials == nullptr || !wanted(s)) return;
     const Param param = launch_.slots.params[s];
-    const bool scalar = args_.params[static_cast<int>(param)].mask == 0;
+    const bool scalar = args_.param(param).mask == 0;
     A sum[1] = {0};  // of a scalar's contributions
     for (int tile = 0; tile < (kHuge ? launch_.tiles : 1); ++tile) {
 #pragma unroll
@@ -259,7 +257,7 @@ class BackwardPass {
         } else if (sample < 0) {
           put(total, partial(s, c));
         } else {
-          store_gradient(args_.grads[static_cast<int>(param)], sample, c, total);
+          store_gradient(args_.grad(param), sample, c, total);
         }
       }
     }
@@ -311,7 +309,7 @@ void run_backward(const KernelArgs& args, int64_t rows, const Chunks& chunks, co
   const auto run = [&]<int kRows, int kVecs, bool kHuge>() {
     const int threads = g.lanes * g.groups;
     BackwardLaunch call{
-        args, rows, g.tiles, chunks, slots, padded_dim(args.dim), Policy::shared_bytes(args, g, kRows)};
+        args, rows, g.tiles, chunks, slots, vector_padded(args.dim), Policy::shared_bytes(args, g, kRows)};
     int shared = RowGroup<Acc<T>>::shared_bytes(threads / kWarp) + call.policy_bytes +
                  BackwardPass<T, Policy, kRows, kVecs, kHuge>::kStageBytes * threads;
     if (kHuge) {

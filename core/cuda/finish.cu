@@ -40,16 +40,15 @@ __global__ void __launch_bounds__(kColumns* kParts)
 }  // namespace
 
 void finish(const KernelArgs& args, const Chunks& chunks, const Slots& slots, Stream stream) {
-  const int64_t padded = padded_dim(args.dim);
+  const int64_t padded = vector_padded(args.dim);
   const bool wide = args.dtype == DType::kFloat64;
   for (int s = 0; s < slots.count; ++s) {
-    const int p = static_cast<int>(slots.params[s]);
-    const View& grad = args.grads[p];
+    const View& grad = args.grad(slots.params[s]);
     const bool per_sample = is_per_sample(slots.params[s]);
     // Where chunks hold whole samples, or no rows, those of samples are complete.
     if (!grad || (per_sample && chunks.per_sample == 0)) continue;
     const int64_t samples = per_sample ? chunks.count / chunks.per_sample : 1;
-    const int64_t width = args.params[p].mask == 0 ? 1 : args.dim;
+    const int64_t width = args.param(slots.params[s]).mask == 0 ? 1 : args.dim;
     const FinishLaunch call{
         args.partials, s * padded, slots.count * padded, per_sample ? chunks.per_sample : chunks.count,
         width,         grad};

@@ -19,7 +19,7 @@ class GainForward : public NoSharedMemory {
   };
 
   SEEDNORM_DEVICE GainForward(const KernelArgs& args, const RowGroup<A>&, void*, int)
-      : args_(args), gamma_(args.params[static_cast<int>(Param::kGamma)]) {}
+      : args_(args), gamma_(args.param(Param::kGamma)) {}
 
   SEEDNORM_DEVICE int sum_cols(int, int) const { return 0; }
   SEEDNORM_DEVICE Vec<T> cols(int c, int n) const { return gamma_.load(c, n); }
@@ -64,7 +64,7 @@ class GainBackward : public NoSharedMemory {
   };
 
   SEEDNORM_DEVICE GainBackward(const KernelArgs& args, const RowGroup<A>&, void*, int)
-      : args_(args), gamma_(args.params[static_cast<int>(Param::kGamma)]) {}
+      : args_(args), gamma_(args.param(Param::kGamma)) {}
 
   SEEDNORM_DEVICE Vec<T> cols(int c, int n) const { return gamma_.load(c, n); }
   SEEDNORM_DEVICE void begin(int64_t row, State& state) const { state.scale = stat<A>(args_, row, 0); }

@@ -7,6 +7,8 @@
 #include <bit>
 #include <cstdint>
 
+#include "core/kernel/rounding.h"
+
 namespace seednorm::cuda {
 
 // How a group of threads goes about its rows.
@@ -36,8 +38,8 @@ constexpr int kBackwardVecs = 2, kBackwardNarrowRows = 2;
 
 constexpr int kForwardThreads = 128, kBackwardThreads = 256;  // a block, where a group does not need more
 
-// Elements of a row of partial sums: D rounded up to the columns of any dtype's vector.
-constexpr int64_t padded_dim(int64_t dim) { return (dim + 7) / 8 * 8; }
+// Elements of a row of partial sums: D, rounded up so that whole vectors of 16 bytes of every dtype fit.
+constexpr int64_t vector_padded(int64_t dim) { return round_up(dim, int64_t{8}); }
 
 inline Geometry make_geometry(int64_t dim, int64_t cols, int vecs, int threads) {
   const int64_t vectors = (dim + cols - 1) / cols;

@@ -20,10 +20,10 @@ class SaturatingBase : public NoSharedMemory {
   };
 
   SEEDNORM_DEVICE SaturatingBase(const KernelArgs& args, const RowGroup<A>&, void*, int)
-      : gamma_(args.params[static_cast<int>(Param::kGamma)]),
-        beta_(args.params[static_cast<int>(Param::kBeta)]),
-        alpha_(Columns<T>(args.params[static_cast<int>(Param::kAlpha)]).value()),
-        shift_(Columns<T>(args.params[static_cast<int>(Param::kShift)]).value()) {}
+      : gamma_(args.param(Param::kGamma)),
+        beta_(args.param(Param::kBeta)),
+        alpha_(Columns<T>(args.param(Param::kAlpha)).value()),
+        shift_(Columns<T>(args.param(Param::kShift)).value()) {}
 
  protected:
   SEEDNORM_DEVICE A inner(A x) const { return std::fma(alpha_, x, shift_); }

@@ -67,9 +67,9 @@ class SeedBase {
 
   SEEDNORM_DEVICE SeedBase(const KernelArgs& args, const RowGroup<A>& group, void* shared, int rows)
       : args_(args),
-        gamma_(args.params[static_cast<int>(Param::kGamma)]),
-        alpha_(args.params[static_cast<int>(Param::kAlpha)]),
-        beta_(args.params[static_cast<int>(Param::kBeta)]),
+        gamma_(args.param(Param::kGamma)),
+        alpha_(args.param(Param::kAlpha)),
+        beta_(args.param(Param::kBeta)),
         heads_(args, group, shared, rows),
         dropout_(args),
         sigma_(args.options.sigma),
@@ -86,7 +86,7 @@ class SeedBase {
   SEEDNORM_DEVICE A keep(int64_t row, int c) const { return kGeneral ? dropout_.at(row, c) : 1; }
   // AdaSeeDNorm's parameters of the row's sample.
   SEEDNORM_DEVICE Vec<T> condition(Param param, int64_t row, int c, int n) const {
-    return Columns<T>(args_.params[static_cast<int>(param)], row / args_.rows_per_sample).load(c, n);
+    return Columns<T>(args_.param(param), row / args_.rows_per_sample).load(c, n);
   }
 
   const KernelArgs& args_;

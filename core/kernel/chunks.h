@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/kernel/host_device.h"
+#include "core/kernel/rounding.h"
 
 namespace seednorm {
 
@@ -29,10 +30,9 @@ struct Chunks {
 };
 
 inline Chunks cut_chunks(int64_t rows, int64_t rows_per_sample, const ChunkRules& rules) {
-  const auto divide_up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
   const auto piece = [&](int64_t n, int64_t pieces) {
     const int64_t size = divide_up(n, pieces);
-    return divide_up(size < rules.min_rows ? rules.min_rows : size, rules.multiple) * rules.multiple;
+    return round_up(size < rules.min_rows ? rules.min_rows : size, rules.multiple);
   };
   if (rows == 0) return {1, 0};
   if (rows_per_sample == 0) {

@@ -5,14 +5,18 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/kernel/host_device.h"
 #include "core/kernel/norm_info.h"
+#include "core/kernel/rounding.h"
 #include "seednorm/norm.h"
 
 namespace seednorm {
 
-// Columns are processed in units of at most this many (32 bfloat16 or 16 float32 with 512-bit vectors);
-// rows of partial sums are padded to a multiple of it, constants are held as arrays of it.
+// CPUs process columns in units of at most this many (32 bfloat16 or 16 float32 with 512-bit vectors).
 constexpr int64_t kMaxUnit = 64;
+// Elements of a row that CPU kernels keep for themselves, a parameter or partial sums: D, rounded up so that
+// whole units of every target fit.
+constexpr int64_t unit_padded(int64_t dim) { return round_up(dim, kMaxUnit); }
 
 // A parameter as the kernels read it: value(i) = offset + data[i & mask], or `constant` without data.
 struct ParamRef {
@@ -61,6 +65,9 @@ struct KernelArgs {
   const void* stats = nullptr;
   void* partials = nullptr;  // [chunks][slots][padded dim], null if no parameter gradient is wanted
   View grads[kNumParams];
+
+  SEEDNORM_HOST_DEVICE const ParamRef& param(Param p) const { return params[static_cast<int>(p)]; }
+  SEEDNORM_HOST_DEVICE const View& grad(Param p) const { return grads[static_cast<int>(p)]; }
 };
 
 // One norm's entry points. Rows [begin, end) of the call's rows; any split gives the same bits.

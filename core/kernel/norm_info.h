@@ -1,51 +1,39 @@
-// What a norm is: its own description, written in its file in core/norms/ and read by everything else.
+// What follows from a norm's description for its kernels.
 #ifndef SEEDNORM_CORE_KERNEL_NORM_INFO_H_
 #define SEEDNORM_CORE_KERNEL_NORM_INFO_H_
-
-#include <cstdint>
 
 #include "seednorm/norm.h"
 
 namespace seednorm {
 
-// A set of Form values.
-constexpr uint32_t forms() { return 0; }
-template <class... Rest>
-constexpr uint32_t forms(Form first, Rest... rest) {
-  return 1u << static_cast<uint32_t>(first) | forms(rest...);
-}
-
-// Shape of a parameter of form `form`.
-inline ParamKind kind_of(Form form) {
-  return form == Form::kNone     ? ParamKind::kAbsent
-         : form == Form::kScalar ? ParamKind::kScalar
-                                 : ParamKind::kVector;
-}
-
 // A parameter with one row per sample, whatever the norm.
 constexpr bool is_per_sample(Param param) { return param == Param::kGammaC || param == Param::kEtaC; }
 
-// The parameters of a norm, in the order in which operators take them and backward sums their gradients: slot
-// i of the partial sums belongs to params[i].
+// The gradients that backward sums, in the order of their rows in `partials`: a norm's parameters.
 struct Slots {
   int count = 0;
-  Param params[4] = {};
+  Param params[NormInfo::kMaxParams] = {};
 };
 
-struct NormInfo {
-  const char* name;
-  ParamKind (*kind)(const Options& options, Param param);
-  double (*initial_value)(const Options& options, int64_t dim, Param param);
-  double (*constant)(const Options& options, Param param);  // the value that an absent parameter stands for
-  int64_t (*num_stats)(const Options& options);
-  // The forms that each parameter may take. A norm without a choice allows the default alone, kVector.
-  uint32_t gamma_forms = forms(Form::kVector), alpha_forms = forms(Form::kVector),
-           beta_forms = forms(Form::kVector);
+inline Slots slots_of(const NormInfo& info) {
   Slots slots;
-  bool residual = false;  // the norm has a fused residual add
-  // The options that this norm has.
-  bool uses_eps = false, uses_heads = false, uses_sigma = false, uses_dropout = false;
-};
+  for (const ParamInfo& p : info.params()) slots.params[slots.count++] = p.param;
+  return slots;
+}
+
+// The form that the options give a parameter.
+constexpr Form form_of(const Options& options, Param param) {
+  switch (param) {
+    case Param::kGamma:
+      return options.gamma;
+    case Param::kAlpha:
+      return options.alpha;
+    case Param::kBeta:
+      return options.beta;
+    default:
+      return Form::kVector;
+  }
+}
 
 }  // namespace seednorm
 

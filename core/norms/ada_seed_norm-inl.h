@@ -9,33 +9,31 @@
 
 namespace seednorm::ada_seed_norm {
 
-inline ParamKind kind(const Options& o, Param p) {
-  switch (p) {
-    case Param::kAlpha:
-      return kind_of(o.alpha);
-    case Param::kBeta:
-      return ParamKind::kVector;
-    case Param::kGammaC:
-    case Param::kEtaC:
-      return ParamKind::kPerSample;
-    default:
-      return ParamKind::kAbsent;
-  }
-}
-
 inline NormInfo info() {
   return {
       .name = "ada_seed_norm",
-      .kind = kind,
-      .initial_value = [](const Options&, int64_t, Param p) { return p == Param::kAlpha ? 1.0 : 0.0; },
-      .constant = [](const Options&, Param) { return 1.0; },
+      .all_params = {{
+          {.param = Param::kAlpha,
+           .role = ParamRole::kDynamic,
+           .state_name = "alpha",
+           .initial_value = 1,
+           .absent_value = 1,
+           .forms = {Form::kVector, Form::kScalar, Form::kNone}},
+          {.param = Param::kBeta, .role = ParamRole::kDynamic, .state_name = "beta"},
+          {.param = Param::kGammaC,
+           .role = ParamRole::kCondition,
+           .state_name = "gamma_c",
+           .shape = ParamKind::kPerSample},
+          {.param = Param::kEtaC,
+           .role = ParamRole::kCondition,
+           .state_name = "eta_c",
+           .shape = ParamKind::kPerSample},
+      }},
       .num_stats = [](const Options& o) -> int64_t { return 1 + o.num_heads; },
-      .alpha_forms = forms(Form::kVector, Form::kScalar, Form::kNone),
-      .slots = {4, {Param::kAlpha, Param::kBeta, Param::kGammaC, Param::kEtaC}},
-      .uses_eps = true,
-      .uses_heads = true,
-      .uses_sigma = true,
-      .uses_dropout = true,
+      .has_eps = true,
+      .has_heads = true,
+      .has_sigma = true,
+      .has_dropout = true,
   };
 }
 
@@ -84,7 +82,7 @@ void backward_typed(const KernelArgs& args, int64_t begin, int64_t end, int64_t 
     using Pass = BackwardPass<decltype(policy), T>;
     const Pass pass(args, policy, chunk);
     pass.clear(0, Pass::Policy::kSlots);
-    const Slots slots = info().slots;
+    const Slots slots = slots_of(info());
     // Where chunks hold whole samples, a sample's gradients are complete when its rows are done.
     for_samples(args, begin, end, [&](int64_t first, int64_t last, int64_t sample) HWY_ATTR {
       policy.condition.set_sample(sample);
@@ -94,9 +92,8 @@ void backward_typed(const KernelArgs& args, int64_t begin, int64_t end, int64_t 
       RowEngine<Pass, T>(pass).run(first, last);
       if (pass.slots == nullptr || args.chunks_per_sample > 0) return;
       for (int slot = 0; slot < slots.count; ++slot) {
-        const Param param = slots.params[slot];
-        const View& grad = args.grads[static_cast<int>(param)];
-        if (is_per_sample(param) && grad)
+        const View& grad = args.grad(slots.params[slot]);
+        if (is_per_sample(slots.params[slot]) && grad)
           finish_chunks<T>(args, slots, slot, chunk, 1, sample * grad.stride, false);
       }
     });

@@ -11,30 +11,19 @@
 
 namespace seednorm::dyt {
 
-inline ParamKind kind(const Options&, Param p) {
-  switch (p) {
-    case Param::kGamma:
-    case Param::kBeta:
-      return ParamKind::kVector;
-    case Param::kAlpha:
-      return ParamKind::kScalar;
-    default:
-      return ParamKind::kAbsent;
-  }
-}
-
-inline double initial_value(const Options&, int64_t, Param p) {
-  return p == Param::kGamma ? 1.0 : p == Param::kAlpha ? 0.5 : 0.0;
-}
-
 inline NormInfo info() {
   return {
       .name = "dyt",
-      .kind = kind,
-      .initial_value = initial_value,
-      .constant = [](const Options&, Param) { return 0.0; },
+      .all_params = {{
+          {.param = Param::kGamma, .role = ParamRole::kGain, .state_name = "weight", .initial_value = 1},
+          {.param = Param::kBeta, .role = ParamRole::kOffset, .state_name = "bias"},
+          {.param = Param::kAlpha,
+           .role = ParamRole::kSlope,
+           .state_name = "alpha",
+           .initial_value = 0.5,
+           .shape = ParamKind::kScalar},
+      }},
       .num_stats = [](const Options&) -> int64_t { return 0; },
-      .slots = {3, {Param::kGamma, Param::kBeta, Param::kAlpha}},
   };
 }
 

@@ -15,20 +15,21 @@ namespace seednorm::layer_norm {
 inline NormInfo info() {
   return {
       .name = "layer_norm",
-      .kind =
-          [](const Options& o, Param p) {
-            const bool here = (p == Param::kGamma && o.gamma != Form::kNone) ||
-                              (p == Param::kBeta && o.beta != Form::kNone);
-            return here ? ParamKind::kVector : ParamKind::kAbsent;
-          },
-      .initial_value = [](const Options&, int64_t, Param p) { return p == Param::kGamma ? 1.0 : 0.0; },
-      .constant = [](const Options&, Param p) { return p == Param::kGamma ? 1.0 : 0.0; },
+      .all_params = {{
+          {.param = Param::kGamma,
+           .role = ParamRole::kGain,
+           .state_name = "weight",
+           .initial_value = 1,
+           .absent_value = 1,
+           .forms = {Form::kVector, Form::kNone}},
+          {.param = Param::kBeta,
+           .role = ParamRole::kOffset,
+           .state_name = "bias",
+           .forms = {Form::kVector, Form::kNone}},
+      }},
       .num_stats = [](const Options&) -> int64_t { return 2; },
-      .gamma_forms = forms(Form::kVector, Form::kNone),
-      .beta_forms = forms(Form::kVector, Form::kNone),
-      .slots = {2, {Param::kGamma, Param::kBeta}},
-      .residual = true,
-      .uses_eps = true,
+      .has_residual_add = true,
+      .has_eps = true,
   };
 }
 
@@ -78,8 +79,8 @@ class Forward : public SingleSegment {
   explicit Forward(const KernelArgs& args)
       : args_(args),
         staged_(args.dim),
-        gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)),
-        beta_(staged_.get(args.params[static_cast<int>(Param::kBeta)], 1)) {}
+        gamma_(staged_.get(args.param(Param::kGamma), 0)),
+        beta_(staged_.get(args.param(Param::kBeta), 1)) {}
 
   HWY_INLINE Params params() const { return {gamma_, beta_}; }
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>())}; }
@@ -155,9 +156,7 @@ class Backward : public SingleSegment {
   };
 
   explicit Backward(const KernelArgs& args)
-      : args_(args),
-        staged_(args.dim),
-        gamma_(staged_.get(args.params[static_cast<int>(Param::kGamma)], 0)) {}
+      : args_(args), staged_(args.dim), gamma_(staged_.get(args.param(Param::kGamma), 0)) {}
 
   HWY_INLINE Params params() const { return {gamma_}; }
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }

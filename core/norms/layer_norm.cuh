@@ -23,9 +23,7 @@ class DeviceForward : public cuda::NoSharedMemory {
   };
 
   SEEDNORM_DEVICE DeviceForward(const KernelArgs& args, const RowGroup<A>&, void*, int)
-      : args_(args),
-        gamma_(args.params[static_cast<int>(Param::kGamma)]),
-        beta_(args.params[static_cast<int>(Param::kBeta)]) {}
+      : args_(args), gamma_(args.param(Param::kGamma)), beta_(args.param(Param::kBeta)) {}
 
   SEEDNORM_DEVICE int sum_cols(int, int) const { return 0; }
   SEEDNORM_DEVICE Cols cols(int c, int n) const { return {gamma_.load(c, n), beta_.load(c, n)}; }
@@ -90,7 +88,7 @@ class DeviceBackward : public cuda::NoSharedMemory {
   };
 
   SEEDNORM_DEVICE DeviceBackward(const KernelArgs& args, const RowGroup<A>&, void*, int)
-      : args_(args), gamma_(args.params[static_cast<int>(Param::kGamma)]) {}
+      : args_(args), gamma_(args.param(Param::kGamma)) {}
 
   SEEDNORM_DEVICE Vec<T> cols(int c, int n) const { return gamma_.load(c, n); }
   SEEDNORM_DEVICE void begin(int64_t row, State& state) const {

@@ -14,17 +14,17 @@ namespace seednorm::rms_norm {
 inline NormInfo info() {
   return {
       .name = "rms_norm",
-      .kind =
-          [](const Options& o, Param p) {
-            return p == Param::kGamma && o.gamma != Form::kNone ? ParamKind::kVector : ParamKind::kAbsent;
-          },
-      .initial_value = [](const Options& o, int64_t, Param) { return o.gamma == Form::kPlusOne ? 0.0 : 1.0; },
-      .constant = [](const Options&, Param) { return 1.0; },
+      .all_params = {{
+          {.param = Param::kGamma,
+           .role = ParamRole::kGain,
+           .state_name = "weight",
+           .initial_value = 1,
+           .absent_value = 1,
+           .forms = {Form::kVector, Form::kPlusOne, Form::kNone}},
+      }},
       .num_stats = [](const Options&) -> int64_t { return 1; },
-      .gamma_forms = forms(Form::kVector, Form::kPlusOne, Form::kNone),
-      .slots = {1, {Param::kGamma}},
-      .residual = true,
-      .uses_eps = true,
+      .has_residual_add = true,
+      .has_eps = true,
   };
 }
 

@@ -7,8 +7,6 @@
 //   dg   = sum_rows sum_i dy_i x_i q
 #ifndef SEEDNORM_NORMS_SCALE_NORM_ONCE_
 #define SEEDNORM_NORMS_SCALE_NORM_ONCE_
-#include <cmath>
-
 #include "core/kernel/kernel_args.h"
 
 namespace seednorm::scale_norm {
@@ -16,13 +14,16 @@ namespace seednorm::scale_norm {
 inline NormInfo info() {
   return {
       .name = "scale_norm",
-      .kind = [](const Options&,
-                 Param p) { return p == Param::kGamma ? ParamKind::kScalar : ParamKind::kAbsent; },
-      .initial_value = [](const Options&, int64_t dim, Param) { return std::sqrt(static_cast<double>(dim)); },
-      .constant = [](const Options&, Param) { return 1.0; },
+      .all_params = {{
+          {.param = Param::kGamma,
+           .role = ParamRole::kGain,
+           .state_name = "weight",
+           .initial_value = 1,
+           .initial_times_root_dim = true,
+           .shape = ParamKind::kScalar},
+      }},
       .num_stats = [](const Options&) -> int64_t { return 1; },
-      .slots = {1, {Param::kGamma}},
-      .uses_eps = true,
+      .has_eps = true,
   };
 }
 

@@ -14,42 +14,37 @@
 
 namespace seednorm::seed_norm {
 
-inline ParamKind kind(const Options& o, Param p) {
-  switch (p) {
-    case Param::kGamma:
-      return kind_of(o.gamma);
-    case Param::kAlpha:
-      return kind_of(o.alpha);
-    case Param::kBeta:
-      return kind_of(o.beta);
-    default:
-      return ParamKind::kAbsent;
-  }
-}
-
 inline NormInfo info() {
   return {
       .name = "seed_norm",
-      .kind = kind,
-      .initial_value =
-          [](const Options& o, int64_t, Param p) {
-            if (p == Param::kBeta) return 0.0;
-            return p == Param::kGamma && o.gamma == Form::kPlusOne ? 0.0 : 1.0;
-          },
-      .constant = [](const Options&, Param p) { return p == Param::kAlpha ? 1.0 : 0.0; },
+      .all_params = {{
+          {.param = Param::kGamma,
+           .role = ParamRole::kGain,
+           .state_name = "weight",
+           .initial_value = 1,
+           .absent_value = 0,
+           .forms = {Form::kVector, Form::kPlusOne, Form::kNone}},
+          {.param = Param::kAlpha,
+           .role = ParamRole::kDynamic,
+           .state_name = "alpha",
+           .initial_value = 1,
+           .absent_value = 1,
+           .forms = {Form::kVector, Form::kScalar, Form::kNone}},
+          {.param = Param::kBeta,
+           .role = ParamRole::kDynamic,
+           .state_name = "beta",
+           .forms = {Form::kVector, Form::kElementwise, Form::kNone}},
+      }},
       .num_stats = [](const Options& o) -> int64_t {
         if (o.beta == Form::kElementwise) return 1;
         return o.beta == Form::kNone ? 2 : 1 + o.num_heads;
       },
-      .gamma_forms = forms(Form::kVector, Form::kPlusOne, Form::kNone),
-      .alpha_forms = forms(Form::kVector, Form::kScalar, Form::kNone),
-      .beta_forms = forms(Form::kVector, Form::kElementwise, Form::kNone),
-      .slots = {3, {Param::kGamma, Param::kAlpha, Param::kBeta}},
-      .residual = true,
-      .uses_eps = true,
-      .uses_heads = true,
-      .uses_sigma = true,
-      .uses_dropout = true,
+      .has_residual_add = true,
+      .has_eps = true,
+      .has_heads = true,
+      .has_sigma = true,
+      .has_dropout = true,
+      .starts_as = "rms_norm",
   };
 }
 

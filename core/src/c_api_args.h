@@ -68,9 +68,8 @@ Enum checked(int32_t value, int count, const Where& where, const char* field = "
   return static_cast<Enum>(value);
 }
 
-constexpr int kNumDTypes = 4;
-constexpr int kNumSigmas = 7;
-constexpr int kNumForms = 5;
+// No version's struct will be longer: a length beyond it is a mistake, and would be read to its end.
+constexpr size_t kMaxStructBytes = 4096;
 
 // A copy of the caller's struct. It may be longer than this version's if the rest is zero. Once there is a
 // later version, one as short as the first version's will do as well.
@@ -81,6 +80,9 @@ Struct copy_of(const Struct* from, const Where& where) {
   const auto* const bytes = reinterpret_cast<const unsigned char*>(from);
   if (size < sizeof(Struct)) {
     reject(where, ".struct_size", "at least " + std::to_string(sizeof(Struct)), std::to_string(size));
+  }
+  if (size > kMaxStructBytes) {
+    reject(where, ".struct_size", "at most " + std::to_string(kMaxStructBytes), std::to_string(size));
   }
   if (!std::all_of(bytes + sizeof(Struct), bytes + size, [](unsigned char byte) { return byte == 0; })) {
     reject(where, "", "zeros in the fields that this version does not know", "something else");

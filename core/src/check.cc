@@ -33,15 +33,22 @@ bool overlap(const Extent& a, const Extent& b) {
   return shift < a.row_bytes || shift + b.row_bytes > stride;
 }
 
-void check_form(const NormInfo& info, const char* argument, Form form, uint32_t allowed) {
-  const uint32_t bit = static_cast<uint32_t>(form) < 32 ? 1u << static_cast<uint32_t>(form) : 0;
-  if ((allowed & bit) != 0) return;
+// Whether the enumerator exists: callers of the C interface may pass any number.
+template <class Enum>
+bool is_known(Enum value, int count) {
+  return static_cast<uint32_t>(value) < static_cast<uint32_t>(count);
+}
+
+void check_form(const NormInfo& info, Param param, Form form) {
+  const ParamInfo* const own = info.find(param);
+  const FormSet allowed = own != nullptr ? own->forms : FormSet{Form::kVector};
+  if (allowed.contains(form)) return;
   std::string expected = "form";
-  for (uint32_t f = 0; f < 32; ++f) {
-    if ((allowed >> f & 1) == 0) continue;
+  for (int f = 0; f < kNumForms; ++f) {
+    if (!allowed.contains(static_cast<Form>(f))) continue;
     expected += (expected == "form" ? " " : " or ") + std::string(name_of(static_cast<Form>(f)));
   }
-  fail(info.name, argument, expected, name_of(form));
+  fail(info.name, name_of(param), expected, name_of(form));
 }
 
 class CallCheck {
@@ -62,12 +69,27 @@ class CallCheck {
       if (needed && rows_ > 0) reject(argument, "rows of " + text(norm_.dim()) + " elements", "null");
       return;
     }
-    if (static_cast<uint32_t>(v.dtype) > 3) reject(argument, "a dtype", text(static_cast<int64_t>(v.dtype)));
+    dtype(argument, v.dtype);
     if (v.dtype != x_.dtype)
       reject(argument, std::string("dtype of x, ") + name_of(x_.dtype), name_of(v.dtype));
+    stride(argument, v, rows_);
+  }
+
+  void dtype(std::string_view argument, DType value) const {
+    if (!is_known(value, kNumDTypes)) reject(argument, "a dtype", text(static_cast<int64_t>(value)));
+  }
+
+  // The distance between `rows` rows of a view.
+  void stride(std::string_view argument, const ConstView& v, int64_t rows) const {
     if (v.stride != 0 && v.stride < norm_.dim()) {
       reject(argument, "stride 0 (contiguous) or at least the width " + text(norm_.dim()),
              "stride " + text(v.stride));
+    }
+    const int64_t distance = v.stride == 0 ? norm_.dim() : v.stride;
+    const int64_t size = static_cast<int64_t>(size_of(v.dtype));
+    int64_t elements = 0;  // from the first row to the begin of the last one
+    if (rows > 1 && (__builtin_mul_overflow(rows - 1, distance, &elements) || elements > kMaxBytes / size)) {
+      reject(argument, "rows within 2^56 bytes", text(rows) + " rows with stride " + text(distance));
     }
   }
 
@@ -108,8 +130,7 @@ class CallCheck {
         reject(name_of(param), kind == ParamKind::kScalar ? "1 element" : text(norm_.dim()) + " elements",
                "null");
       }
-      if (static_cast<uint32_t>(v.dtype) > 3)
-        reject(name_of(param), "a dtype", text(static_cast<int64_t>(v.dtype)));
+      dtype(name_of(param), v.dtype);
       if ((v.dtype == DType::kFloat64) != (x_.dtype == DType::kFloat64)) {
         reject(name_of(param),
                x_.dtype == DType::kFloat64
@@ -117,19 +138,15 @@ class CallCheck {
                    : std::string("float32, bfloat16 or float16 beside ") + name_of(x_.dtype) + " data",
                name_of(v.dtype));
       }
-      if (kind == ParamKind::kPerSample) {
-        per_sample = true;
-        sample_stride(name_of(param), v);
-      }
+      if (kind != ParamKind::kPerSample) continue;
+      per_sample = true;
+      stride(name_of(param), v, samples(rows_per_sample));
     }
     if (per_sample && rows_per_sample < 1) reject("rows_per_sample", "1 or more", text(rows_per_sample));
   }
 
-  void sample_stride(std::string_view argument, const ConstView& v) const {
-    if (v.stride != 0 && v.stride < norm_.dim()) {
-      reject(argument, "stride 0 (contiguous) or at least the width " + text(norm_.dim()),
-             "stride " + text(v.stride));
-    }
+  int64_t samples(int64_t rows_per_sample) const {
+    return rows_per_sample < 1 ? 0 : divide_up(rows_, rows_per_sample);
   }
 
  private:
@@ -152,35 +169,35 @@ void check_options(const NormInfo& info, int64_t dim, const Options& o) {
   };
   const Options defaults;
   const std::string not_mine = "its default, since this layer has no such option";
-  if (dim < 1) reject("dim", "1 or more", text(dim));
+  if (dim < 1 || dim > kMaxDim) reject("dim", "1 to 2^40", text(dim));
   if (!(o.eps > 0) || !std::isfinite(o.eps)) reject("eps", "a finite number above 0", text(o.eps));
-  if (!info.uses_eps && o.eps != defaults.eps) reject("eps", not_mine, text(o.eps));
+  if (!info.has_eps && o.eps != defaults.eps) reject("eps", not_mine, text(o.eps));
   if (o.num_heads < 1 || dim % o.num_heads != 0) {
     reject("num_heads", "a divisor of the width " + text(dim), text(o.num_heads));
   }
-  if (!info.uses_heads && o.num_heads != 1) reject("num_heads", not_mine, text(o.num_heads));
-  if (static_cast<uint32_t>(o.sigma) > static_cast<uint32_t>(Sigma::kIdentity)) {
+  if (!info.has_heads && o.num_heads != 1) reject("num_heads", not_mine, text(o.num_heads));
+  if (!is_known(o.sigma, kNumSigmas)) {
     reject("sigma", "one of the activations", text(static_cast<int64_t>(o.sigma)));
   }
-  if (!info.uses_sigma && o.sigma != defaults.sigma) reject("sigma", not_mine, name_of(o.sigma));
+  if (!info.has_sigma && o.sigma != defaults.sigma) reject("sigma", not_mine, name_of(o.sigma));
   if (!std::isfinite(o.dot_scale)) reject("dot_scale", "a finite number", text(o.dot_scale));
-  if (!info.uses_sigma && o.dot_scale != defaults.dot_scale) reject("dot_scale", not_mine, text(o.dot_scale));
+  if (!info.has_sigma && o.dot_scale != defaults.dot_scale) reject("dot_scale", not_mine, text(o.dot_scale));
   if (!(o.dropout >= 0 && o.dropout < 1)) reject("dropout", "a probability in [0, 1)", text(o.dropout));
-  if (!info.uses_dropout && o.dropout != 0) reject("dropout", not_mine, text(o.dropout));
-  check_form(info, "gamma", o.gamma, info.gamma_forms);
-  check_form(info, "alpha", o.alpha, info.alpha_forms);
-  check_form(info, "beta", o.beta, info.beta_forms);
-  if (o.beta != Form::kVector && info.uses_heads && o.num_heads != 1) {
+  if (!info.has_dropout && o.dropout != 0) reject("dropout", not_mine, text(o.dropout));
+  for (const Param param : {Param::kGamma, Param::kAlpha, Param::kBeta}) {
+    check_form(info, param, form_of(o, param));
+  }
+  if (o.beta != Form::kVector && info.has_heads && o.num_heads != 1) {
     reject("num_heads", std::string("1 with beta ") + name_of(o.beta), text(o.num_heads));
   }
 }
 
-void check_forward(const Norm& norm, const NormInfo& info, const ForwardArgs& args) {
+void check_forward(const Norm& norm, const ForwardArgs& args) {
   const CallCheck check(norm, args.rows, args.x);
   check.data("y", args.y, true);
   check.data("residual", args.residual, false);
   check.data("sum", args.sum, false);
-  if (!info.residual && (args.residual || args.sum)) {
+  if (!norm.has_residual_add() && (args.residual || args.sum)) {
     check.reject(args.residual ? "residual" : "sum", "null (the layer has no fused residual add)", "rows");
   }
   if (static_cast<bool>(args.residual) != static_cast<bool>(args.sum) && args.rows > 0) {
@@ -194,12 +211,13 @@ void check_forward(const Norm& norm, const NormInfo& info, const ForwardArgs& ar
   check.apart("sum", args.sum, "residual", args.residual, true);
 }
 
-void check_backward(const Norm& norm, const NormInfo& info, const BackwardArgs& args, size_t scratch_bytes) {
+void check_backward(const Norm& norm, const BackwardArgs& args, size_t scratch_bytes) {
   const CallCheck check(norm, args.rows, args.x);
   check.data("dy", args.dy, true);
   check.data("dx", args.dx, true);
   check.data("dsum", args.dsum, false);
-  if (!info.residual && args.dsum) check.reject("dsum", "null (the layer has no fused residual add)", "rows");
+  if (!norm.has_residual_add() && args.dsum)
+    check.reject("dsum", "null (the layer has no fused residual add)", "rows");
   check.params(args.params, args.rows_per_sample);
   if (args.stats == nullptr && norm.num_stats() > 0 && args.rows > 0) {
     check.reject("stats", text(norm.num_stats()) + " values a row, as forward wrote them", "null");
@@ -213,11 +231,10 @@ void check_backward(const Norm& norm, const NormInfo& info, const BackwardArgs& 
       check.reject(std::string("grads.") + name_of(param),
                    "null (the layer has no such parameter with these options)", "a gradient");
     }
-    if (static_cast<uint32_t>(grad.dtype) > 3) {
-      check.reject(std::string("grads.") + name_of(param), "a dtype", text(static_cast<int64_t>(grad.dtype)));
+    check.dtype(std::string("grads.") + name_of(param), grad.dtype);
+    if (norm.kind(param) == ParamKind::kPerSample) {
+      check.stride(std::string("grads.") + name_of(param), grad, check.samples(args.rows_per_sample));
     }
-    if (norm.kind(param) == ParamKind::kPerSample)
-      check.sample_stride(std::string("grads.") + name_of(param), grad);
     wanted = true;
   }
   if (wanted && args.scratch == nullptr && scratch_bytes > 0) {

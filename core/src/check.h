@@ -8,8 +8,14 @@
 #include <string_view>
 
 #include "core/kernel/kernel_args.h"
+#include "seednorm/norm.h"
 
 namespace seednorm {
+
+// The widest row, and the most bytes from a tensor's first row to its last: more than any machine has, and so
+// little that no product of sizes overflows.
+constexpr int64_t kMaxDim = int64_t{1} << 40;
+constexpr int64_t kMaxBytes = int64_t{1} << 56;
 
 [[noreturn]] void fail(std::string_view layer, std::string_view argument, const std::string& expected,
                        const std::string& got);
@@ -18,9 +24,9 @@ namespace seednorm {
 void check_options(const NormInfo& info, int64_t dim, const Options& options);
 
 // Arguments of a call on `norm`.
-void check_forward(const Norm& norm, const NormInfo& info, const ForwardArgs& args);
+void check_forward(const Norm& norm, const ForwardArgs& args);
 // `scratch_bytes`: what the parameter gradients need.
-void check_backward(const Norm& norm, const NormInfo& info, const BackwardArgs& args, size_t scratch_bytes);
+void check_backward(const Norm& norm, const BackwardArgs& args, size_t scratch_bytes);
 
 }  // namespace seednorm
 

@@ -1,6 +1,7 @@
 #include "core/src/registry.h"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <vector>
 
@@ -8,25 +9,12 @@ namespace seednorm {
 
 #define SEEDNORM_NORM(norm_name) \
   namespace norm_name {          \
-  const NormInfo& shared_info(); \
-  const NormKernels& kernels();  \
+  NormInfo registered_info();    \
   }
 #include "core/norms/norms.def"
 #undef SEEDNORM_NORM
 
 namespace {
-
-struct Entry {
-  const char* name;
-  const NormInfo& (*info)();
-  const NormKernels& (*kernels)();
-};
-
-constexpr Entry kEntries[] = {
-#define SEEDNORM_NORM(norm_name) {#norm_name, norm_name::shared_info, norm_name::kernels},
-#include "core/norms/norms.def"
-#undef SEEDNORM_NORM
-};
 
 // Levenshtein's, one row of the table at a time.
 size_t edit_distance(std::string_view a, std::string_view b) {
@@ -46,23 +34,36 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-RegisteredNorm find_norm(std::string_view name) {
-  for (const Entry& entry : kEntries) {
-    if (name == entry.name) return {&entry.info(), &entry.kernels()};
+std::span<const NormInfo> all_norms() {
+  static const auto all = [] {  // without a destructor, for norms that are used while a program ends
+    std::array norms = {
+#define SEEDNORM_NORM(norm_name) norm_name::registered_info(),
+#include "core/norms/norms.def"
+#undef SEEDNORM_NORM
+    };
+    for (size_t i = 0; i < norms.size(); ++i) norms[i].index = static_cast<int>(i);
+    return norms;
+  }();
+  return all;
+}
+
+const NormInfo* find_norm(std::string_view name) {
+  for (const NormInfo& info : all_norms()) {
+    if (name == info.name) return &info;
   }
-  return {nullptr, nullptr};
+  return nullptr;
 }
 
 std::string nearest_norm_name(std::string_view name) {
-  const auto nearer = [&](const Entry& a, const Entry& b) {
+  const auto nearer = [&](const NormInfo& a, const NormInfo& b) {
     return edit_distance(name, a.name) < edit_distance(name, b.name);
   };
-  return std::min_element(std::begin(kEntries), std::end(kEntries), nearer)->name;
+  return std::min_element(all_norms().begin(), all_norms().end(), nearer)->name;
 }
 
 std::vector<std::string> norm_names() {
   std::vector<std::string> names;
-  for (const Entry& entry : kEntries) names.emplace_back(entry.name);
+  for (const NormInfo& info : all_norms()) names.emplace_back(info.name);
   return names;
 }
 

@@ -2,20 +2,19 @@
 #ifndef SEEDNORM_CORE_SRC_REGISTRY_H_
 #define SEEDNORM_CORE_SRC_REGISTRY_H_
 
+#include <span>
 #include <string>
 #include <string_view>
 
-#include "core/kernel/kernel_args.h"
+#include "core/kernel/norm_info.h"
 
 namespace seednorm {
 
-struct RegisteredNorm {
-  const NormInfo* info;
-  const NormKernels* kernels;
-};
+// All of them, in the order of the list.
+std::span<const NormInfo> all_norms();
 
-// Null pointers if there is no such norm.
-RegisteredNorm find_norm(std::string_view name);
+// Null if there is no norm of this name.
+const NormInfo* find_norm(std::string_view name);
 
 // The registered name with the smallest edit distance to `name`, for error messages.
 std::string nearest_norm_name(std::string_view name);

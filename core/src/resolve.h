@@ -4,12 +4,13 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string>
 
+#include "core/kernel/chunks.h"
 #include "core/kernel/kernel_args.h"
+#include "core/src/check.h"
 
 namespace seednorm {
-
-inline bool has_samples(const Norm& norm) { return norm.kind(Param::kGammaC) == ParamKind::kPerSample; }
 
 inline bool has_params(const Norm& norm) {
   for (int p = 0; p < kNumParams; ++p) {
@@ -18,17 +19,36 @@ inline bool has_params(const Norm& norm) {
   return false;
 }
 
-constexpr size_t accumulator_bytes(DType data) { return data == DType::kFloat64 ? 8 : 4; }
+// Bytes of the partial sums of backward: `padded` elements for each slot of each chunk.
+inline size_t partials_bytes(const Norm& norm, int64_t rows, DType data, const ChunkRules& rules,
+                             int64_t padded) {
+  if (rows < 0) fail(norm.name(), "rows", "0 or more", std::to_string(rows));
+  if (!has_params(norm)) return 0;
+  // With samples, whose number is not known here: the most that there can be.
+  const int64_t chunks =
+      norm.info().needs_condition() ? std::min(rows, rules.max_count) : cut_chunks(rows, 0, rules).count;
+  const size_t element_bytes = data == DType::kFloat64 ? 8 : 4;
+  return static_cast<size_t>(chunks) * norm.info().params().size() * static_cast<size_t>(padded) *
+         element_bytes;
+}
+
+// Rows per sample of a call, 0 for a norm without samples. Of rows beyond the last there need be no memory.
+inline int64_t rows_per_sample_of(const Norm& norm, int64_t rows, int64_t rows_per_sample) {
+  return norm.info().needs_condition() ? std::min(rows_per_sample, std::max<int64_t>(rows, 1)) : 0;
+}
 
 inline int64_t stride_of(const ConstView& v, int64_t dim) { return v.stride == 0 ? dim : v.stride; }
 inline RowsRef rows_of(const ConstView& v, int64_t dim) { return {v.data, stride_of(v, dim)}; }
 inline MutableRowsRef rows_of(const View& v, int64_t dim) { return {v.data, stride_of(v, dim)}; }
 
-inline ParamRef param_ref(const Norm& norm, const NormInfo& info, Param param, const ConstView& v) {
+inline ParamRef param_ref(const Norm& norm, Param param, const ConstView& v) {
   ParamRef ref;
   const ParamKind kind = norm.kind(param);
   if (kind == ParamKind::kAbsent) {
-    ref.constant = info.constant(norm.options(), param);
+    const ParamInfo* const own = norm.info().find(param);
+    // A parameter that the norm never has changes nothing: a factor of one, or an offset of zero.
+    const bool factor = param == Param::kGamma || param == Param::kAlpha;
+    ref.constant = own != nullptr ? own->absent_value : factor ? 1.0 : 0.0;
     return ref;
   }
   ref.data = v.data;
@@ -41,26 +61,26 @@ inline ParamRef param_ref(const Norm& norm, const NormInfo& info, Param param, c
 
 // What forward and backward have in common.
 template <class Args>
-KernelArgs common_args(const Norm& norm, const NormInfo& info, const Args& args) {
+KernelArgs common_args(const Norm& norm, const Args& args) {
   KernelArgs k;
   k.dtype = args.x.dtype;
   k.dim = norm.dim();
   k.options = norm.options();
   k.num_stats = norm.num_stats();
-  k.rows_per_sample = args.rows_per_sample;
+  k.rows_per_sample = rows_per_sample_of(norm, args.rows, args.rows_per_sample);
   k.dropout = args.training && norm.options().dropout > 0;
   k.seed = args.seed;
   k.offset = args.offset;
   k.x = rows_of(args.x, norm.dim());
   for (int p = 0; p < kNumParams; ++p) {
     const Param param = static_cast<Param>(p);
-    k.params[p] = param_ref(norm, info, param, args.params[param]);
+    k.params[p] = param_ref(norm, param, args.params[param]);
   }
   return k;
 }
 
-inline KernelArgs resolve(const Norm& norm, const NormInfo& info, const ForwardArgs& args) {
-  KernelArgs k = common_args(norm, info, args);
+inline KernelArgs resolve(const Norm& norm, const ForwardArgs& args) {
+  KernelArgs k = common_args(norm, args);
   k.y = rows_of(args.y, k.dim);
   k.residual = rows_of(args.residual, k.dim);
   k.sum = rows_of(args.sum, k.dim);
@@ -69,8 +89,8 @@ inline KernelArgs resolve(const Norm& norm, const NormInfo& info, const ForwardA
 }
 
 // `partials` is null where no parameter gradient is wanted.
-inline KernelArgs resolve(const Norm& norm, const NormInfo& info, const BackwardArgs& args) {
-  KernelArgs k = common_args(norm, info, args);
+inline KernelArgs resolve(const Norm& norm, const BackwardArgs& args) {
+  KernelArgs k = common_args(norm, args);
   k.dy = rows_of(args.dy, k.dim);
   k.dsum = rows_of(args.dsum, k.dim);
   k.dx = rows_of(args.dx, k.dim);

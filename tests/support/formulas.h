@@ -1,4 +1,4 @@
-// Every formula by the name of its norm.
+// Every formula, by the name of its norm.
 #ifndef SEEDNORM_TESTS_SUPPORT_FORMULAS_H_
 #define SEEDNORM_TESTS_SUPPORT_FORMULAS_H_
 
@@ -6,13 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tests/support/formulas/ada_seed_norm.h"
-#include "tests/support/formulas/derf.h"
-#include "tests/support/formulas/dyt.h"
-#include "tests/support/formulas/layer_norm.h"
-#include "tests/support/formulas/rms_norm.h"
-#include "tests/support/formulas/scale_norm.h"
-#include "tests/support/formulas/seed_norm.h"
+#include "tests/every_formula.h"  // made by CMake: formulas/NAME.h of each norm of the list
 
 namespace seednorm::test {
 

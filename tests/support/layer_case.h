@@ -69,21 +69,25 @@ inline std::string describe(const LayerCase& c) {
   return out.str();
 }
 
-inline bool is_dynamic(std::string_view norm) { return norm == "seed_norm" || norm == "ada_seed_norm"; }
-inline bool has_residual(std::string_view norm) {
-  return norm == "seed_norm" || norm == "rms_norm" || norm == "layer_norm";
-}
+inline bool is_dynamic(std::string_view norm) { return norm_info(norm).has_sigma; }
+inline bool has_residual(std::string_view norm) { return norm_info(norm).has_residual_add; }
 
 constexpr Sigma kSigmas[] = {Sigma::kTanh, Sigma::kSigmoid, Sigma::kHardtanh, Sigma::kSoftsign,
                              Sigma::kGelu, Sigma::kSilu,    Sigma::kIdentity};
 
 // Every combination of parameter forms that the norm has.
-inline std::vector<Options> all_forms(std::string_view norm) {
-  std::vector<Form> gammas = {Form::kVector}, alphas = gammas, betas = gammas;
-  if (norm == "seed_norm" || norm == "rms_norm") gammas = {Form::kVector, Form::kNone, Form::kPlusOne};
-  if (norm == "seed_norm") alphas = {Form::kVector, Form::kScalar, Form::kNone};
-  if (norm == "seed_norm") betas = {Form::kVector, Form::kElementwise, Form::kNone};
-  if (norm == "layer_norm") gammas = betas = {Form::kVector, Form::kNone};
+inline std::vector<Options> all_forms(const std::string& norm) {
+  const auto forms_of = [&](Param param) {
+    const ParamInfo* const own = norm_info(norm).find(param);
+    std::vector<Form> forms;
+    for (int f = 0; f < kNumForms; ++f) {
+      const auto form = static_cast<Form>(f);
+      if (own == nullptr ? form == Form::kVector : own->forms.contains(form)) forms.push_back(form);
+    }
+    return forms;
+  };
+  const auto gammas = forms_of(Param::kGamma), alphas = forms_of(Param::kAlpha),
+             betas = forms_of(Param::kBeta);
   std::vector<Options> all;
   for (const Form gamma : gammas) {
     for (const Form alpha : alphas) {
@@ -116,7 +120,7 @@ inline LayerCase random_case(const std::string& norm, int64_t dim, DType data, u
   c.residual = has_residual(norm) && one_of(std::array{false, true});
   c.in_place = one_of(std::array{0, 1, 2});
   c.rows_per_sample = one_of(std::array{1, 2, 3, 100});
-  if (norm != "dyt" && norm != "derf") c.options.eps = one_of(std::array{1e-6, 1e-5, 1e-2});
+  if (norm_info(norm).has_eps) c.options.eps = one_of(std::array{1e-6, 1e-5, 1e-2});
   if (!is_dynamic(norm)) return c;
   c.options.sigma = one_of(kSigmas);
   std::vector<int64_t> divisors;
@@ -141,19 +145,25 @@ struct Inputs {
 
 // Typical size of a parameter and of its deviations: no term of a formula is negligible.
 inline std::array<double, 2> param_scale(const LayerCase& c, Param param) {
-  const int64_t head_width = c.dim / c.options.num_heads;
-  switch (param) {
-    case Param::kGamma:
-      if (c.norm == "scale_norm") return {std::sqrt(static_cast<double>(c.dim)), 0.1};
-      return {c.options.gamma == Form::kPlusOne ? 0.0 : 1.0, 0.3};
-    case Param::kAlpha:
-      return {is_dynamic(c.norm) ? 1.0 : 0.5, is_dynamic(c.norm) ? 0.5 : 0.1};
-    case Param::kBeta:
-      if (!is_dynamic(c.norm) || c.options.beta == Form::kElementwise) return {0, 1};
-      return {0, 1.5 / std::sqrt(static_cast<double>(head_width)) / c.options.dot_scale};
-    default:
+  const Norm norm(c.norm, c.dim, c.options);
+  if (norm.kind(param) == ParamKind::kAbsent) return {0, 0};
+  const double head_width = static_cast<double>(c.dim / c.options.num_heads),
+               start = norm.initial_value(param);
+  switch (norm.role(param)) {
+    case ParamRole::kGain:
+      return {start, norm.kind(param) == ParamKind::kScalar ? 0.1 : 0.3};
+    case ParamRole::kSlope:
+      return {start, 0.1};
+    case ParamRole::kDynamic:
+      if (param == Param::kAlpha) return {start, 0.5};
+      if (c.options.beta == Form::kElementwise) return {0, 1};
+      return {0, 1.5 / std::sqrt(head_width) / c.options.dot_scale};
+    case ParamRole::kOffset:
+      return {0, norm.kind(param) == ParamKind::kScalar ? 0.5 : 1};
+    case ParamRole::kCondition:
       return {0, 0.5};
   }
+  return {0, 0};
 }
 
 inline Inputs make_inputs(const LayerCase& c) {

@@ -20,6 +20,7 @@ constexpr size_t size_of(DType dtype) {
   return dtype == DType::kFloat64 ? 8 : dtype == DType::kFloat32 ? 4 : 2;
 }
 
+constexpr int kNumDTypes = 4;
 // "float32", "bfloat16", "float16", "float64".
 const char* name_of(DType dtype);
 

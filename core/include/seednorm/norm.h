@@ -13,72 +13,15 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "seednorm/dtype.h"
+#include "seednorm/norm_info.h"
+#include "seednorm/options.h"
 #include "seednorm/parallel.h"
 
 namespace seednorm {
 
-// Activation of the dynamic coefficient (paper, Figure 4). gelu is the exact (erf) form.
-enum class Sigma : int32_t { kTanh = 0, kSigmoid, kHardtanh, kSoftsign, kGelu, kSilu, kIdentity };
-
-// Form of a parameter of the layer. Which are allowed, and what kNone stands for, is up to the norm.
-enum class Form : int32_t {
-  kVector = 0,   // [D]
-  kScalar,       // [1]
-  kNone,         // absent
-  kPlusOne,      // gamma only: [D], the layer uses 1 + gamma
-  kElementwise,  // beta only: [D], u_i = sigma(x_i beta_i) (Table 3, "x (.) beta")
-};
-
-// What a norm may be told beyond its width. An option a norm does not have must keep its default.
-// Forms: seed_norm gamma vector | none (0) | plus_one, alpha vector | scalar | none (1), beta vector |
-// elementwise | none; ada_seed_norm alpha vector | scalar | none (1); rms_norm gamma vector | none (1) |
-// plus_one; layer_norm gamma vector | none (1), beta vector | none (0).
-struct Options {
-  double eps = 1e-6;      // > 0; inside the root (ScaleNorm: the smallest |x| divided by)
-  int64_t num_heads = 1;  // H, divides D (Eq. 7)
-  Sigma sigma = Sigma::kTanh;
-  double dot_scale = 1.0;  // factor on x.beta; Appendix D.2 divides by the dimension
-  double dropout = 0.0;    // in [0, 1), on the dynamic coefficient u alpha, elementwise, in training
-  Form gamma = Form::kVector;
-  Form alpha = Form::kVector;
-  Form beta = Form::kVector;
-};
-
-// The parameters a norm can have. Eq. numbers: the paper's.
-enum class Param : int32_t {
-  kGamma = 0,  // gain
-  kAlpha,      // SeeDNorm: dynamic gain (Eq. 4); DyT, Derf: slope, [1]
-  kBeta,       // SeeDNorm: direction of the dot product; LayerNorm, DyT, Derf: offset
-  kShift,      // Derf: s, [1]
-  kGammaC,     // AdaSeeDNorm: gamma(c), one row a sample (Eq. 8)
-  kEtaC,       // AdaSeeDNorm: eta(c), one row a sample (Eq. 8)
-};
-constexpr int kNumParams = 6;
-const char* name_of(Param param);  // "gamma", "alpha", "beta", "shift", "gamma_c", "eta_c"
-const char* name_of(Sigma sigma);
-const char* name_of(Form form);
-
-// Shape of a parameter.
-enum class ParamKind : int32_t {
-  kAbsent = 0,
-  kVector,     // [D]
-  kScalar,     // [1]
-  kPerSample,  // [samples, D], rows may be strided
-};
-
-template <class V>
-struct ParamSet {
-  V gamma{}, alpha{}, beta{}, shift{}, gamma_c{}, eta_c{};
-  V& operator[](Param p) { return const_cast<V&>(std::as_const(*this)[p]); }
-  const V& operator[](Param p) const {
-    const V* const all[kNumParams] = {&gamma, &alpha, &beta, &shift, &gamma_c, &eta_c};
-    return *all[static_cast<int>(p)];
-  }
-};
 using Params = ParamSet<ConstView>;  // each in a dtype of its own; float64 exactly if the data is float64
 using ParamGrads = ParamSet<View>;   // each in any dtype; a null one is not computed
 
@@ -121,9 +64,6 @@ struct BackwardArgs {
   uint64_t offset = 0;
 };
 
-struct NormInfo;     // a norm's own description, see core/norms
-struct NormKernels;  // its compiled kernels
-
 // A normalization layer of fixed kind, width and options. Immutable, cheap to copy, safe to use from
 // several threads at once. Owns no parameters and no memory.
 class Norm {
@@ -131,8 +71,11 @@ class Norm {
   // Errors (std::invalid_argument, here and below, "[layer] argument: expected ..., got ..."): a name
   // that is not in norm_names(), dim < 1, an option out of range or not one of this norm's.
   Norm(std::string_view name, int64_t dim, const Options& options = {});
+  // The same of a description, norm_info(name), which saves looking up the name.
+  Norm(const NormInfo& info, int64_t dim, const Options& options = {});
 
   const std::string& name() const { return name_; }
+  const NormInfo& info() const { return *info_; }
   int64_t dim() const { return dim_; }
   const Options& options() const { return options_; }
 
@@ -140,9 +83,12 @@ class Norm {
   // Value to start training from: gamma 1 (0 for plus_one), beta 0, alpha 1 (DyT, Derf: 0.5), s 0,
   // ScaleNorm's gain sqrt(D).
   double initial_value(Param param) const;
+  // Role and name in state dictionaries of a parameter that the layer has.
+  ParamRole role(Param param) const;
+  const char* state_name(Param param) const;
   // Whether forward takes a residual.
-  bool has_residual_add() const;
-  // Values a row that forward saves for backward: SeeDNorm 1 + H (rstd, z_1 .. z_H), RMSNorm 1 (rstd),
+  bool has_residual_add() const { return info_->has_residual_add; }
+  // Values per row that forward saves for backward: SeeDNorm 1 + H (rstd, z_1 .. z_H), RMSNorm 1 (rstd),
   // LayerNorm 2 (mean, rstd), ScaleNorm 1 (1 / max(|x|, eps)), DyT and Derf 0.
   int64_t num_stats() const { return num_stats_; }
   // Bytes of scratch that backward needs for parameter gradients over `rows` rows: one row of float32
@@ -163,13 +109,14 @@ class Norm {
   void backward(const BackwardArgs& args, const Executor& executor = default_executor()) const;
 
  private:
+  const ParamInfo& param_info(Param param) const;
+
   std::string name_;
   int64_t dim_;
   Options options_;
   int64_t num_stats_ = 0;
   std::array<ParamKind, kNumParams> kinds_{};
   const NormInfo* info_ = nullptr;
-  const NormKernels* kernels_ = nullptr;
 };
 
 // Most chunks of rows that backward sums apart; part of the results' definition, not of the machine's.

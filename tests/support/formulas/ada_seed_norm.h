@@ -9,14 +9,17 @@
 namespace seednorm::test {
 
 // [(sigma(x . beta^T) alpha + 1) x / RMS(x)] (1 + gamma(c)) + eta(c)
+//
+// The sum in the inner brackets is multiplied out, since backward sums its two terms apart: where they cancel,
+// as with alpha = 1 and hardtanh's sigma = -1, the tolerance must be that of the terms.
 template <class S>
 std::vector<S> ada_seed_norm_formula(const Options& options, const Row<S>& in) {
   const std::vector<S> coefficient = dynamic_coefficient(options, in);
   const S rms = sqrt(mean(squares(in.x)) + options.eps);
   std::vector<S> y;
   for (size_t i = 0; i < in.x.size(); ++i) {
-    const S normed = (coefficient[i] + 1.0) * (in.x[i] / rms);
-    y.push_back(normed * (1.0 + in.gamma_c[i]) + in.eta_c[i]);
+    const S normed = in.x[i] / rms;
+    y.push_back((coefficient[i] * normed + normed) * (1.0 + in.gamma_c[i]) + in.eta_c[i]);
   }
   return y;
 }

@@ -1,0 +1,83 @@
+// What a norm says of itself: its parameters, their roles and names, its options.
+#ifndef SEEDNORM_NORM_INFO_H_
+#define SEEDNORM_NORM_INFO_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string_view>
+
+#include "seednorm/options.h"
+
+namespace seednorm {
+
+// What a parameter is for. Training chooses weight decay by it.
+enum class ParamRole : int32_t {
+  kGain = 0,   // gamma, a factor of the normalized row: decayed where the baseline decays its gains
+  kOffset,     // LayerNorm's, DyT's and Derf's beta, Derf's shift
+  kSlope,      // DyT's and Derf's alpha
+  kDynamic,    // alpha and beta of SeeDNorm and AdaSeeDNorm: decayed like a matrix (Section 3, Table 4)
+  kCondition,  // AdaSeeDNorm's gamma(c) and eta(c), which the model computes for each sample
+};
+constexpr int kNumParamRoles = 5;
+const char* name_of(ParamRole role);  // "gain", "offset", "slope", "dynamic", "condition"
+
+// A set of forms.
+class FormSet {
+ public:
+  constexpr FormSet(std::initializer_list<Form> forms) {
+    for (const Form form : forms) bits_ |= 1u << static_cast<uint32_t>(form);
+  }
+  constexpr bool contains(Form form) const {
+    return static_cast<uint32_t>(form) < 32 && (bits_ >> static_cast<uint32_t>(form) & 1) != 0;
+  }
+
+ private:
+  uint32_t bits_ = 0;
+};
+
+// A parameter of a norm, whatever the norm's width and options.
+struct ParamInfo {
+  Param param = Param::kGamma;
+  ParamRole role = ParamRole::kGain;
+  const char* state_name = nullptr;      // its name in state dictionaries: gamma is "weight"
+  double initial_value = 0;              // where training starts; a gamma used as 1 + gamma starts one lower
+  bool initial_times_root_dim = false;   // the initial value is initial_value sqrt(D)
+  double absent_value = 0;               // the value that kNone stands for
+  FormSet forms = {Form::kVector};       // that the options may choose among
+  ParamKind shape = ParamKind::kVector;  // kScalar, kPerSample: whatever the form
+};
+
+struct NormKernels;  // a norm's compiled kernels
+
+// A norm's own description, from the norm's file in core/norms; nothing else knows norms by their names.
+struct NormInfo {
+  static constexpr size_t kMaxParams = 4;
+
+  const char* name = nullptr;
+  // In the order of the operators' arguments. Entries beyond the last parameter have no state_name.
+  std::array<ParamInfo, kMaxParams> all_params{};
+  int64_t (*num_stats)(const Options& options) = nullptr;
+  bool has_residual_add = false;
+  // The options that the norm has.
+  bool has_eps = false, has_heads = false, has_sigma = false, has_dropout = false;
+  // The norm that this one equals bit for bit, given that norm's gamma, while all other parameters have their
+  // initial values: replacing it changes nothing. Null: none.
+  const char* starts_as = nullptr;
+  // Set by the registry.
+  const NormKernels* kernels = nullptr;
+  int index = 0;  // the norm's place in norm_names()
+
+  std::span<const ParamInfo> params() const;
+  const ParamInfo* find(Param param) const;  // null: the norm does not have it
+  bool needs_condition() const;              // some parameter has a row for each sample
+};
+
+// The description of a norm of norm_names(). Throws std::invalid_argument for another name.
+const NormInfo& norm_info(std::string_view name);
+
+}  // namespace seednorm
+
+#endif  // SEEDNORM_NORM_INFO_H_
