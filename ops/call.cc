@@ -26,9 +26,7 @@ class Checker {
     if (!x_.dtype) reject("x", "float32, bfloat16, float16 or float64", x_.dtype_name);
     dtype_ = *x_.dtype;
     dim_ = x_.sizes[x_.ndim - 1];
-    for (int64_t i = 0; i < x_.ndim - 1; ++i) {  // an expanded tensor may have any number of rows
-      if (__builtin_mul_overflow(rows_, x_.sizes[i], &rows_)) reject("x", "fewer than 2^63 rows", shape(x_));
-    }
+    for (int64_t i = 0; i < x_.ndim - 1; ++i) rows_ *= x_.sizes[i];
   }
 
   // Options as the core has them: the form of a parameter shows in what was given for it.

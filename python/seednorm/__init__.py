@@ -6,27 +6,14 @@
 `seednorm.functional` has the layers as functions, `seednorm.reference` their formulas in plain PyTorch.
 """
 
-from . import functional, reference
+from . import functional, modules, reference
 from ._library import version as _version
 from .convert import convert
-from .modules import AdaSeeDNorm, Derf, DyT, LayerNorm, RMSNorm, ScaleNorm, SeeDNorm
+from .modules import *  # noqa: F403: the layers, modules.__all__
 from .param_groups import check_param_groups, param_groups
 from .stats import stats
 
 __version__ = _version()
 
-__all__ = [
-    "AdaSeeDNorm",
-    "Derf",
-    "DyT",
-    "LayerNorm",
-    "RMSNorm",
-    "ScaleNorm",
-    "SeeDNorm",
-    "check_param_groups",
-    "convert",
-    "functional",
-    "param_groups",
-    "reference",
-    "stats",
-]
+__all__ = ["check_param_groups", "convert", "functional", "param_groups", "reference", "stats"]
+__all__ += modules.__all__

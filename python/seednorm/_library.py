@@ -2,6 +2,8 @@
 
 import contextlib
 import ctypes
+import functools
+import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -33,6 +35,7 @@ class _Options(ctypes.Structure):  # seednorm_options
 class _Value(ctypes.Structure):  # seednorm_ops_value
     _fields_ = [
         ("number", ctypes.c_double),
+        ("integer", ctypes.c_int64),
         ("sizes", ctypes.POINTER(ctypes.c_int64)),
         ("ndim", ctypes.c_int64),
         ("dtype", ctypes.c_char_p),
@@ -45,6 +48,26 @@ class Param(NamedTuple):
 
     kind: str
     initial_value: float
+
+
+class ParamInfo(NamedTuple):
+    """A parameter of a norm, whatever the norm's width and options."""
+
+    name: str
+    role: str  # "gain", "offset", "slope", "dynamic" or "condition", as the core's ParamRole says
+    state_name: str  # in state dictionaries: gamma is "weight"
+    shape: str  # "scalar" or "per_sample"; "vector": whatever its form says
+    forms: tuple[str, ...]  # of FORMS, that the options may choose
+
+
+class NormInfo(NamedTuple):
+    """A norm's own description."""
+
+    params: tuple[ParamInfo, ...]
+    options: tuple[str, ...]  # of num_heads, eps, sigma, dot_scale and dropout, those that the norm has
+    residual_add: bool  # there is a fused residual add
+    needs_condition: bool  # some parameter has a row for each sample
+    starts_as: str | None  # the norm that it equals, bit for bit, before training
 
 
 def check_torch(version: str) -> None:
@@ -70,7 +93,7 @@ def _load() -> ctypes.CDLL:
     torch.ops.load_library(str(path()))
     library = ctypes.CDLL(str(path()))
     library.seednorm_norm_names.restype = ctypes.POINTER(ctypes.c_char_p)
-    for name in ("version", "simd_target", "last_error", "param_name", "ops_check"):
+    for name in ("version", "simd_target", "last_error", "param_name", "ops_check", "ops_describe"):
         getattr(library, f"seednorm_{name}").restype = ctypes.c_char_p
     return library
 
@@ -93,6 +116,17 @@ def norm_names() -> tuple[str, ...]:
     while names[i]:
         i += 1
     return tuple(name.decode() for name in names[:i])
+
+
+@functools.cache
+def norm_info(name: str) -> NormInfo:
+    """What the norm says of itself. ValueError if there is none of this name."""
+    text = _C.seednorm_ops_describe(name.encode())
+    if text is None:
+        raise ValueError(f"norm: expected one of {', '.join(norm_names())}, got {name!r}")
+    info = json.loads(text)
+    params = tuple(ParamInfo(**{**param, "forms": tuple(param["forms"])}) for param in info.pop("params"))
+    return NormInfo(params, tuple(info.pop("options")), **info)
 
 
 def _check(status: int) -> None:
@@ -156,10 +190,11 @@ def check_call(name: str, kind: int, arguments: tuple[Any, ...]) -> int:
 
 def _value(argument: Any) -> _Value:
     if not isinstance(argument, torch.Tensor):
-        return _Value(number=argument or 0)
+        integer = int(argument) if isinstance(argument, int | torch.SymInt) else 0
+        return _Value(number=argument or 0, integer=integer)
     sizes = (ctypes.c_int64 * argument.ndim)(*map(_size, argument.shape))
     dtype = str(argument.dtype).removeprefix("torch.").encode()
-    return _Value(0, sizes, argument.ndim, dtype, argument.device.type.encode())
+    return _Value(0, 0, sizes, argument.ndim, dtype, argument.device.type.encode())
 
 
 def _size(size: int | torch.SymInt) -> int:

@@ -16,23 +16,6 @@ from ._gradients import ADD_FORWARD, FORWARD
 from ._library import SIGMAS, index_of
 from ._ops import NORMS
 
-__all__ = [
-    "ada_seed_norm",
-    "add_layer_norm",
-    "add_rms_norm",
-    "add_seed_norm",
-    "derf",
-    "dyt",
-    "layer_norm",
-    "rms_norm",
-    "scale_norm",
-    "seed_norm",
-]
-
-_SEED_NORM, _ADA_SEED_NORM = NORMS["seed_norm"], NORMS["ada_seed_norm"]
-_RMS_NORM, _LAYER_NORM, _SCALE_NORM = NORMS["rms_norm"], NORMS["layer_norm"], NORMS["scale_norm"]
-_DYT, _DERF = NORMS["dyt"], NORMS["derf"]
-
 
 def seed_norm(
     x: Tensor,
@@ -60,7 +43,7 @@ def seed_norm(
     """
     options = _seed_options(num_heads, eps, sigma, dot_scale, dropout, training, x, "seed_norm")
     forms = _form("seed_norm", "gamma", gamma_form, "plus_one"), _form("seed_norm", "beta", beta_form, "elementwise")
-    return _SEED_NORM.run(FORWARD, x, gamma, alpha, beta, *options[:4], *forms, *options[4:])[0]
+    return NORMS["seed_norm"].run(FORWARD, x, gamma, alpha, beta, *options[:4], *forms, *options[4:])[0]
 
 
 def add_seed_norm(
@@ -83,7 +66,7 @@ def add_seed_norm(
     x, residual = _same_dtype(x, residual)
     options = _seed_options(num_heads, eps, sigma, dot_scale, dropout, training, x, "seed_norm")
     forms = _form("seed_norm", "gamma", gamma_form, "plus_one"), _form("seed_norm", "beta", beta_form, "elementwise")
-    return _SEED_NORM.run(ADD_FORWARD, x, residual, gamma, alpha, beta, *options[:4], *forms, *options[4:])
+    return NORMS["seed_norm"].run(ADD_FORWARD, x, residual, gamma, alpha, beta, *options[:4], *forms, *options[4:])
 
 
 def ada_seed_norm(
@@ -104,12 +87,12 @@ def ada_seed_norm(
     x [B, ..., D]; gamma_c and eta_c, of the condition, [B, D] or [B, 1, D]; the rest as in `seed_norm`.
     """
     options = _seed_options(num_heads, eps, sigma, dot_scale, dropout, training, x, "ada_seed_norm")
-    return _ADA_SEED_NORM.run(FORWARD, x, alpha, beta, gamma_c, eta_c, *options)[0]
+    return NORMS["ada_seed_norm"].run(FORWARD, x, alpha, beta, gamma_c, eta_c, *options)[0]
 
 
 def rms_norm(x: Tensor, gamma: Tensor | None = None, eps: float = 1e-6, *, gamma_form: str = "vector") -> Tensor:
     """RMSNorm: y = gamma x / sqrt(mean(x^2) + eps). gamma [D], or None for 1; `gamma_form="plus_one"`: 1 + gamma."""
-    return _RMS_NORM.run(FORWARD, x, gamma, eps, _form("rms_norm", "gamma", gamma_form, "plus_one"))[0]
+    return NORMS["rms_norm"].run(FORWARD, x, gamma, eps, _form("rms_norm", "gamma", gamma_form, "plus_one"))[0]
 
 
 def add_rms_norm(
@@ -118,12 +101,12 @@ def add_rms_norm(
     """(rms_norm(x + residual, ...), x + residual) in one pass; residual has the shape of x."""
     x, residual = _same_dtype(x, residual)
     form = _form("rms_norm", "gamma", gamma_form, "plus_one")
-    return _RMS_NORM.run(ADD_FORWARD, x, residual, gamma, eps, form)
+    return NORMS["rms_norm"].run(ADD_FORWARD, x, residual, gamma, eps, form)
 
 
 def layer_norm(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, eps: float = 1e-6) -> Tensor:
     """LayerNorm: y = gamma (x - mean) / sqrt(variance + eps) + beta. gamma [D] or None (1), beta [D] or None (0)."""
-    return _LAYER_NORM.run(FORWARD, x, gamma, beta, eps)[0]
+    return NORMS["layer_norm"].run(FORWARD, x, gamma, beta, eps)[0]
 
 
 def add_layer_norm(
@@ -131,22 +114,22 @@ def add_layer_norm(
 ) -> tuple[Tensor, Tensor]:
     """(layer_norm(x + residual, ...), x + residual) in one pass; residual has the shape of x."""
     x, residual = _same_dtype(x, residual)
-    return _LAYER_NORM.run(ADD_FORWARD, x, residual, gamma, beta, eps)
+    return NORMS["layer_norm"].run(ADD_FORWARD, x, residual, gamma, beta, eps)
 
 
 def dyt(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor) -> Tensor:
     """Dynamic Tanh (arXiv 2503.10622): y = gamma tanh(alpha x) + beta. gamma, beta [D]; alpha [1]."""
-    return _DYT.run(FORWARD, x, gamma, beta, alpha)[0]
+    return NORMS["dyt"].run(FORWARD, x, gamma, beta, alpha)[0]
 
 
 def derf(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor, shift: Tensor) -> Tensor:
     """Dynamic erf (arXiv 2512.10938): y = gamma erf(alpha x + shift) + beta. gamma, beta [D]; alpha, shift [1]."""
-    return _DERF.run(FORWARD, x, gamma, beta, alpha, shift)[0]
+    return NORMS["derf"].run(FORWARD, x, gamma, beta, alpha, shift)[0]
 
 
 def scale_norm(x: Tensor, gamma: Tensor, eps: float = 1e-6) -> Tensor:
     """ScaleNorm (arXiv 1910.05895): y = gamma x / max(|x|, eps), |x| the Euclidean length. gamma [1]."""
-    return _SCALE_NORM.run(FORWARD, x, gamma, eps)[0]
+    return NORMS["scale_norm"].run(FORWARD, x, gamma, eps)[0]
 
 
 def _seed_options(

@@ -50,8 +50,8 @@ __all__ = [
 ]
 
 _POSITIONS = ("block", "qk", "output")
-_NORMS = {cls.name: cls for cls in (modules.SeeDNorm, modules.RMSNorm, modules.LayerNorm, modules.DyT, modules.Derf,
-                                    modules.ScaleNorm)}  # fmt: skip
+# A decoder has no condition to give to a norm.
+_NORMS = {cls.name: cls for cls in (getattr(modules, name) for name in modules.__all__) if not cls.info.needs_condition}
 
 
 class _PerHead(modules._Norm):
@@ -72,7 +72,7 @@ def _settings(spec: str, dim: int, eps: float) -> tuple[str, dict[str, Any]]:
     if name not in _NORMS or rest[-1:] != (")" if bracket else ""):
         raise ValueError(f"expected one of {', '.join(_NORMS)}, with settings in brackets or without")
     pairs = dict(pair.strip().split("=") for pair in rest[:-1].split(",") if pair.strip())
-    arguments: dict[str, Any] = {} if name in ("dyt", "derf") else {"eps": eps}
+    arguments: dict[str, Any] = {"eps": eps} if "eps" in _NORMS[name].info.options else {}
     for key, value in pairs.items():
         if key == "dot_scale" and value == "1/d":
             arguments[key] = int(pairs.get("num_heads", 1)) / dim

@@ -17,10 +17,17 @@ __all__ = ["AdaSeeDNorm", "Derf", "DyT", "LayerNorm", "RMSNorm", "ScaleNorm", "S
 
 
 class _Norm(nn.Module):
-    """What the layers share: the library says which parameters they have, and where these start."""
+    """What the layers share: the library says which parameters they have, their names and their initial values."""
 
     name: str  # of the norm in the library
-    names: ClassVar = {"gamma": "weight"}  # of parameters, where not the library's
+    info: ClassVar[_library.NormInfo]
+    roles: ClassVar[dict[str, str]]  # of the parameters that the layer owns, by their names in it
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "name" in cls.__dict__:
+            cls.info = _library.norm_info(cls.name)
+            cls.roles = {p.state_name: p.role for p in cls.info.params if p.shape != "per_sample"}
 
     def __init__(
         self, dim: int, device: torch.device | str | None, dtype: torch.dtype | None, **options: object
@@ -28,17 +35,16 @@ class _Norm(nn.Module):
         super().__init__()
         self.dim = dim
         self._initial_values: dict[str, float] = {}
-        for param, (kind, value) in _library.params_of(self.name, dim, **options).items():
-            if kind == "per_sample":  # comes with the data
+        names = {p.name: p.state_name for p in self.info.params if p.shape != "per_sample"}  # those come with the data
+        params = _library.params_of(self.name, dim, **options)
+        for param, (kind, value) in params.items():
+            if param not in names:
                 continue
-            name = self.names.get(param, param)
             shape = (dim,) if kind == "vector" else (1,)
-            self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
-            self._initial_values[name] = value
-        for param in ("gamma", "alpha", "beta"):
-            name = self.names.get(param, param)
-            if options.get(param) == "none":
-                self.register_parameter(name, None)
+            self.register_parameter(names[param], nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+            self._initial_values[names[param]] = value
+        for param in names.keys() - params.keys():
+            self.register_parameter(names[param], None)
 
     def _param(self, name: str) -> Any:
         """self.NAME, which nn.Module takes a microsecond to find; what is set in a parameter's place still counts."""
@@ -197,7 +203,6 @@ class LayerNorm(_Norm):
     """
 
     name = "layer_norm"
-    names: ClassVar = {"gamma": "weight", "beta": "bias"}
     weight: nn.Parameter
     bias: nn.Parameter | None
 
@@ -227,7 +232,6 @@ class LayerNorm(_Norm):
 class _Pointwise(_Norm):
     """What DyT and Derf share: they work on every element alone."""
 
-    names: ClassVar = {"gamma": "weight", "beta": "bias"}
     weight: nn.Parameter
     bias: nn.Parameter
     alpha: nn.Parameter

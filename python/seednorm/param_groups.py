@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ._table import table
-from .modules import AdaSeeDNorm, Derf, DyT, SeeDNorm
+from .modules import _Norm
 
 #: In this order a parameter with several roles (a tied one) gets its group.
 ROLES = {
@@ -22,6 +22,9 @@ ROLES = {
     "decay": "matrices and higher",
     "no_decay": "biases and other vectors",
 }
+
+#: The group of a parameter of our layers by its role in the norm.
+_GROUP_OF_ROLE = {"dynamic": "dynamic", "gain": "gamma", "offset": "no_decay", "slope": "no_decay"}
 
 
 class ParamGroups(list[dict[str, Any]]):
@@ -46,7 +49,7 @@ def param_groups(model: nn.Module, weight_decay: float, decay_gamma: bool = Fals
     """Every parameter of the model in exactly one group, a tied one once, a frozen one too.
 
     alpha and beta of SeeDNorm and AdaSeeDNorm get `weight_decay`, wherever in the model the layers are; so do
-    parameters of two dimensions and more. Gains of norms (`weight` of modules called ...Norm, DyT or Derf) get it with
+    parameters of two dimensions and more. Gains of norms (our layers' and `weight` of modules called ...Norm) get it with
     `decay_gamma`: say True if your baseline decays them (OLMo's recipes), False if not (most vision recipes). Biases
     and other vectors get none. Groups without parameters are left out.
 
@@ -105,10 +108,9 @@ def _roles(model: nn.Module) -> dict[nn.Parameter, str]:
 
 
 def _role(module: nn.Module, name: str, p: nn.Parameter) -> str:
-    if isinstance(module, SeeDNorm | AdaSeeDNorm) and name in ("alpha", "beta"):
-        return "dynamic"
-    is_norm = "norm" in type(module).__name__.lower() or isinstance(module, DyT | Derf)
-    if is_norm and name == "weight" and p.ndim < 2:
+    if isinstance(module, _Norm) and name in module.roles:
+        return _GROUP_OF_ROLE[module.roles[name]]
+    if "norm" in type(module).__name__.lower() and name == "weight" and p.ndim < 2:
         return "gamma"
     return "decay" if p.ndim >= 2 else "no_decay"
 

@@ -1,23 +1,21 @@
 """The modules: parameters, states, and life in a model."""
 
 import copy
+import functools
 import io
 
 import pytest
 import seednorm
 import torch
 from layers import DIM, check_close
-from seednorm import functional, reference
+from seednorm import _library, functional, modules, reference
+from seednorm._library import norm_info, norm_names
 
-MODULES = {
-    "seed_norm": lambda **o: seednorm.SeeDNorm(DIM, num_heads=2, **o),
-    "ada_seed_norm": lambda **o: seednorm.AdaSeeDNorm(DIM, **o),
-    "rms_norm": lambda **o: seednorm.RMSNorm(DIM, **o),
-    "layer_norm": lambda **o: seednorm.LayerNorm(DIM, **o),
-    "dyt": lambda **o: seednorm.DyT(DIM, **o),
-    "derf": lambda **o: seednorm.Derf(DIM, **o),
-    "scale_norm": lambda **o: seednorm.ScaleNorm(DIM, **o),
-}
+LAYERS = {cls.name: cls for cls in (getattr(modules, name) for name in modules.__all__)}
+OPTIONS = {"seed_norm": {"num_heads": 2}}
+MODULES = {name: functools.partial(cls, DIM, **OPTIONS.get(name, {})) for name, cls in LAYERS.items()}
+
+#: Names, sizes and initial values, as checkpoints have them.
 STATES = {
     "seed_norm": {"weight": (DIM, 1), "alpha": (DIM, 1), "beta": (DIM, 0)},
     "ada_seed_norm": {"alpha": (DIM, 1), "beta": (DIM, 0)},
@@ -31,8 +29,8 @@ STATES = {
 
 def inputs(name, rows=(3, 4)):
     generator = torch.Generator().manual_seed(0)
-    count = 3 if name == "ada_seed_norm" else 1
-    shapes = [(*rows, DIM), (rows[0], DIM), (rows[0], DIM)][:count]
+    conditions = [p for p in norm_info(name).params if p.shape == "per_sample"]
+    shapes = [(*rows, DIM), *[(rows[0], DIM) for _ in conditions]]
     return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
@@ -43,12 +41,25 @@ def randomize(module):
     return module
 
 
+def test_every_norm_has_formula_function_and_layer():
+    assert set(LAYERS) == set(norm_names())
+    for name in norm_names():
+        assert callable(getattr(functional, name)) and callable(getattr(reference, name))
+        assert hasattr(functional, f"add_{name}") == norm_info(name).residual_add
+        assert getattr(seednorm, LAYERS[name].__name__) is LAYERS[name]
+        assert LAYERS[name].__name__ in seednorm.__all__
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_initial_state(name):
     module = MODULES[name]()
     state = module.state_dict()
-    assert set(state) == set(STATES[name])
-    for key, (size, value) in STATES[name].items():
+    params = [p for p in norm_info(name).params if p.shape != "per_sample"]
+    assert set(state) == {p.state_name for p in params} == set(module.roles)
+    starts = {p.state_name: _library.params_of(name, DIM)[p.name] for p in params}
+    for key, (kind, value) in starts.items():
+        assert torch.equal(state[key], torch.full((DIM if kind == "vector" else 1,), value))
+    for key, (size, value) in STATES.get(name, {}).items():
         assert torch.equal(state[key], torch.full((size,), float(value)))
     assert all(p.ndim == 1 for p in module.parameters())  # FSDP2 refuses tensors without dimensions
     randomize(module).reset_parameters()
@@ -90,14 +101,14 @@ def test_meta_initialization(name):
     assert all(p.is_meta and p.dtype == torch.bfloat16 for p in narrow.parameters())
 
 
-@pytest.mark.parametrize("name", ["seed_norm", "rms_norm", "layer_norm"])
+@pytest.mark.parametrize("name", [name for name in MODULES if norm_info(name).residual_add])
 def test_residual(name):
     module = randomize(MODULES[name]())
-    x, residual = torch.randn(3, 4, DIM), torch.randn(3, 4, DIM)
-    y, total = module(x, residual)
-    assert torch.equal(total, x + residual) and torch.equal(y, module(x + residual))
+    (x, *condition), residual = inputs(name), torch.randn(3, 4, DIM)
+    y, total = module(x, *condition, residual)
+    assert torch.equal(total, x + residual) and torch.equal(y, module(x + residual, *condition))
     # As x + residual would do it: under autocast the branch is narrower than the stream.
-    y, total = module(x.bfloat16(), residual)
+    y, total = module(x.bfloat16(), *condition, residual)
     assert total.dtype == torch.float32 and torch.equal(total, x.bfloat16() + residual)
 
 
@@ -135,9 +146,10 @@ def test_forms(options):
         assert torch.equal(y, module(total))
 
 
-def test_starts_as_rms_norm():
+@pytest.mark.parametrize("name", [name for name in MODULES if norm_info(name).starts_as])
+def test_starts_as_another_norm(name):
     x = torch.randn(5, DIM)
-    assert torch.equal(seednorm.SeeDNorm(DIM)(x), seednorm.RMSNorm(DIM)(x))
+    assert torch.equal(MODULES[name]()(x), MODULES[norm_info(name).starts_as]()(x))
 
 
 def test_layer_norm_takes_torchs_state():
@@ -162,7 +174,7 @@ def test_dropout_acts_in_training_only():
 
 @pytest.mark.parametrize("make, expected", [
     (lambda: seednorm.SeeDNorm(10, num_heads=3), r"\[seed_norm\] num_heads: expected a divisor of the width 10, got 3"),
-    (lambda: seednorm.SeeDNorm(0), r"\[seed_norm\] dim: expected 1 or more, got 0"),
+    (lambda: seednorm.SeeDNorm(0), r"\[seed_norm\] dim: expected 1 to 2\^40, got 0"),
     (lambda: seednorm.SeeDNorm(8, sigma="relu"), r"\[seed_norm\] sigma: expected one of tanh, .*, got 'relu'"),
     (lambda: seednorm.SeeDNorm(8, dropout=1.5), r"\[seed_norm\] dropout: expected a probability"),
     (lambda: seednorm.SeeDNorm(8, alpha_form="plus_one"), r"\[seed_norm\] alpha: expected form .*, got plus_one"),

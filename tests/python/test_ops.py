@@ -1,5 +1,7 @@
 """Forward and backward of every operator: against the formula, in every dtype and layout, and by PyTorch's checks."""
 
+import dataclasses
+
 import pytest
 import torch
 from layers import CASES, DIM, PLAIN, Case, check_close
@@ -209,3 +211,33 @@ def test_opcheck(case, kind):
 
 def test_every_norm_of_the_library_is_tested():
     assert {case.norm for case in PLAIN} == set(_library.norm_names())
+
+
+@pytest.mark.parametrize("dims", [1, 63, 64, 65, 200])
+@pytest.mark.parametrize("norm", ["rms_norm", "ada_seed_norm"])
+def test_any_number_of_dimensions(norm, dims):
+    """Beyond 64 of them arrays of the operators were too short."""
+    case = next(case for case in PLAIN if case.norm == norm)
+    x, params = dataclasses.replace(case, x_shape=(3,) + (1,) * (dims - 1) + (DIM,), c_shape=(3, DIM)).draw()
+    y = case.run(x, params)
+    few = case.run(x.detach().reshape(3, DIM), params)
+    assert y.shape == x.shape and torch.equal(y.reshape(3, DIM), few)
+    given = [x, *params]
+    for grad, tensor in zip(torch.autograd.grad(y.sum(), given), given, strict=True):
+        assert grad.shape == tensor.shape
+
+
+@pytest.mark.parametrize("sigma", [-1, 7, 2**31, 2**32, 2**32 + 1, 2**63 - 1])
+def test_sigma_out_of_range(sigma):
+    """A number that 32 bits would make a valid one is refused, by the operator and by its meta function alike."""
+    for device in ("cpu", "meta"):
+        x, param = torch.ones(2, DIM, device=device), torch.ones(DIM, device=device)
+        with pytest.raises((RuntimeError, ValueError), match=rf"\[seed_norm\] sigma: expected 0 to 6, got {sigma}"):
+            torch.ops.seednorm.seed_norm(x, param, param, param, 1, 1e-6, sigma)
+
+
+def test_integers_reach_meta_functions_whole():
+    heads = 2**53 + 1  # no float64
+    x, param = torch.ones(2, DIM, device="meta"), torch.ones(DIM, device="meta")
+    with pytest.raises(ValueError, match=f"num_heads: expected a divisor of the width {DIM}, got {heads}$"):
+        torch.ops.seednorm.seed_norm(x, param, param, param, heads)

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -76,10 +77,19 @@ def test_documents(document, tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_hub_layout_lists_every_source():
-    build = tomllib.loads((ROOT / "torch-ext/build.toml").read_text())
+def test_hub_layout_lists_the_sources():
+    result = subprocess.run([ROOT / "torch-ext/make_build"], capture_output=True, text=True, check=True)
+    build = tomllib.loads(result.stdout)
     listed = {*build["torch"]["src"], *build["kernel"]["core"]["src"]}
-    folders = ("ops", "core/cpu", "core/include", "core/kernel", "core/norms", "core/src")
-    files = {file.relative_to(ROOT).as_posix() for folder in folders for file in (ROOT / folder).rglob("*.*")}
-    for_gpus = {"core/include/seednorm/cuda.h", "ops/current_stream.cc", "ops/current_stream.h"}
-    assert listed == {file for file in files - for_gpus if file.endswith((".h", ".cc", ".def"))}
+    assert all((ROOT / file).is_file() for file in listed)
+    assert listed >= {f"core/norms/{name}-inl.h" for name in _library.norm_names()}
+    assert listed >= {"core/cpu/norm_unit.cc", "core/src/norm.cc", "core/norms/norms.def", "ops/torch_ops.cc"}
+    assert not any(file.endswith((".cuh", ".cu")) or "current_stream" in file for file in listed)
+
+
+def test_readme_lists_every_norm():
+    readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", readme, re.MULTILINE)
+    params = {"gamma(c)": "gamma_c", "eta(c)": "eta_c"}
+    listed = {name: [params.get(p, p) for p in text.split(", ")] for name, text in rows if name in _library.norm_names()}
+    assert listed == {name: [p.name for p in _library.norm_info(name).params] for name in _library.norm_names()}

@@ -3,6 +3,7 @@
 import pytest
 import seednorm
 import torch
+from seednorm import modules
 from torch import nn
 
 
@@ -58,6 +59,16 @@ def test_every_parameter_is_in_the_right_group_once():
         "decay": 0.1,
         "no_decay": 0.0,
     }
+
+
+def test_every_layer_is_grouped_by_the_roles_of_its_parameters():
+    groups = {"gain": "gamma", "dynamic": "dynamic", "offset": "no_decay", "slope": "no_decay"}
+    for cls in (getattr(modules, name) for name in modules.__all__):
+        layer = cls(8)
+        found = {p: group["name"] for group in seednorm.param_groups(layer, 0.1) for p in group["params"]}
+        assert {name: found[p] for name, p in layer.named_parameters()} == {
+            name: groups[role] for name, role in cls.roles.items()
+        }
 
 
 def test_gamma_as_the_baseline_has_it():

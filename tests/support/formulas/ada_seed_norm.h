@@ -10,8 +10,8 @@ namespace seednorm::test {
 
 // [(sigma(x . beta^T) alpha + 1) x / RMS(x)] (1 + gamma(c)) + eta(c)
 //
-// The sum in the inner brackets is multiplied out, since backward sums its two terms apart: where they cancel,
-// as with alpha = 1 and hardtanh's sigma = -1, the tolerance must be that of the terms.
+// The sum in the inner brackets is multiplied out, since backward sums its two terms apart: where they
+// cancel, as with alpha = 1 and hardtanh's sigma = -1, the tolerance must be that of the terms.
 template <class S>
 std::vector<S> ada_seed_norm_formula(const Options& options, const Row<S>& in) {
   const std::vector<S> coefficient = dynamic_coefficient(options, in);
