@@ -35,11 +35,6 @@ Rect random_crop(int width, int height, Range area, Range ratio, Draws& draws) {
 
 Image padded_crop(const ImageView& image, int size, int padding, Draws& draws) {
   const int free_y = image.height + 2 * padding - size, free_x = image.width + 2 * padding - size;
-  if (free_x < 0 || free_y < 0) {
-    throw UserError("an image of " + std::to_string(image.width) + " x " + std::to_string(image.height) +
-                    " pixels with " + std::to_string(padding) + " around it is too small for a crop of " +
-                    std::to_string(size));
-  }
   const int top = draws.below(free_y + 1) - padding, left = draws.below(free_x + 1) - padding;
   Image out(size, size);
   const int begin = std::max(0, -left), end = std::min(size, image.width - left);

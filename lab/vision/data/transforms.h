@@ -20,8 +20,8 @@ struct Range {
 // of draws is that of timm's RandomResizedCropAndInterpolation.
 Rect random_crop(int width, int height, Range area, Range ratio, Draws& draws);
 
-// A size x size part of the image with `padding` black pixels around it, as torchvision's RandomCrop. Throws
-// UserError if even that is too small.
+// A size x size part of the image with `padding` black pixels around it, as torchvision's RandomCrop. With
+// them it must be large enough.
 Image padded_crop(const ImageView& image, int size, int padding, Draws& draws);
 
 // The short side becomes `short_side`, and the middle size x size of that: torchvision's Resize and

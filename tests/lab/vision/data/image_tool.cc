@@ -1,4 +1,5 @@
 // What timm_parity_test.py and bench/images drive: reads a command a line and answers with arrays.
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <sstream>
@@ -8,6 +9,7 @@
 #include "lab/vision/data/affine.h"
 #include "lab/vision/data/color_ops.h"
 #include "lab/vision/data/decode.h"
+#include "lab/vision/data/mix.h"
 #include "lab/vision/data/rand_augment.h"
 #include "lab/vision/data/transforms.h"
 
@@ -89,10 +91,39 @@ class Session {
   }
 
  private:
+  void run_mix(const std::string& command, std::istringstream& in, Draws draws) {
+    const int width = image_.width(), height = image_.height();
+    const Draws draws_before = draws;
+    const Mix mix = draw_mix({}, width, height, draws);
+    if (command == "mix") {  // with the picture upside down
+      std::vector<float> a(image_.bytes().size()), b(a.size());
+      Normalizer(kImageNetNormalization).apply(image_, a);
+      for (int y = 0; y < height; ++y) {
+        std::copy_n(a.begin() + y * width * 3, width * 3, b.begin() + (height - 1 - y) * width * 3);
+      }
+      mix_pair(mix, width, a, b);
+      answer(a, height, width);
+    } else if (command == "mix_targets") {
+      int label = 0, other = 0, classes = 0;
+      in >> label >> other >> classes;
+      std::vector<float> out(classes);
+      mix_targets(mix.lambda, 0.1, label, other, out);
+      answer(std::vector<double>(out.begin(), out.end()));
+    } else {  // what draw_mix draws: whether it cuts, lambda, and the middle
+      Draws again = draws_before;
+      again.uniform();
+      const bool is_cut = again.uniform() < 0.5;
+      const double alpha = is_cut ? 1.0 : 0.8, lambda = again.beta(alpha, alpha);
+      const double y = again.below(height), x = again.below(width);
+      answer({is_cut ? 1.0 : 0.0, lambda, y, x});
+    }
+  }
+
   // What takes random numbers, which `uniforms` gives away to timm's code.
   void run_drawn(const std::string& command, std::istringstream& in) {
     uint64_t seed = 0, step = 0, row = 0;
     in >> seed >> step >> row;
+    if (command.starts_with("mix")) return run_mix(command, in, Draws(seed, Purpose::kMix, step, row));
     Draws draws(seed, Purpose::kAugment, step, row);
     if (command == "uniforms") {
       answer(uniforms(draws, 64));

@@ -82,7 +82,7 @@ def made_up(seed, width, height):
 def pictures(tmp_path_factory):
     """Files: photographs of many shapes, and three that are always there."""
     folder = tmp_path_factory.mktemp("pictures")
-    files = PHOTOS[::8]
+    files = PHOTOS[::16]
     for i, size in enumerate([(300, 200), (64, 400), (33, 31)]):
         files.append(folder / f"{i}.png")
         made_up(i, *size).save(files[-1])
@@ -301,3 +301,42 @@ def test_erasing(tool, tmp_path, monkeypatch):
     values = np.concatenate(values)
     assert abs(values.mean()) < 5 / len(values) ** 0.5
     assert abs(values.var() - 1) < 5 * (2 / len(values)) ** 0.5
+
+
+class DrawnMix:
+    """Stands in for numpy.random in timm's mixing: the choices are those of our mix."""
+
+    def __init__(self, is_cut, lam, center):
+        self.numbers = [0.0, 0.0 if is_cut else 1.0]  # mixed; cut or not
+        self.lam, self.center = lam, list(center)
+
+    def rand(self):
+        return self.numbers.pop(0)
+
+    def beta(self, a, b):
+        return self.lam
+
+    def randint(self, low, high, size=None):
+        return self.center.pop(0)
+
+
+def test_mixing(tool, tmp_path, monkeypatch):
+    """A picture with its partner and their targets, to the bit, from the same lambda and middle of the box."""
+    rng = np.random.default_rng(0)
+    file = tmp_path / "image.png"
+    Image.fromarray(rng.integers(0, 256, (30, 20, 3), dtype=np.uint8)).save(file)
+    tool("load", file)
+    one = tool("normalize", "imagenet")
+    pair = torch.from_numpy(np.stack([one, one[::-1]])).permute(0, 3, 1, 2)  # the partner is upside down
+    theirs = timm_mixup.Mixup(mixup_alpha=0.8, cutmix_alpha=1.0, label_smoothing=0.1, num_classes=7)
+    kinds = set()
+    for step in range(60):
+        is_cut, lam, y, x = tool("mix_draws", 3, step, 0)
+        kinds.add(is_cut)
+        monkeypatch.setattr(timm_mixup.np, "random", DrawnMix(is_cut, lam, (int(y), int(x))))
+        mixed, expected = theirs(pair.clone(), torch.tensor([2, 5]))
+        monkeypatch.undo()
+        assert tool("mix", 3, step, 0).tobytes() == mixed[0].permute(1, 2, 0).contiguous().numpy().tobytes(), step
+        targets = tool("mix_targets", 3, step, 0, 2, 5, 7)
+        assert targets.astype(np.float32).tobytes() == expected[0].numpy().tobytes(), step
+    assert kinds == {0, 1}
