@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from . import _library, reference
-from ._gradients import FORWARD
-from ._ops import NORMS
+from ._ops import run
+from ._schema import FORWARD, NORMS
 
 DIM = 200  # no multiple of a vector's length
 
@@ -46,10 +46,10 @@ def check(name: str, dtype: torch.dtype) -> float:
     x, dy = draw(3, 5, DIM), draw(3, 5, DIM).detach()
     kinds = _library.params_of(name, DIM)
     params = [draw(*shapes[kinds[param].kind]) for param in NORMS[name].params]
-    defaults = [a.default_value for a in NORMS[name].overloads[FORWARD]._schema.arguments[1 + len(params) : -1]]
     wide = [t.detach().double().requires_grad_() for t in (x, *params)]
 
-    y = NORMS[name].run(FORWARD, x, *params, *defaults)[0]
+    arguments = NORMS[name].operator(FORWARD).by_name((x, *params))
+    y = run(NORMS[name], FORWARD, **arguments)[0]
     exact = getattr(reference, name)(*wide)
     got = [y, *torch.autograd.grad(y, [x, *params], dy)]
     expected = [exact, *torch.autograd.grad(exact, wide, dy.double())]

@@ -60,6 +60,14 @@ class MeanCoefficient:
         """m = E[u alpha], [D]."""
         return self.sums[0] / self.rows
 
+    def folded(self) -> Tensor:
+        """gamma + m as it will be stored, [D] in gamma's dtype; m where the layer has no gamma."""
+        weight = self.layer.weight
+        if weight is None:
+            any_parameter = next(self.layer.parameters(), self.sums)
+            return self.mean().to(any_parameter.device, any_parameter.dtype)
+        return (weight.detach().double() + self.mean().to(weight.device)).to(weight.dtype)
+
     def error(self) -> float:
         """Of the outputs, in the mean square over the rows: |y - (gamma + m) x / RMS(x)| / |y|."""
         m = self.mean()
@@ -99,8 +107,8 @@ def measure(
     return means
 
 
-def fold(layer: SeeDNorm, mean: MeanCoefficient | None, tied: bool) -> RMSNorm:
-    """RMSNorm with gamma + m for gamma; m = 0 if no mean is given.
+def fold(layer: SeeDNorm, folded: Tensor | None, tied: bool) -> RMSNorm:
+    """RMSNorm with `folded`, gamma + m, for gamma; with gamma as it is if None is given.
 
     It has the layer's gamma itself, changed in place, or a new one when others use it too (tied) or there is none.
     """
@@ -113,12 +121,10 @@ def fold(layer: SeeDNorm, mean: MeanCoefficient | None, tied: bool) -> RMSNorm:
     with torch.no_grad():
         if layer.weight is None:
             new.weight.zero_()
-        elif tied and mean is not None:
-            new.weight.copy_(layer.weight)
-        else:
+        elif folded is None or not tied:
             new.weight = layer.weight
-        if mean is not None:
-            new.weight.copy_(new.weight.double() + mean.mean().to(new.weight.device))
+        if folded is not None:
+            new.weight.copy_(folded)
     return new
 
 

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import functools
 import json
+import operator
 import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -141,6 +142,37 @@ def index_of(layer: str, argument: str, value: str, known: tuple[str, ...]) -> i
     return known.index(value)
 
 
+def width_of(layer: str, dim: Any) -> int:
+    """The width of a row, which may come as torch's layers take it: [width]. ValueError if it is no one number."""
+    if isinstance(dim, tuple | list):  # torch.Size is a tuple
+        if len(dim) != 1:
+            raise ValueError(f"[{layer}] dim: expected one number, since only the last dimension is a row, got {list(dim)}")
+        dim = dim[0]
+    return _whole(layer, "dim", dim)
+
+
+def _whole(layer: str, argument: str, value: Any) -> int:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        whole = operator.index(value)
+    except TypeError:
+        raise ValueError(f"[{layer}] {argument}: expected a whole number, got {value!r}") from None
+    if not -(2**63) <= whole < 2**63:
+        raise ValueError(f"[{layer}] {argument}: expected a number of 64 bits, got {whole}")
+    return whole
+
+
+def real_of(layer: str, argument: str, value: Any) -> float:
+    """The number that was given for an argument of a layer; ValueError if it is none."""
+    try:
+        if isinstance(value, str):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"[{layer}] {argument}: expected a number, got {value!r}") from None
+
+
 @contextlib.contextmanager
 def _norm(name: str, dim: int, options: dict[str, Any]) -> Iterator[ctypes.c_void_p]:
     o = _Options(ctypes.sizeof(_Options), 1e-6, 1, 1.0, 0.0)
@@ -149,6 +181,10 @@ def _norm(name: str, dim: int, options: dict[str, Any]) -> Iterator[ctypes.c_voi
             value = index_of(name, key, value, SIGMAS)
         elif key in ("gamma", "alpha", "beta"):
             value = index_of(name, f"{key}_form", value, FORMS)
+        elif key == "num_heads":
+            value = _whole(name, key, value)
+        else:
+            value = real_of(name, key, value)
         setattr(o, key, value)
     norm = ctypes.c_void_p()
     _check(_C.seednorm_norm_create(name.encode(), ctypes.c_int64(dim), ctypes.byref(o), ctypes.byref(norm)))
@@ -175,12 +211,16 @@ def params_of(name: str, dim: int, **options: Any) -> dict[str, Param]:
     return params
 
 
-def check_call(name: str, kind: int, arguments: tuple[Any, ...]) -> int:
+def check_call(name: str, kind: int, arguments: dict[str, Any]) -> int:
     """Checks an operator's arguments as the operator does, from shapes and dtypes alone; returns the number of stats.
 
-    kind: 0 forward, 1 forward with residual add, 2 backward. ValueError says what is wrong.
+    kind: 0 forward, 1 forward with residual add, 2 backward; arguments: all of them, in the order of the schema.
+    ValueError says what is wrong.
     """
-    values = (_Value * len(arguments))(*map(_value, arguments))
+    x = arguments["x"].shape
+    if x and _unknown(x[-1]):
+        raise ValueError(f"[{name}] x: expected a last dimension that does not depend on data, got {x[-1]}")
+    values = (_Value * len(arguments))(*[_value(argument, x) for argument in arguments.values()])
     num_stats = ctypes.c_int64()
     message = _C.seednorm_ops_check(name.encode(), kind, values, ctypes.byref(num_stats))
     if message is not None:
@@ -188,18 +228,33 @@ def check_call(name: str, kind: int, arguments: tuple[Any, ...]) -> int:
     return num_stats.value
 
 
-def _value(argument: Any) -> _Value:
+def _value(argument: Any, x: torch.Size) -> _Value:
     if not isinstance(argument, torch.Tensor):
         integer = int(argument) if isinstance(argument, int | torch.SymInt) else 0
         return _Value(number=argument or 0, integer=integer)
-    sizes = (ctypes.c_int64 * argument.ndim)(*map(_size, argument.shape))
+    last = argument.ndim - 1
+    like = [x[i] if i < min(last, len(x) - 1) else x[-1] for i in range(argument.ndim)] if x else argument.shape
+    sizes = (ctypes.c_int64 * argument.ndim)(*map(_size, argument.shape, like))
     dtype = str(argument.dtype).removeprefix("torch.").encode()
     return _Value(0, 0, sizes, argument.ndim, dtype, argument.device.type.encode())
 
 
-def _size(size: int | torch.SymInt) -> int:
-    """A size, or what a symbolic one stands for just now: sizes are only compared, and again when the kernel runs."""
-    if isinstance(size, int):
-        return size
-    hint = size.node.hint
-    return int(size) if hint is None else int(hint)
+def _size(size: int | torch.SymInt, of_x: int | torch.SymInt) -> int:
+    """A size, or what a symbolic one stands for just now: sizes are only compared, and again when the kernel runs.
+
+    Of one that depends on data (the rows of x[mask]) all that is known is that it must be x's at the same place. That is
+    noted for the compiled program to check, and any number may stand for it here.
+    """
+    if not _unknown(size):
+        return size if isinstance(size, int) else int(size.node.hint)
+    if size is not of_x:
+        torch._check(size == of_x)
+    return _ANY_ROWS if _unknown(of_x) else _size(of_x, of_x)
+
+
+_ANY_ROWS = 2
+
+
+def _unknown(size: int | torch.SymInt) -> bool:
+    """Whether a size depends on data."""
+    return not isinstance(size, int) and size.node.hint is None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+import torch
 from torch import nn
 
 from ._fold import coefficient_is_zero, fold, measure
@@ -102,7 +103,7 @@ def convert(
     Where an original with a float32 weight would make float32 of bfloat16 data, ours keeps bfloat16.
 
     Raises ValueError, before anything is replaced, for an unknown `to` or `casting`, a sigma with sigma(0) != 0, a
-    num_heads that does not divide a width, nothing to replace, or data that is needed and missing.
+    num_heads that does not divide a width, nothing to replace, or data that is needed and missing or not finite.
     """
     _check_options(to, sigma, casting)
     wanted = None if include is None else _rules(include)
@@ -141,7 +142,7 @@ def _survey(
                 raise NotRMSNorm("excluded")
             if wanted is not None and not _match(wanted, module, names):
                 raise NotRMSNorm("not included")
-            found.append((module, names, _read(module, to, casting, named)))
+            found.append((module, names, _read(module, to, casting, named, _place(model, names[0]).get("dtype"))))
         except NotRMSNorm as reason:
             kept.append(Kept(", ".join(names), type(module).__name__, str(reason)))
     return found, kept
@@ -191,8 +192,10 @@ def _places(model: nn.Module) -> dict[nn.Module, list[str]]:
     return places
 
 
-def _read(module: nn.Module, to: str, casting: str | None, named: bool) -> Recognized | SeeDNorm:
-    """What the module computes; NotRMSNorm with the reason when it stays as it is."""
+def _read(
+    module: nn.Module, to: str, casting: str | None, named: bool, dtype: torch.dtype | None
+) -> Recognized | SeeDNorm:
+    """What the module computes; NotRMSNorm with the reason when it stays as it is. dtype: of parameters around it."""
     if isinstance(module, SeeDNorm if to == "seed_norm" else RMSNorm):
         raise NotRMSNorm(f"it is {type(module).__name__} already")
     if isinstance(module, AdaSeeDNorm):
@@ -203,7 +206,7 @@ def _read(module: nn.Module, to: str, casting: str | None, named: bool) -> Recog
         if not named:
             raise NotRMSNorm("its centring cannot be folded exactly; name its class in include to accept the change")
         return recognize_layer_norm(module)
-    layer = recognize(module)
+    layer = recognize(module, dtype)
     if casting not in (None, layer.casting):
         raise NotRMSNorm(f"it rounds in the order {layer.casting!r}, not {casting!r}")
     return layer
@@ -258,11 +261,18 @@ def _rms_norms(
     if unseen:
         raise ValueError(f"[convert] data: expected inputs that reach every layer, none reached {', '.join(unseen)}")
     errors: dict[nn.Module, float] = {layer: mean.error() for layer, mean in means.items()}  # before gammas change
+    folded = {layer: mean.folded() for layer, mean in means.items()}
+    wild = [name for layer, name in dynamic.items() if not bool(folded[layer].isfinite().all())]
+    if wild:
+        raise ValueError(
+            "[convert] data: expected inputs that keep every layer's mean coefficient finite, but with NaN or infinite "
+            f"values among them the gain of {', '.join(wild)} would not be; nothing was changed"
+        )
     uses = Counter(id(p) for module in model.modules() for p in module._parameters.values())
     new: dict[nn.Module, nn.Module] = {}
     for module, names, layer in found:
         if isinstance(layer, SeeDNorm):
-            new[module] = fold(layer, means.get(layer), tied=uses[id(layer.weight)] > 1)
+            new[module] = fold(layer, folded.get(layer), tied=uses[id(layer.weight)] > 1)
         else:
             norm = RMSNorm(layer.dim, eps=layer.eps, gamma_form=layer.gamma_form, **_place(model, names[0]))
             norm.weight = layer.weight

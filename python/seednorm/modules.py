@@ -1,10 +1,11 @@
 """The layers as modules, each in one line in place of torch.nn.RMSNorm or LayerNorm.
 
-Parameters are float32 unless `dtype` says otherwise, and may stay so beside bfloat16 data: the kernels convert as they
-read. `forward(x, residual)` of SeeDNorm, RMSNorm and LayerNorm adds in the same pass and returns (y, x + residual).
+`dim` is the width D of a row; (D,) is taken too. Parameters are float32 unless `dtype` says otherwise, and may stay so
+beside bfloat16 data: the kernels convert as they read. `forward(x, residual)` of SeeDNorm, RMSNorm and LayerNorm adds in the same pass and returns (y, x + residual).
 Errors: ValueError "[layer] argument: expected ..., got ...".
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from . import _library
 from . import functional as F
+
+Width = int | Sequence[int]  # D, or as torch's layers take it (D,)
 
 __all__ = ["AdaSeeDNorm", "Derf", "DyT", "LayerNorm", "RMSNorm", "ScaleNorm", "SeeDNorm"]
 
@@ -30,10 +33,10 @@ class _Norm(nn.Module):
             cls.roles = {p.state_name: p.role for p in cls.info.params if p.shape != "per_sample"}
 
     def __init__(
-        self, dim: int, device: torch.device | str | None, dtype: torch.dtype | None, **options: object
+        self, dim: Width, device: torch.device | str | None, dtype: torch.dtype | None, **options: object
     ) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = dim = _library.width_of(self.name, dim)
         self._initial_values: dict[str, float] = {}
         names = {p.name: p.state_name for p in self.info.params if p.shape != "per_sample"}  # those come with the data
         params = _library.params_of(self.name, dim, **options)
@@ -76,7 +79,7 @@ class SeeDNorm(_Norm):
 
     def __init__(
         self,
-        dim: int,
+        dim: Width,
         num_heads: int = 1,
         alpha_init: float = 1.0,
         eps: float = 1e-6,
@@ -101,7 +104,7 @@ class SeeDNorm(_Norm):
             "beta_form": "elementwise" if beta_form == "elementwise" else "vector",
         }
         if self.alpha is not None:
-            self._initial_values["alpha"] = alpha_init
+            self._initial_values["alpha"] = _library.real_of(self.name, "alpha_init", alpha_init)
         self.reset_parameters()
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
@@ -135,7 +138,7 @@ class AdaSeeDNorm(_Norm):
 
     def __init__(
         self,
-        dim: int,
+        dim: Width,
         num_heads: int = 1,
         alpha_init: float = 1.0,
         eps: float = 1e-6,
@@ -152,7 +155,7 @@ class AdaSeeDNorm(_Norm):
         self.num_heads, self.alpha_init, self.eps, self.sigma = num_heads, alpha_init, eps, sigma
         self.dot_scale, self.dropout, self.alpha_form = dot_scale, dropout, alpha_form
         if self.alpha is not None:
-            self._initial_values["alpha"] = alpha_init
+            self._initial_values["alpha"] = _library.real_of(self.name, "alpha_init", alpha_init)
         self.reset_parameters()
 
     def forward(self, x: Tensor, gamma_c: Tensor, eta_c: Tensor) -> Tensor:
@@ -173,7 +176,7 @@ class RMSNorm(_Norm):
 
     def __init__(
         self,
-        dim: int,
+        dim: Width,
         eps: float = 1e-6,
         *,
         gamma_form: str = "vector",
@@ -208,7 +211,7 @@ class LayerNorm(_Norm):
 
     def __init__(
         self,
-        dim: int,
+        dim: Width,
         eps: float = 1e-6,
         bias: bool = True,
         *,
@@ -238,14 +241,14 @@ class _Pointwise(_Norm):
 
     def __init__(
         self,
-        dim: int,
+        dim: Width,
         alpha_init: float = 0.5,
         *,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(dim, device, dtype)
-        self.alpha_init = self._initial_values["alpha"] = alpha_init
+        self.alpha_init = self._initial_values["alpha"] = _library.real_of(self.name, "alpha_init", alpha_init)
         self.reset_parameters()
 
     def extra_repr(self) -> str:
@@ -279,7 +282,7 @@ class ScaleNorm(_Norm):
 
     def __init__(
         self,
-        dim: int,
+        dim: Width,
         eps: float = 1e-6,
         *,
         device: torch.device | str | None = None,

@@ -73,7 +73,8 @@ def ada_seed_norm(
 ) -> Tensor:
     """AdaSeeDNorm, Eq. 8: y = [(sigma(x . beta^T) alpha + 1) x / RMS(x)] (1 + gamma(c)) + eta(c).
 
-    x [samples, ..., D]; gamma_c, eta_c [samples, D], or of a shape that broadcasts with x; alpha, beta as `seed_norm`.
+    x [samples, ..., D]; gamma_c, eta_c [samples, D] or more dimensions that lead x's: [B, T, D] beside x [B, T, N, D]; or
+    of as many as x has, of which the last before D may be 1. alpha, beta as in `seed_norm`.
     """
     coefficient = dynamic_coefficient(
         x, alpha, beta, num_heads, sigma, dot_scale, dropout, training, beta_form=beta_form, keep=keep
@@ -174,10 +175,11 @@ def sigma_values(
 
 
 def dropout_keep(
-    rows: int, dim: int, dropout: float, seed: int, offset: int, device: torch.device | str | None = None
+    rows: int, dim: int, dropout: float, seed: int | Tensor, offset: int | Tensor, device: torch.device | str | None = None
 ) -> Tensor:
     """The factors [rows, dim] by which the kernels drop, float32: 0 or 1 / (1 - dropout); for `keep` above.
 
+    seed and offset are numbers, or int64 tensors of no dimension, which transforms may have batches of.
     An element's 32 random bits are a function of seed, offset, row and column alone (core/include/seednorm/philox.h):
     Philox 4x32-10 (Salmon et al., SC 2011), whose words serve columns j, 16 + j, 32 + j and 48 + j of a group of 64.
     """
@@ -185,13 +187,13 @@ def dropout_keep(
     row = torch.arange(rows, dtype=torch.int64, device=device).unsqueeze(1)
     counter = torch.arange(groups * 16, dtype=torch.int64, device=device).expand(rows, -1)
     words = (counter, (row & _MASK).expand_as(counter), ((row >> 32) ^ (offset >> 32 & _MASK)).expand_as(counter))
-    last = torch.full_like(counter, offset & _MASK)
+    last = torch.zeros_like(counter) + (offset & _MASK)
     bits = torch.stack(philox((*words, last), (seed & _MASK, seed >> 32 & _MASK)), -1)
     bits = bits.unflatten(1, (groups, 16)).transpose(2, 3).flatten(1)[:, :dim]
     return (bits >= int(dropout * 2**32)).to(torch.float32) * (1 / (1 - dropout))
 
 
-def philox(counter: tuple[Tensor, ...], key: tuple[int, int]) -> tuple[Tensor, ...]:
+def philox(counter: tuple[Tensor, ...], key: tuple[int | Tensor, int | Tensor]) -> tuple[Tensor, ...]:
     """Philox 4x32-10 of four words of counter and two of key, 32 bits each, in int64."""
     for round_ in range(10):
         k0, k1 = (key[0] + round_ * 0x9E3779B9) & _MASK, (key[1] + round_ * 0xBB67AE85) & _MASK
@@ -227,6 +229,6 @@ def _gamma(gamma: Tensor, form: str, x: Tensor) -> Tensor:
 
 
 def _per_sample(c: Tensor, x: Tensor) -> Tensor:
-    """[samples, D] as [samples, 1, ..., 1, D], as many dimensions as x has."""
+    """Of c [samples, ..., D], whose leading dimensions are x's, as many dimensions as x has."""
     c = _wide(c, x)
-    return c.reshape(c.shape[0], *[1] * (x.ndim - 2), c.shape[-1]) if c.ndim == 2 else c
+    return c.reshape(*c.shape[:-1], *[1] * (x.ndim - c.ndim), c.shape[-1])

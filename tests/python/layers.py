@@ -86,6 +86,8 @@ CASES = [
     Case("ada_seed_norm", {"num_heads": 4}),
     Case("ada_seed_norm", c_shape=(5, 1, DIM)),
     Case("ada_seed_norm", c_shape=(5, 4, DIM)),
+    Case("ada_seed_norm", x_shape=(5, 4, 3, DIM), c_shape=(5, 4, DIM)),  # c leads x's dimensions,
+    Case("ada_seed_norm", x_shape=(4, 4, 4, DIM), c_shape=(4, 4, DIM)),  # also where it could end them
     Case("layer_norm", absent=("gamma", "beta")),
 ]
 

@@ -14,6 +14,14 @@ def test_gradcheck(case):
     assert torch.autograd.gradgradcheck(lambda x, *p: case.run(x, p), (x, *params))
 
 
+@pytest.mark.parametrize("shape", [(2, 2, 2, 6), (2, 3, 2, 6)])
+def test_gradgradcheck_of_conditions_that_lead(shape):
+    """Second derivatives pair gamma(c) [B, T, D] with the dimensions of x [B, T, N, D] that the operator pairs it with."""
+    case = Case("ada_seed_norm", x_shape=shape, c_shape=(*shape[:2], 6))
+    x, params = case.draw(torch.float64)
+    assert torch.autograd.gradgradcheck(lambda x, *p: case.run(x, p), (x, *params), fast_mode=True)
+
+
 @pytest.mark.parametrize("norm", ["seed_norm", "rms_norm", "layer_norm"])
 def test_gradgradcheck_of_residual_add(norm):
     case = Case(norm, x_shape=(2, 6))

@@ -95,9 +95,20 @@ def test_a_norm_without_weight_keeps_a_gain_of_one():
     assert report.replaced[0].note == "had no weight"
     assert not model[0].weight.requires_grad and model[0].weight.eq(1).all()
     assert model[0].alpha.requires_grad and model[0].beta.requires_grad
+    x = data(8, torch.float64)  # beside which nothing said that it would be float64
+    assert torch.equal(model(x), seednorm.functional.rms_norm(x, None, model[0].eps))
     back = model_of(nn.RMSNorm(8, elementwise_affine=False))
     seednorm.convert(back, to="rms_norm")
     assert back[0].weight is None
+
+
+def test_the_epsilon_left_to_pytorch_is_that_of_the_dtype_around():
+    model = model_of(nn.RMSNorm(8, elementwise_affine=False), nn.Linear(8, 8)).double()
+    x = data(8, torch.float64) * 1e-7
+    before = model[0](x)
+    seednorm.convert(model)
+    assert model[0].weight.dtype == torch.float64
+    assert_ulps(model[0](x), before, FLOAT32_ULP)
 
 
 # ---- what survives
@@ -220,6 +231,56 @@ class NamelessEpsRMSNorm(SlowRmsNorm):
     def __init__(self, channels):
         super().__init__(channels)
         del self.eps
+
+
+class DroppingRMSNorm(nn.RMSNorm):
+    def forward(self, x):
+        return nn.functional.dropout(super().forward(x), 0.5, self.training)
+
+
+class ClampingRMSNorm(SlowRmsNorm):
+    """Clamps x or y, from some size on, in all precisions or in half precision only."""
+
+    def __init__(self, channels, what, largest, only_half=False):
+        super().__init__(channels)
+        self.what, self.largest, self.only_half = what, largest, only_half
+
+    def forward(self, x):
+        if self.only_half and x.dtype != torch.float16:
+            return super().forward(x)
+        x = x.clamp(-self.largest, self.largest) if self.what == "x" else x
+        y = super().forward(x)
+        return y.clamp(-self.largest, self.largest) if self.what == "y" else y
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_norm_that_differs_in_one_mode_or_beyond_some_size_is_left_alone(training):
+    strangers = {
+        "drops": (DroppingRMSNorm(8), "training mode"),
+        "clamps_x": (ClampingRMSNorm(8, "x", 1e4), "off by"),
+        "clamps_large_x": (ClampingRMSNorm(8, "x", 1e12), "off by"),
+        "clamps_y": (ClampingRMSNorm(8, "y", 1e4), "off by"),
+        "clamps_half": (ClampingRMSNorm(8, "y", 50.0, only_half=True), "half precision"),
+    }
+    model = nn.ModuleDict({name: module for name, (module, _) in strangers.items()}).train(training)
+    model["good"] = SlowRmsNorm(8)
+    state = torch.get_rng_state()
+    report = seednorm.convert(model)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [entry.name for entry in report.replaced] == ["good"]
+    for name, (module, reason) in strangers.items():
+        assert model[name] is module and module.training == training
+        assert reason in reasons(report)[name]
+
+
+def test_a_layer_norm_that_drops_is_left_alone_even_when_named():
+    class DroppingLayerNorm(nn.LayerNorm):
+        def forward(self, x):
+            return nn.functional.dropout(super().forward(x), 0.5, self.training)
+
+    model = nn.ModuleDict({"norm": DroppingLayerNorm(8), "other": nn.RMSNorm(8)}).eval()
+    report = seednorm.convert(model, include=[nn.LayerNorm, nn.RMSNorm])
+    assert "in training mode" in reasons(report)["norm"]
 
 
 def test_what_is_not_rms_norm_is_left_alone_with_the_reason():
@@ -410,6 +471,30 @@ def test_back_needs_data_that_reaches_the_layers():
         seednorm.convert(model, to="rms_norm", data=lambda model: model["used"](x))
     assert all(isinstance(layer, seednorm.SeeDNorm) for layer in model.values())
     assert torch.equal(model["used"].weight, torch.ones(8))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_back_with_data_that_is_not_finite_changes_nothing(bad):
+    model = model_of(seednorm.SeeDNorm(8), seednorm.SeeDNorm(8))
+    nn.init.normal_(model[0].beta)
+    nn.init.normal_(model[1].beta)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    x = torch.randn(64, 8)
+    x[5, 3] = bad
+    with pytest.raises(ValueError, match="1 would not be; nothing was changed"):
+        seednorm.convert(model, to="rms_norm", data=[x])
+    assert all(isinstance(layer, seednorm.SeeDNorm) for layer in model)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_back_beyond_what_gamma_can_hold_changes_nothing():
+    model = model_of(seednorm.SeeDNorm(8, alpha_init=6e4, dtype=torch.float16))
+    with torch.no_grad():
+        model[0].weight.fill_(6e4)
+        model[0].beta.fill_(100)
+    with pytest.raises(ValueError, match="the gain of 0 would not be"):
+        seednorm.convert(model, to="rms_norm", data=[torch.ones(4, 8, dtype=torch.float16)])
+    assert model[0].weight.eq(6e4).all()
 
 
 def test_back_with_every_kind_of_data_in_evaluation_mode():

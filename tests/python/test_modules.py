@@ -215,3 +215,34 @@ def test_a_model_learns():
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
     assert model[1].beta.abs().max() > 0.01
+
+
+@pytest.mark.parametrize("layer", [seednorm.SeeDNorm, seednorm.RMSNorm, seednorm.LayerNorm, seednorm.DyT, seednorm.ScaleNorm])
+def test_width_as_torchs_layers_take_it(layer):
+    for dim in ((8,), [8], torch.Size([8])):
+        assert layer(dim).dim == 8
+    for dim, got in (((4, 8), r"\[4, 8\]"), ((), r"\[\]"), (8.0, "8.0"), ("8", "'8'"), (None, "None")):
+        with pytest.raises(ValueError, match=rf"\[{layer.name}\] dim: expected .*, got {got}"):
+            layer(dim)
+
+
+@pytest.mark.parametrize("options, message", [
+    (dict(eps=None), "eps: expected a number, got None"),
+    (dict(eps="1e-6"), "eps: expected a number, got '1e-6'"),
+    (dict(num_heads=2.0), "num_heads: expected a whole number, got 2.0"),
+    (dict(alpha_init=None), "alpha_init: expected a number, got None"),
+    (dict(dropout=[0.1]), r"dropout: expected a number, got \[0.1\]"),
+])  # fmt: skip
+def test_options_that_are_no_numbers(options, message):
+    with pytest.raises(ValueError, match=rf"\[seed_norm\] {message}"):
+        seednorm.SeeDNorm(8, **options)
+
+
+def test_float64_data_beside_narrow_parameters():
+    """As torch's layers take them; the parameters are widened, their gradients keep their dtype."""
+    norm, x = seednorm.SeeDNorm(8), torch.randn(4, 8, dtype=torch.float64)
+    torch.nn.init.normal_(norm.beta)
+    y = norm(x)
+    assert torch.equal(y, copy.deepcopy(norm).double()(x))
+    y.sum().backward()
+    assert {p.grad.dtype for p in norm.parameters()} == {torch.float32}
