@@ -249,7 +249,7 @@ std::vector<Case> cases_of(Options options) {
         for (const std::string& rows : split(options.values["--rows"])) {
           for (const std::string& heads : split(options.values["--heads"])) {
             for (const bool backward : {false, true}) {
-              const bool has_heads = norm == "seed_norm" || norm == "ada_seed_norm";
+              const bool has_heads = seednorm::norm_info(norm).has_heads;
               if ((heads != "1" && !has_heads) || (backward && options.table18)) continue;
               cases.push_back({norm, std::stoll(rows), std::stoll(cols), std::stoll(heads), type, backward});
             }

@@ -22,14 +22,15 @@ bool same_shape(const TensorInfo& t, const int64_t* sizes, int64_t ndim) {
 class Checker {
  public:
   Checker(const NormInfo& info, const Arguments<TensorInfo>& args) : info_(info), args_(args), x_(args.x) {
-    if (x_.ndim < 1) reject("x", "one dimension or more, the last one the row", "a tensor of none");
+    if (x_.ndim < 1)
+      reject("x", "one dimension or more, of which the last is the row", "a tensor without dimensions");
     if (!x_.dtype) reject("x", "float32, bfloat16, float16 or float64", x_.dtype_name);
     dtype_ = *x_.dtype;
     dim_ = x_.sizes[x_.ndim - 1];
     for (int64_t i = 0; i < x_.ndim - 1; ++i) rows_ *= x_.sizes[i];
   }
 
-  // Options as the core has them: the form of a parameter shows in what was given for it.
+  // The core's options. The form of a parameter follows from what was given for it.
   Options options() const {
     Options o;
     o.num_heads = args_.num_heads;
@@ -64,7 +65,7 @@ class Checker {
       if (args_.dsum.given) like_x("dsum", args_.dsum);
       stats(c.norm.num_stats());
     }
-    for (const ParamInfo& p : info_.params()) param(&c, p.param);
+    for (const NormParamInfo& p : info_.params()) param(&c, p.param);
     seed();
     return c;
   }
@@ -185,7 +186,7 @@ std::string schema(const NormInfo& info, Kind kind) {
           : kind == Kind::kAddForward ? ") -> (Tensor y, Tensor sum"
                                       : ") -> (Tensor y";
   if (!backward) return text + ", Tensor stats)";
-  for (const ParamInfo& p : info.params()) text += std::string(", Tensor d") + name_of(p.param);
+  for (const NormParamInfo& p : info.params()) text += std::string(", Tensor d") + name_of(p.param);
   return text + ")";
 }
 

@@ -1,5 +1,5 @@
 // A call of an operator, without PyTorch: which tensors and options each norm takes, in which order, and what
-// must hold of them. All of it follows from the norm's own description, so that a new norm needs no line
+// is checked. All of it follows from the norm's own description, so that a new norm needs no line
 // here.
 #ifndef SEEDNORM_OPS_CALL_H_
 #define SEEDNORM_OPS_CALL_H_
@@ -17,12 +17,12 @@ namespace seednorm::ops {
 enum class Kind : int32_t { kForward = 0, kAddForward, kBackward };
 constexpr int kNumKinds = 3;
 
-// What is known of a tensor before its elements are touched.
+// What is known of a tensor without its elements.
 struct TensorInfo {
   bool given = false;
   int64_t ndim = 0;
   const int64_t* sizes = nullptr;
-  std::optional<DType> dtype;   // none: one that the kernels do not have
+  std::optional<DType> dtype;   // empty if the kernels do not have it
   const char* dtype_name = "";  // as PyTorch spells it
   const char* device = "";      // type of device: "cpu"
   int32_t device_index = 0;
@@ -40,7 +40,7 @@ struct Arguments {
   bool plus_one = false;     // the layer uses 1 + gamma
   bool elementwise = false;  // u_i = sigma(x_i beta_i)
   double dropout = 0.0;
-  T seed{};  // int64 [2], seed and offset of dropout; without it there is none
+  T seed{};  // int64 [2], seed and offset of dropout; None: no dropout
 
   bool keep_stats = true;  // forward: false leaves stats empty, for inference
   int64_t wanted = -1;     // backward: bit i asks for the gradient of the norm's parameter i
@@ -48,19 +48,19 @@ struct Arguments {
 
 // Whether options may give the norm's parameter this form.
 inline bool may_be(const NormInfo& info, Param param, Form form) {
-  const ParamInfo* const own = info.find(param);
+  const NormParamInfo* const own = info.find(param);
   return own != nullptr && own->forms.contains(form);
 }
 
 // Calls visit(type, name, default, field) for each argument of an operator of the norm, in the order of its
-// schema. An empty default: the argument must be given.
+// schema. An argument with an empty default must be given.
 template <class Args, class Visit>
 void visit_arguments(const NormInfo& info, Kind kind, Args& a, const Visit& visit) {
   const bool backward = kind == Kind::kBackward;
   if (backward) visit("Tensor", "dy", "", a.dy);
   visit("Tensor", "x", "", a.x);
   if (kind == Kind::kAddForward) visit("Tensor", "residual", "", a.residual);
-  for (const ParamInfo& p : info.params()) visit("Tensor?", name_of(p.param), "", a.params[p.param]);
+  for (const NormParamInfo& p : info.params()) visit("Tensor?", name_of(p.param), "", a.params[p.param]);
   if (backward) visit("Tensor", "stats", "", a.stats);
   if (backward && info.has_residual_add) visit("Tensor?", "dsum", "", a.dsum);
   if (info.has_heads) visit("int", "num_heads", "1", a.num_heads);
@@ -79,7 +79,7 @@ void visit_arguments(const NormInfo& info, Kind kind, Args& a, const Visit& visi
 }
 
 // The operator's schema, as in "seed_norm(Tensor x, Tensor? gamma, ...) -> (Tensor y, Tensor stats)". The
-// outputs: y, sum (of add_name), stats; or dx and the gradient of each parameter, of no elements where it is
+// outputs: y, sum (of add_name), stats; or dx and the gradient of each parameter, which is empty where it is
 // not wanted.
 std::string schema(const NormInfo& info, Kind kind);
 

@@ -1,4 +1,4 @@
-// The checks of a call for PyTorch's meta functions, which have shapes and no memory: called from Python.
+// The checks of a call for PyTorch's meta functions, which know shapes only. Python calls them.
 #include "ops/check.h"
 
 #include <exception>

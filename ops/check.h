@@ -9,7 +9,7 @@ extern "C" {
 // An argument of an operator: a tensor without its memory, a number, or None.
 struct seednorm_ops_value {
   double number;
-  int64_t integer;  // the same, of an argument that is an int or a bool
+  int64_t integer;  // the same number where the argument is an int or a bool
   const int64_t* sizes;
   int64_t ndim;
   const char* dtype;  // as PyTorch spells it; null: no tensor
@@ -17,8 +17,8 @@ struct seednorm_ops_value {
 };
 
 // Checks a call of operator `kind` (seednorm::ops::Kind) of `norm`, whose arguments are `values`, in the
-// order of the schema. Null and the norm's number of stats, or what the operator itself would say is wrong;
-// the text lives until this thread's next call.
+// order of the schema. Returns null and sets num_stats, or returns the message that the operator itself would
+// give; the text lives until this thread's next call.
 __attribute__((visibility("default"))) const char* seednorm_ops_check(const char* norm, int32_t kind,
                                                                       const seednorm_ops_value* values,
                                                                       int64_t* num_stats);

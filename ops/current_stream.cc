@@ -1,6 +1,6 @@
 // The stable ABI has streams as numbers; the stream itself comes from a function of libtorch_cuda. Linking
-// that library would tie ours to PyTorch's builds with CUDA: it is asked for at run time, where it has been
-// loaded before.
+// that library would tie ours to PyTorch's builds with CUDA, so it is looked up at run time, when PyTorch has
+// loaded it.
 #include "ops/current_stream.h"
 
 #include <dlfcn.h>

@@ -8,7 +8,7 @@
 
 namespace seednorm::ops {
 
-// Of the device with this index. std::runtime_error if PyTorch's library for CUDA is not loaded.
+// The stream of a device. Throws std::runtime_error if PyTorch's library for CUDA is not loaded.
 cuda::Stream current_stream(int32_t device_index);
 
 }  // namespace seednorm::ops

@@ -11,7 +11,7 @@
 namespace {
 
 using seednorm::NormInfo;
-using seednorm::ParamInfo;
+using seednorm::NormParamInfo;
 
 // Names are those of enumerators and parameters, none of which needs to be escaped.
 std::string quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
@@ -26,7 +26,7 @@ class Array {
   std::string text_;
 };
 
-std::string json(const ParamInfo& p) {
+std::string json(const NormParamInfo& p) {
   constexpr const char* kShapes[] = {"absent", "vector", "scalar", "per_sample"};
   static_assert(std::size(kShapes) == seednorm::kNumParamKinds);
   Array forms;
@@ -41,7 +41,7 @@ std::string json(const ParamInfo& p) {
 
 std::string json(const NormInfo& info) {
   Array params, options;
-  for (const ParamInfo& p : info.params()) params.add(json(p));
+  for (const NormParamInfo& p : info.params()) params.add(json(p));
   if (info.has_heads) options.add(quoted("num_heads"));
   if (info.has_eps) options.add(quoted("eps"));
   if (info.has_sigma) options.add(quoted("sigma"));

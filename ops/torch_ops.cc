@@ -29,13 +29,13 @@ void check_status(AOTITorchError error) {
   if (error != AOTI_TORCH_SUCCESS) throw std::runtime_error("[seednorm] PyTorch refused a tensor operation");
 }
 
-// An optional tensor argument, with what of it the hot path reads more than once.
+// An optional tensor argument, with what is read of it more than once.
 struct Arg {
   std::optional<Tensor> tensor;
   TensorInfo info;
 };
 
-// A dtype of PyTorch's: its number, its name, and ours if the kernels have it.
+// A dtype of PyTorch: its number, its name, and our own if the kernels have it.
 struct TorchDType {
   int32_t code;
   const char* name;
@@ -158,7 +158,7 @@ struct Place {
   }
 };
 
-// Elements between neighbouring rows of t, or 0 if they are at no equal distance, or overlap.
+// Elements between neighbouring rows of t, or 0 if the distances differ or rows overlap.
 int64_t row_stride(const Tensor& t, int64_t ndim, const int64_t* sizes) {
   const auto strides = t.strides();
   const int64_t dim = sizes[ndim - 1];
@@ -174,7 +174,7 @@ int64_t row_stride(const Tensor& t, int64_t ndim, const int64_t* sizes) {
   return row == 0 ? dim : row;
 }
 
-// The rows of a; copied, and kept in a, where they have no common stride.
+// The rows of a. Rows without a common stride are copied, and the copy is kept in a.
 ConstView rows(Arg& a, DType dtype) {
   if (!a.tensor) return {};
   int64_t stride = row_stride(*a.tensor, a.info.ndim, a.info.sizes);
@@ -186,10 +186,10 @@ ConstView rows(Arg& a, DType dtype) {
   return {a.tensor->const_data_ptr(), dtype, stride};
 }
 
-// [B, 1, D] beside [B, N, D] is read as [B, D]; strides need no care, rows() copies where they are odd.
+// [B, 1, D] beside [B, N, D] is read as [B, D]; rows() copies what has odd strides.
 Params params_of(const NormInfo& info, Arguments<Arg>& a) {
   Params params;
-  for (const ParamInfo& p : info.params()) {
+  for (const NormParamInfo& p : info.params()) {
     Arg& arg = a.params[p.param];
     if (arg.tensor) params[p.param] = rows(arg, *arg.info.dtype);
   }
@@ -206,7 +206,7 @@ Executor torch_executor() {
   return {run, nullptr, static_cast<int>(torch::stable::get_num_threads())};
 }
 
-// Seed and offset of dropout: the numbers, or where on the GPU they are, since reading them would wait for
+// Seed and offset of dropout: the numbers, or where they are on the GPU, since reading them would wait for
 // it.
 struct Dropout {
   bool active = false;
@@ -291,7 +291,7 @@ void backward(const NormInfo& info, StableIValue* stack) {
   ParamGrads grads;
   std::vector<Tensor> outputs;
   bool wanted = false;
-  for (const ParamInfo& p : info.params()) {
+  for (const NormParamInfo& p : info.params()) {
     const Arg& arg = a.params[p.param];
     if (!arg.tensor || (a.wanted >> outputs.size() & 1) == 0) {
       outputs.push_back(place.empty(kNoElements, dtype_code(call.dtype)));
@@ -330,7 +330,7 @@ void backward(const NormInfo& info, StableIValue* stack) {
   for (const Tensor& output : outputs) give(stack, output);
 }
 
-// PyTorch calls a plain function, so each norm has three of its own; all they do is to say which norm it is.
+// PyTorch calls plain functions, so each norm has three of its own, which only say which norm it is.
 struct Operators {
   const NormInfo* info;
   void (*functions[kNumKinds])(StableIValue*, uint64_t, uint64_t);  // by Kind
@@ -364,7 +364,7 @@ void for_each_operator(const Visit& visit) {
   }
 }
 
-// The same functions for each kind of device: they look at where x is.
+// The same functions serve every kind of device: they look where x is.
 template <class Library>
 void implement(Library& library) {
   for_each_operator([&](const NormInfo& info, Kind kind, auto f) {

@@ -19,11 +19,21 @@ HWY_BEFORE_NAMESPACE();
 namespace seednorm {
 namespace HWY_NAMESPACE {
 
-// What a backward policy gives, beside what row_engine-inl.h says:
-//   kSlots                         rows of partial sums
-//   accumulate(cols, row, in_block, x, g, c, sums)
-//   map(cols, state, row, in_block, x, g, c, total) -> dx    adds the row's contributions to total[kSlots]
+// What a backward policy gives, beside RowPolicy. x and g = dy are the row's units at `at`.
+template <class P, class T>
+concept SumsBackward = requires(P policy, typename P::Cols cols, Unit<T> x, Unit<T> g, At at,
+                                typename P::Sums sums) { policy.accumulate(cols, x, g, at, sums); };
+template <class P, class T>
+concept BackwardPolicy = RowPolicy<P, T> && (!P::kReduces || SumsBackward<P, T>)&&requires(
+                                                P policy, typename P::Cols cols, typename P::State state,
+                                                Unit<T> x, Unit<T> g, At at, Unit<T>* totals) {
+  { P::kSlots } -> std::convertible_to<int>;  // rows of partial sums
+  // dx; adds the row's contributions to totals[kSlots].
+  { policy.map(cols, state, x, g, at, totals) } -> std::same_as<Unit<T>>;
+};
+
 template <class PolicyType, class T>
+  requires BackwardPolicy<PolicyType, T>
 struct BackwardPass {
   using A = Acc<T>;
   using Policy = PolicyType;
@@ -43,7 +53,7 @@ struct BackwardPass {
         slots(args.partials == nullptr ? nullptr
                                        : static_cast<A*>(args.partials) + chunk * Policy::kSlots * padded) {}
 
-  // Slots begin at zero; rows may then come in several runs.
+  // Sets slots to zero. Rows may then come in several runs.
   void clear(int first_slot, int last_slot) const {
     if (slots != nullptr) {
       std::memset(slots + first_slot * padded, 0, (last_slot - first_slot) * padded * sizeof(A));
@@ -70,7 +80,7 @@ struct BackwardPass {
       prefetch_far(x + i * x_stride + c);
       prefetch_far(dy + i * dy_stride + c);
     }
-    HWY_INLINE void near(int, size_t) const {}  // costs more than it brings: twice the streams to fetch
+    HWY_INLINE void near(int, size_t) const {}  // would cost more than it gains, with twice the streams
   };
 
   using Out = Unit<T>;
@@ -95,20 +105,19 @@ struct BackwardPass {
   }
 
   template <bool kPartial, int R>
-  HWY_INLINE void accumulate(const Rows<R>& from, int i, const Cols& cols, int64_t row, int in_block,
-                             size_t c, size_t n, Sums& sums) const {
-    const Unit<T> x = load_cols<T, kPartial>(from.x + i * from.x_stride + c, n);
-    const Unit<T> g = load_cols<T, kPartial>(from.dy + i * from.dy_stride + c, n);
-    policy.accumulate(cols, row, in_block, x, g, c, sums);
+  HWY_INLINE void accumulate(const Rows<R>& rows, int i, const Cols& cols, const At& at, Sums& sums) const {
+    const Unit<T> x = load_cols<T, kPartial>(rows.x + i * rows.x_stride + at.c, at.n);
+    const Unit<T> g = load_cols<T, kPartial>(rows.dy + i * rows.dy_stride + at.c, at.n);
+    policy.accumulate(cols, x, g, at, sums);
   }
   template <bool kPartial, int R>
-  HWY_INLINE Out map(const Rows<R>& at, int i, const Cols& cols, const State& state, int64_t row,
-                     int in_block, size_t c, size_t n, Totals& totals) const {
-    const Unit<T> x = load_cols<T, kPartial>(at.x + i * at.x_stride + c, n);
-    const Unit<T> g = load_cols<T, kPartial>(at.dy + i * at.dy_stride + c, n);
-    Unit<T> dx = policy.map(cols, state, row, in_block, x, g, c, totals.slot);
-    if (at.dsum != nullptr) {
-      dx = add_units<T>(dx, load_cols<T, kPartial>(at.dsum + i * at.dsum_stride + c, n));
+  HWY_INLINE Out map(const Rows<R>& rows, int i, const Cols& cols, const State& state, const At& at,
+                     Totals& totals) const {
+    const Unit<T> x = load_cols<T, kPartial>(rows.x + i * rows.x_stride + at.c, at.n);
+    const Unit<T> g = load_cols<T, kPartial>(rows.dy + i * rows.dy_stride + at.c, at.n);
+    Unit<T> dx = policy.map(cols, state, x, g, at, totals.slot);
+    if (rows.dsum != nullptr) {
+      dx = add_units<T>(dx, load_cols<T, kPartial>(rows.dsum + i * rows.dsum_stride + at.c, at.n));
     }
     return dx;
   }
@@ -155,7 +164,7 @@ HWY_NOINLINE void finish_chunks(const KernelArgs& args, const Slots& slots, int6
   if (scalar) store_scalar(grad.data, grad.dtype, offset, total);
 }
 
-// One slot's parameter gradient. Those per sample are complete already when chunks hold whole samples.
+// Stores one slot's gradient. Those per sample are complete already where chunks hold whole samples.
 template <class T>
 void finish_slot(const KernelArgs& args, const Slots& slots, int64_t num_chunks, int64_t slot) {
   const Param param = slots.params[slot];

@@ -57,7 +57,7 @@ HWY_INLINE void group_bits(uint64_t seed, uint64_t offset, uint64_t row, uint64_
 }
 #endif
 
-// The multipliers 0 or 1 / (1 - p) of a block's rows, made group by group as the columns go by.
+// The multipliers 0 or 1 / (1 - p) of a block's rows, made group by group as the columns are reached.
 template <class T, int R>
 class DropoutRows {
  public:
@@ -69,7 +69,7 @@ class DropoutRows {
         threshold_(dropout_threshold(args.options.dropout)),
         kept_(static_cast<A>(1 / (1 - args.options.dropout))) {}
 
-  // Of row `row`, the block's i-th, at the unit that begins at column c. Columns come in rising order.
+  // Of row `row`, the block's i-th, at the unit that begins at column c. Columns must come in rising order.
   HWY_INLINE Unit<T> unit(int64_t row, int i, size_t c) {
     if (c % 64 == 0) fill(row, i, c / 64);
     return load_natural<T>(keep_[i] + c % 64);

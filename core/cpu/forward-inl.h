@@ -12,12 +12,26 @@ HWY_BEFORE_NAMESPACE();
 namespace seednorm {
 namespace HWY_NAMESPACE {
 
-// What a forward policy gives, beside what row_engine-inl.h says:
-//   accumulate(cols, x, c, in_block, sums)
-//   map(cols, state, row, in_block, x, c) -> y
-//   kCentred        whether a second pass over the block follows the first one's sums (LayerNorm):
-//                   finish_first<R>(sums, states), accumulate_second<kPartial>(x, n, state, sums)
+// What a forward policy gives, beside RowPolicy. x is the row's unit at `at`.
+template <class P, class T>
+concept SumsForward = requires(P policy, typename P::Cols cols, Unit<T> x, At at, typename P::Sums sums) {
+  policy.accumulate(cols, x, at, sums);
+};
+// LayerNorm's second pass over the block, which follows the sums of the first one.
+template <class P, class T>
+concept SumsTwice = requires(P policy, Unit<T> x, At at, typename P::State state, typename P::Sums sums) {
+  policy.template finish_first<1>(&sums, &state);
+  policy.template accumulate_second<true>(x, at, state, sums);
+};
+template <class P, class T>
+concept ForwardPolicy =
+    RowPolicy<P, T> && (!P::kReduces || SumsForward<P, T>)&&(!P::kCentred || SumsTwice<P, T>)&&requires(
+                           P policy, typename P::Cols cols, typename P::State state, Unit<T> x, At at) {
+      { policy.map(cols, state, x, at) } -> std::same_as<Unit<T>>;  // y
+    };
+
 template <class PolicyType, class T, bool kResidual>
+  requires ForwardPolicy<PolicyType, T>
 struct ForwardPass {
   using Policy = PolicyType;
   using Cols = typename Policy::Cols;
@@ -70,15 +84,14 @@ struct ForwardPass {
   HWY_INLINE void add_partial_totals(const Totals&, size_t, size_t) const {}
 
   template <bool kPartial, int R>
-  HWY_INLINE void accumulate(const Rows<R>& from, int i, const Cols& cols, int64_t, int in_block, size_t c,
-                             size_t n, Sums& sums) const {
-    policy.accumulate(cols, from.template input<kPartial>(i, c, n), c, in_block, sums);
+  HWY_INLINE void accumulate(const Rows<R>& rows, int i, const Cols& cols, const At& at, Sums& sums) const {
+    policy.accumulate(cols, rows.template input<kPartial>(i, at.c, at.n), at, sums);
   }
   template <bool kPartial, int R>
-  HWY_INLINE Out map(const Rows<R>& at, int i, const Cols& cols, const State& state, int64_t row,
-                     int in_block, size_t c, size_t n, Totals&) const {
-    const Unit<T> x = at.template input<kPartial>(i, c, n);
-    return {x, policy.map(cols, state, row, in_block, x, c)};
+  HWY_INLINE Out map(const Rows<R>& rows, int i, const Cols& cols, const State& state, const At& at,
+                     Totals&) const {
+    const Unit<T> x = rows.template input<kPartial>(i, at.c, at.n);
+    return {x, policy.map(cols, state, x, at)};
   }
   template <bool kStream, int R>
   HWY_INLINE void store(const Out& out, const Rows<R>& at, int i, size_t c) const {
@@ -105,7 +118,7 @@ struct ForwardPass {
   HWY_INLINE void second(int64_t row, size_t c, size_t n, Sums* sums, const State* states) const {
     for (int i = 0; i < R; ++i) {
       const Unit<T> x = Rows<1>(args, row + i).template input<kPartial>(0, c, n);
-      policy.template accumulate_second<kPartial>(x, n, states[i], sums[i]);
+      policy.template accumulate_second<kPartial>(x, At{row + i, i, c, n}, states[i], sums[i]);
     }
   }
 };

@@ -44,7 +44,7 @@ class GainForward : public SingleSegment {
 
   HWY_INLINE Params params() const { return {gamma_}; }
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>())}; }
-  HWY_INLINE void accumulate(const Cols&, const Unit<T>& x, size_t, int, Sums& sums) const {
+  HWY_INLINE void accumulate(const Cols&, const Unit<T>& x, const At&, Sums& sums) const {
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.squares = hn::MulAdd(x.v[k], x.v[k], sums.squares); });
   }
   template <int R>
@@ -57,7 +57,7 @@ class GainForward : public SingleSegment {
       states[i].scale = hn::Set(Tag<T>(), scale);
     }
   }
-  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t, int, const Unit<T>& x, size_t) const {
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, const Unit<T>& x, const At&) const {
     Unit<T> y;
     for_vecs<T>([&](auto k)
                     SEEDNORM_LAMBDA { y.v[k] = hn::Mul(cols.gamma.v[k], hn::Mul(x.v[k], state.scale)); });
@@ -99,7 +99,7 @@ class GainBackward : public SingleSegment {
 
   HWY_INLINE Params params() const { return {gamma_}; }
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>())}; }
-  HWY_INLINE void accumulate(const Cols& cols, int64_t, int, const Unit<T>& x, const Unit<T>& g, size_t,
+  HWY_INLINE void accumulate(const Cols& cols, const Unit<T>& x, const Unit<T>& g, const At&,
                              Sums& sums) const {
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
       sums.dot = hn::MulAdd(cols.gamma.v[k], hn::Mul(g.v[k], x.v[k]), sums.dot);
@@ -117,8 +117,8 @@ class GainBackward : public SingleSegment {
           Tag<T>(), Scale::pull(scale, sum, static_cast<A>(args_.dim), static_cast<A>(args_.options.eps)));
     }
   }
-  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t, int, const Unit<T>& x,
-                         const Unit<T>& g, size_t, Unit<T>* total) const {
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, const Unit<T>& x, const Unit<T>& g, const At&,
+                         Unit<T>* total) const {
     Unit<T> dx;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
       const auto g_scaled = hn::Mul(g.v[k], state.scale);

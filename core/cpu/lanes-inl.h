@@ -36,7 +36,7 @@ using Tag = hn::ScalableTag<Acc<T>>;
 template <class T>
 using V = hn::Vec<Tag<T>>;
 
-// Vectors a unit. One-lane targets have no even and odd.
+// Vectors per unit. Targets of one lane have no even and odd columns.
 #if HWY_TARGET == HWY_SCALAR
 template <class T>
 constexpr int kVecs = 1;
@@ -50,7 +50,7 @@ struct Unit {
   V<T> v[kVecs<T>];
 };
 
-// Columns a unit.
+// Columns per unit.
 template <class T>
 HWY_INLINE size_t unit_cols() {
   return hn::Lanes(Tag<T>()) * kVecs<T>;
@@ -153,15 +153,15 @@ HWY_INLINE void stream_unit(const Unit<T>& u, T* HWY_RESTRICT p) {
 
 // ------------------------------------------------------------------ bfloat16
 // Bits of the nearest bfloat16 (ties to even) in the upper half of each 32-bit lane; the lower half is
-// rubbish. Rounding adds 0x7FFF, or 0x8000 if the last kept bit is odd. That would carry a NaN with bits in
-// the lower half over into another number, but no such NaN gets here: NaNs come from bfloat16 data, whose
-// lower half is zero, from parameters, which are made canonical when they are staged, or from an operation,
-// whose NaN is the canonical one. The test costs a quarter of the store otherwise.
+// meaningless. Rounding adds 0x7FFF, or 0x8000 if the last kept bit is odd. That would turn a NaN with bits
+// in the lower half into another number, but no such NaN gets here: NaNs come from bfloat16 data, whose lower
+// half is zero, from parameters, which are made canonical when they are staged, or from an operation, whose
+// NaN is the canonical one. A test for it would cost a quarter of the store.
 template <class D, class VF = hn::Vec<D>>
 HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> round_to_bfloat16(D, VF v) {
   const hn::RebindToUnsigned<D> du;
   const auto bits = hn::BitCast(du, v);
-#if HWY_TARGET <= HWY_AVX3  // one test into a mask register
+#if HWY_TARGET <= HWY_AVX3  // a single test, into a mask register
   const auto odd = hn::TestBit(bits, hn::Set(du, 0x10000u));
   return hn::Add(bits, hn::IfThenElse(odd, hn::Set(du, 0x8000u), hn::Set(du, 0x7FFFu)));
 #else
@@ -215,7 +215,7 @@ HWY_INLINE void stream_unit(const Unit<T>& u, T* HWY_RESTRICT p) {
 }
 
 // ------------------------------------------------------------------ float16
-// Targets with conversion instructions (F16C is part of Highway's AVX2); the others go through
+// For targets with conversion instructions (F16C is part of Highway's AVX2); the others use
 // core/kernel/half.h.
 #undef SEEDNORM_HAVE_F16
 #undef SEEDNORM_F16_INLINE
@@ -321,7 +321,7 @@ HWY_INLINE Unit<T> keep_first(const Unit<T>& u, size_t n) {
   return out;
 }
 
-// What T can hold of u: rounded to T and back.
+// u rounded to T and back.
 template <class T>
 HWY_INLINE Unit<T> round_to_storage(const Unit<T>& u) {
   [[maybe_unused]] const Tag<T> d;
@@ -368,7 +368,7 @@ HWY_INLINE Unit<T> load_param_as(const P* HWY_RESTRICT p) {
   }
 }
 
-// Any NaN made the canonical one, see round_to_bfloat16.
+// Makes any NaN the canonical one; see round_to_bfloat16.
 template <class A>
 HWY_INLINE A canonical(A value) {
   return value == value ? value : std::numeric_limits<A>::quiet_NaN();
@@ -425,7 +425,7 @@ HWY_NOINLINE void stage_param(const ParamRef& ref, size_t dim, Acc<T>* HWY_RESTR
 
 // Up to kCount parameters of a norm as the loops read them: the accumulation type, unit order, padded to
 // whole units. A float32 vector beside float32 data of whole units is used where it lies; anything else is
-// converted once a task (a task has many rows). No heap up to width 8192 / kCount.
+// converted once per task (a task has many rows). Nothing is allocated up to width 8192 / kCount.
 template <class T, int kCount>
 class Staged {
  public:
@@ -452,7 +452,7 @@ class Staged {
 };
 
 // ------------------------------------------------------------------ sums over lanes
-// Halving order, the same for every number of rows and every Highway version.
+// Vectors are halved and added, in the same order for every number of rows and every Highway version.
 #if HWY_TARGET == HWY_SCALAR
 template <class D, class VF = hn::Vec<D>>
 HWY_INLINE hn::TFromD<D> sum_lanes(D, VF v) {

@@ -31,13 +31,13 @@ HWY_INLINE VF each_lane(D d, VF v, F f) {
   return hn::Load(d, lane);
 }
 
-// NaN where x is NaN (Highway's functions do not say what they make of it).
+// NaN where x is NaN, for which Highway's functions promise nothing.
 template <class D, class VF = hn::Vec<D>>
 HWY_INLINE VF keep_nan(D, VF x, VF result) {
   return hn::IfThenElse(hn::Eq(x, x), result, x);
 }
 
-// exp(-|x|), in (0, 1]. Beyond 104 float32 has only zero.
+// exp(-|x|), in (0, 1]. Beyond 104 it is zero in float32.
 template <class D, class VF = hn::Vec<D>>
 HWY_INLINE VF exp_minus_abs(D d, VF x) {
   if constexpr (kIsDouble<D>) {
@@ -92,7 +92,7 @@ HWY_INLINE VF erf(D d, VF x) {
   } else {
     const VF t = hn::Abs(x);
     const VF s = hn::Mul(x, x);
-    // Far side; 4 is past where erf rounds to 1, and keeps the polynomial from overflow.
+    // Far side. At 4 erf already rounds to 1; the limit keeps the polynomial from overflowing.
     const VF f = hn::Min(t, hn::Set(d, 4.0f));
     const VF f2 = hn::Mul(f, f);
     VF r = hn::MulAdd(hn::Set(d, -1.72853470e-5f), f, hn::Set(d, 3.83197126e-4f));
@@ -209,8 +209,8 @@ HWY_INLINE hn::Vec<D> load_by_blocks(D d, const hn::TFromD<D>* p) {
   return hn::LoadU(d, p);
 }
 
-// out[i] = sigma(in[i]), or its derivative, for i < n; arrays padded to whole vectors. Tanh, the paper's,
-// apart: it is what the time between two blocks of rows goes to.
+// out[i] = sigma(in[i]), or its derivative, for i < n; arrays are padded to whole vectors. Tanh, the paper's
+// sigma, has a branch of its own: most of the time between two blocks of rows goes into it.
 template <bool kSlope, class A>
 HWY_NOINLINE void sigma_array(Sigma sigma, const A* in, size_t n, A* out) {
   const hn::ScalableTag<A> d;

@@ -59,7 +59,7 @@ HWY_EXPORT(forward);
 HWY_EXPORT(backward);
 HWY_EXPORT(finish);
 
-// What the registry takes of the norm.
+// What the registry takes from the norm.
 NormInfo registered_info() {
   static const NormKernels table = {
       [](const KernelArgs& args, int64_t begin, int64_t end) {

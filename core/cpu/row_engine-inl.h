@@ -1,12 +1,12 @@
-// The loop every row-wise norm runs in, forward and backward: blocks of rows, one sweep over the columns that
-// finishes one block and starts the next.
+// The loop that every row-wise norm runs in, forward and backward: over blocks of rows, in sweeps over the
+// columns that finish one block and start the next.
 //
-// A norm reads its row twice: once for its sums, once for its output. Done one after the other, the
+// A norm reads its row twice: once for its sums, once for its output. If one followed the other, the
 // memory would idle while the second pass works from the cache. So the sweep that maps block b (from the
 // cache) also takes the sums of block b + 1 (from memory) and prefetches a little further down the same
 // stream: memory sees one even stream of reads beside one of writes, like a copy.
 //
-// Letters: R rows a block (template), D width, c column, k vector within a unit.
+// Letters: R rows per block (template), D width, c column, k vector within a unit.
 #if defined(SEEDNORM_CORE_CPU_ROW_ENGINE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEEDNORM_CORE_CPU_ROW_ENGINE_INL_H_
 #undef SEEDNORM_CORE_CPU_ROW_ENGINE_INL_H_
@@ -14,25 +14,27 @@
 #define SEEDNORM_CORE_CPU_ROW_ENGINE_INL_H_
 #endif
 
+#include <concepts>
+
 #include "core/cpu/lanes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace seednorm {
 namespace HWY_NAMESPACE {
 
-// Rows a block: each load of a parameter serves so many rows, and a sweep has so many independent sums. Eight
-// lose in backward: two blocks of x and dy beside the partial sums are more than the second-level cache
-// serves well (docs/notes/cpu_kernels.md).
-// float64 and the scalar target are for checks: one row at a time compiles faster.
+// Rows per block: so many rows share a load of a parameter, and a sweep has so many independent sums. Eight
+// are slower in backward: two blocks of x and dy beside the partial sums are more than the second-level
+// cache serves well (docs/notes/cpu_kernels.md).
+// float64 and the scalar target are for checks, where one row at a time compiles faster.
 template <class T>
 constexpr int kBlockRows = std::is_same_v<T, double> || HWY_TARGET == HWY_SCALAR ? 1 : 4;
 
-// Bytes of a row that the prefetch runs ahead of the sums. Times kBlockRows it is the 4 KB that cover the
+// How many bytes of a row the prefetch is ahead of the sums. Times kBlockRows it is the 4 KB that cover the
 // memory's latency (about 100 ns) at a core's share of its bandwidth (about 20 GB/s); see docs/notes.
 constexpr size_t kPrefetchBytes = 1024;
-// And by which forward then fetches from the second-level cache into the first, a few hundred cycles ahead of
-// the loads: a load that waits for one of the fill buffers, which the stores hold, keeps all behind it
-// waiting.
+// How many forward then fetches from the second-level cache into the first, a few hundred cycles before the
+// loads: a load that waits for one of the fill buffers, which the stores hold, holds up all loads that
+// follow it.
 constexpr size_t kNearBytes = 512;
 
 // From memory into the second-level cache only: it has room for more misses under way than the first.
@@ -69,24 +71,45 @@ HWY_INLINE void store_cols(const Unit<T>& u, T* p) {
   }
 }
 
-// What both passes need of a policy (T the data's type):
-//   kReduces        whether the row is read for sums first; false: the sweep only maps
-//   kOneRow         if there is one: blocks of one row
-//   Params          the parameters, pointers only; params(); cols<kMap, kReduce>(c) loads
-//   Cols            the parameters of a unit
-//   Sums            a row's running sums;            begin_sums()
-//   State           a row's finished scalars;        finish<R>(sums, row, states)
-//   begin_rows(R)                                    what follows works on blocks of R rows, or on one
-//   num_segments(), segment_cols()                   heads, if units do not straddle them
-//   begin_segment(h, in_block, state)                loads what changes with the head, for mapping
-//   end_segment<R>(h, first, sums)                   stores the head's sums of R rows, for summing
-// What forward-inl.h and backward-inl.h, the Pass, give, beside that:
-//   Rows<R>         where R rows of every tensor are;  far(i, c) and near(i, c) prefetch
-//   Out             what a unit of a row stores;      store<kStream>(out, rows, i, c), store_partial
-//   Totals          a unit's sums over rows;          begin_totals(), add_totals(totals, c)
-//   accumulate<kPartial>(rows, i, cols, row, in_block, c, n, sums)
-//   map<kPartial>(rows, i, cols, state, row, in_block, c, n, totals) -> Out
-// `row` is the row's number in the call, i its place in Rows, in_block its place in the block.
+// A unit of a row, or the part of one at the end of the row.
+struct At {
+  int64_t row;   // the row's number in the call
+  int in_block;  // the row's place in its block
+  size_t c;      // first column
+  size_t n;      // columns
+};
+
+// What both passes need of a policy, where T is the data's type. A policy that lacks something fails to
+// compile, and the error shows the line that asks for it.
+template <class P, class T>
+concept RowPolicy = requires(P policy, typename P::Params params, typename P::State state,
+                             typename P::Sums sums) {
+  { P::kReduces } -> std::convertible_to<bool>;  // whether the row is read for sums before it is mapped
+  // Params are the parameters, pointers only; cols<kMap, kReduce>(c) loads those of the unit at column c.
+  { policy.params() } -> std::same_as<typename P::Params>;
+  { params.template cols<true, true>(size_t{}) } -> std::same_as<typename P::Cols>;
+  // Sums are a row's running sums; finish<R>(sums, row, states) makes the States of R rows of them.
+  { policy.begin_sums() } -> std::same_as<typename P::Sums>;
+  policy.template finish<1>(&sums, int64_t{}, &state);
+  policy.begin_rows(1);  // the calls that follow work on blocks of so many rows
+  // Segments are heads, where units do not straddle them.
+  { policy.num_segments() } -> std::convertible_to<size_t>;
+  { policy.segment_cols() } -> std::convertible_to<size_t>;
+  policy.begin_segment(size_t{}, 0, state);  // segment, row in block: loads what map needs of the head
+  policy.template end_segment<1>(size_t{}, 0, &sums);  // segment, first row: stores the head's sums of R rows
+};
+
+// A policy with a static member kOneRow works on blocks of one row.
+template <class P>
+concept OneRowAtATime = requires { P::kOneRow; };
+
+// What a Pass, of forward-inl.h or backward-inl.h, gives the engine:
+//   Rows<R>   where R rows of every tensor are;  far(i, c) and near(i, c) prefetch
+//   Out       what a unit of a row stores;       store<kStream>(out, rows, i, c), store_partial
+//   Totals    a unit's sums over rows;           begin_totals(), add_totals(totals, c), add_partial_totals
+//   accumulate<kPartial>(rows, i, cols, at, sums)
+//   map<kPartial>(rows, i, cols, state, at, totals) -> Out
+// i is the row's place in Rows.
 template <class Pass, class T>
 class RowEngine {
  public:
@@ -103,15 +126,15 @@ class RowEngine {
 
  private:
   static constexpr size_t kAhead = kPrefetchBytes / sizeof(T);
-  static constexpr int kRows = requires { Policy::kOneRow; } ? 1 : kBlockRows<T>;
+  static constexpr int kRows = OneRowAtATime<Policy> ? 1 : kBlockRows<T>;
   template <int R>
   using Rows = typename Pass::template Rows<R>;
   using Cols = typename Policy::Cols;
   using Sums = typename Policy::Sums;
   using State = typename Policy::State;
 
-  // The first block's sums and the last block's map stand alone, a row at a time; all else is fused. kStream:
-  // results go past the caches.
+  // The first block's sums and the last block's map are done alone, a row at a time; all the rest is fused.
+  // With kStream, results go past the caches.
   template <bool kStream>
   HWY_NOINLINE int64_t blocks(int64_t r, int64_t end) {
     constexpr int R = kRows;
@@ -172,8 +195,8 @@ class RowEngine {
       c = columns<R, kMap, kReduce, kStream>(at, from, far, cur, next, first, c, end, sums, states);
       if (c < end) {
         for (int i = 0; i < R; ++i) {
-          if constexpr (kMap) partial_map(states[i], cur + i, first + i, c, end - c);
-          if constexpr (kReduce) partial_sum(next + i, first + i, c, end - c, sums[i]);
+          if constexpr (kMap) partial_map(states[i], At{cur + i, first + i, c, end - c});
+          if constexpr (kReduce) partial_sum(At{next + i, first + i, c, end - c}, sums[i]);
         }
         c = end;
       }
@@ -181,7 +204,7 @@ class RowEngine {
     }
   }
 
-  // The whole units of a segment. Everything the loop works on is a local whose address never leaves: stores
+  // The whole units of a segment. Everything the loop works on is a local whose address never escapes: stores
   // through vector pointers may alias anything else, which would then be read or written again for every
   // unit, and such stores queue up between the ones that matter.
   template <int R, bool kMap, bool kReduce, bool kStream>
@@ -206,14 +229,16 @@ class RowEngine {
         const Rows<R>& ahead = wrap ? far : from;
         const size_t ahead_col = wrap ? c + kAhead - dim : c + kAhead;
         unroll<R>([&](auto i) SEEDNORM_LAMBDA {
+          const At here{cur + i, first + static_cast<int>(i), c, unit};
           ahead.far(i, ahead_col);
           from.near(i, c + kNearBytes / sizeof(T));
           at.near(i, c + kNearBytes / sizeof(T));
-          const auto out =
-              pass.template map<false>(at, i, cols, state[i], cur + i, first + i, c, unit, totals);
+          const auto out = pass.template map<false>(at, i, cols, state[i], here, totals);
           pass.template store<kStream>(out, at, i, c);
-          if constexpr (kReduce)
-            pass.template accumulate<false>(from, i, cols, next + i, first + i, c, unit, sum[i]);
+          if constexpr (kReduce) {
+            const At there{next + i, first + static_cast<int>(i), c, unit};
+            pass.template accumulate<false>(from, i, cols, there, sum[i]);
+          }
         });
       } else {
         // All loads before all stores: rows a multiple of 4 KB apart, as they usually are, share the
@@ -221,10 +246,14 @@ class RowEngine {
         // store waits for it.
         typename Pass::Out out[R];
         unroll<R>([&](auto i) SEEDNORM_LAMBDA {
-          if constexpr (kReduce)
-            pass.template accumulate<false>(from, i, cols, next + i, first + i, c, unit, sum[i]);
-          if constexpr (kMap)
-            out[i] = pass.template map<false>(at, i, cols, state[i], cur + i, first + i, c, unit, totals);
+          if constexpr (kReduce) {
+            const At there{next + i, first + static_cast<int>(i), c, unit};
+            pass.template accumulate<false>(from, i, cols, there, sum[i]);
+          }
+          if constexpr (kMap) {
+            const At here{cur + i, first + static_cast<int>(i), c, unit};
+            out[i] = pass.template map<false>(at, i, cols, state[i], here, totals);
+          }
         });
         if constexpr (kMap) {
           unroll<R>([&](auto i) SEEDNORM_LAMBDA { pass.template store<kStream>(out[i], at, i, c); });
@@ -236,18 +265,18 @@ class RowEngine {
     return c;
   }
 
-  // The last, incomplete unit, apart from the loops: it is rare, and they compile better without it. Row by
-  // row; lanes beyond the row hold whatever the parameters make of zeros and are cut off.
-  HWY_NOINLINE void partial_map(const State& state, int64_t row, int in_block, size_t c, size_t n) {
-    const Rows<1> at(pass_.args, row);
+  // The last, incomplete unit of a row. It is rare, and the loops compile better without it. Lanes beyond the
+  // row hold whatever the parameters make of zeros and are cut off.
+  HWY_NOINLINE void partial_map(const State& state, const At& at) {
+    const Rows<1> rows(pass_.args, at.row);
     auto totals = pass_.begin_totals();
-    const Cols cols = pass_.policy.params().template cols<true, false>(c);
-    pass_.store_partial(pass_.template map<true>(at, 0, cols, state, row, in_block, c, n, totals), at, c, n);
-    pass_.add_partial_totals(totals, c, n);
+    const Cols cols = pass_.policy.params().template cols<true, false>(at.c);
+    pass_.store_partial(pass_.template map<true>(rows, 0, cols, state, at, totals), rows, at.c, at.n);
+    pass_.add_partial_totals(totals, at.c, at.n);
   }
-  HWY_NOINLINE void partial_sum(int64_t row, int in_block, size_t c, size_t n, Sums& sums) {
-    const Cols cols = pass_.policy.params().template cols<false, true>(c);
-    pass_.template accumulate<true>(Rows<1>(pass_.args, row), 0, cols, row, in_block, c, n, sums);
+  HWY_NOINLINE void partial_sum(const At& at, Sums& sums) {
+    const Cols cols = pass_.policy.params().template cols<false, true>(at.c);
+    pass_.template accumulate<true>(Rows<1>(pass_.args, at.row), 0, cols, at, sums);
   }
 
   const Pass pass_;

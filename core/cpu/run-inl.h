@@ -1,4 +1,4 @@
-// From a policy to a run over rows: which engine, which of its switches.
+// Runs a policy over rows: chooses the pass of the engine and its switches.
 #if defined(SEEDNORM_CORE_CPU_RUN_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEEDNORM_CORE_CPU_RUN_INL_H_
 #undef SEEDNORM_CORE_CPU_RUN_INL_H_
@@ -13,7 +13,7 @@ HWY_BEFORE_NAMESPACE();
 namespace seednorm {
 namespace HWY_NAMESPACE {
 
-// Base of policies whose row is one segment.
+// Base of policies whose rows are one segment each.
 struct SingleSegment {
   static constexpr void begin_rows(int) {}
   static constexpr size_t num_segments() { return 1; }

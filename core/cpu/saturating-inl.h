@@ -1,5 +1,5 @@
 // Policies of the norms that replace normalization by a saturating function of each element, DyT and Derf:
-// y_i = gamma_i f(alpha x_i + s) + beta_i. No sums over the row.
+// y_i = gamma_i f(alpha x_i + s) + beta_i. There are no sums over the row.
 #if defined(SEEDNORM_CORE_CPU_SATURATING_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEEDNORM_CORE_CPU_SATURATING_INL_H_
 #undef SEEDNORM_CORE_CPU_SATURATING_INL_H_
@@ -72,7 +72,7 @@ class SaturatingForward : public SaturatingBase<T> {
   using typename Base::State;
   static constexpr bool kCentred = false;
 
-  HWY_INLINE Unit<T> map(const Cols& cols, const State&, int64_t, int, const Unit<T>& x, size_t) const {
+  HWY_INLINE Unit<T> map(const Cols& cols, const State&, const Unit<T>& x, const At&) const {
     Unit<T> y;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
       y.v[k] = hn::MulAdd(cols.gamma.v[k], F::value(Tag<T>(), this->inner(x.v[k])), cols.beta.v[k]);
@@ -92,13 +92,10 @@ class SaturatingBackward : public SaturatingBase<T> {
   using Base::Base;
   using typename Base::Cols;
   using typename Base::State;
-  using typename Base::Sums;
   static constexpr int kSlots = kShift ? 4 : 3;  // gamma, beta, alpha, shift
 
-  HWY_INLINE void accumulate(const Cols&, int64_t, int, const Unit<T>&, const Unit<T>&, size_t, Sums&) const {
-  }
-  HWY_INLINE Unit<T> map(const Cols& cols, const State&, int64_t, int, const Unit<T>& x, const Unit<T>& g,
-                         size_t, Unit<T>* total) const {
+  HWY_INLINE Unit<T> map(const Cols& cols, const State&, const Unit<T>& x, const Unit<T>& g, const At&,
+                         Unit<T>* total) const {
     const Tag<T> d;
     Unit<T> dx;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {

@@ -6,7 +6,7 @@
 // the columns in RMSNorm's order whatever the heads.
 //
 // Heads of whole units are segments of the sweep. Others ("expanded") store x beta for the row, sum it by
-// head, and spread u back over the columns. kGeneral: dropout or expanded heads, looked up at run time.
+// head, and spread u back over the columns. kGeneral allows dropout and expanded heads, found at run time.
 #if defined(SEEDNORM_CORE_CPU_SEED_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEEDNORM_CORE_CPU_SEED_INL_H_
 #undef SEEDNORM_CORE_CPU_SEED_INL_H_
@@ -91,7 +91,7 @@ class Heads {
       if (col < dim) values[at(col / cols, i)] += products[pos];
     }
   }
-  // A row of one value a column (unit order) from one value a head.
+  // A row of one value per column (unit order) from one value per head.
   HWY_NOINLINE void spread(const A* values, int i, A* out) const {
     const size_t unit = unit_cols<T>();
     for (size_t pos = 0; pos < round_up(dim, unit); ++pos) {
@@ -106,7 +106,7 @@ class Heads {
   size_t rows_ = 1;
 };
 
-// One sample's gamma(c) and eta(c), staged; nothing for a norm without them.
+// One sample's gamma(c) and eta(c), staged; empty for a norm without them.
 template <class T, bool kConditional>
 class Condition {
  public:
@@ -195,12 +195,12 @@ class SeedForward {
   HWY_INLINE Params params() const { return {gamma_, alpha_, beta_, condition.gamma_c, condition.eta_c}; }
 
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
-  HWY_INLINE void accumulate(const Cols& cols, const Unit<T>& x, size_t c, int i, Sums& sums) {
+  HWY_INLINE void accumulate(const Cols& cols, const Unit<T>& x, const At& at, Sums& sums) {
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.squares = hn::MulAdd(x.v[k], x.v[k], sums.squares); });
     if (expanded()) {
       Unit<T> product;
       for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { product.v[k] = hn::Mul(x.v[k], cols.beta.v[k]); });
-      store_unit_order(product, wide(i, kProducts) + c);
+      store_unit_order(product, wide(at.in_block, kProducts) + at.c);
     } else {
       for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.dot = hn::MulAdd(x.v[k], cols.beta.v[k], sums.dot); });
     }
@@ -240,15 +240,14 @@ class SeedForward {
     state.u = hn::Set(Tag<T>(), u_[heads_.at(h, i)]);
   }
 
-  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int i, const Unit<T>& x,
-                         size_t c) {
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, const Unit<T>& x, const At& at) {
     Unit<T> alpha = cols.alpha;
     if (dropout()) {
-      const Unit<T> keep = keep_.unit(row, i, c);
+      const Unit<T> keep = keep_.unit(at.row, at.in_block, at.c);
       for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { alpha.v[k] = hn::Mul(alpha.v[k], keep.v[k]); });
     }
     Unit<T> u = zero_unit<T>();
-    if (expanded()) u = load_unit_order<T>(wide(i, kU) + c);
+    if (expanded()) u = load_unit_order<T>(wide(at.in_block, kU) + at.c);
     Unit<T> y;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
       const auto gain = hn::MulAdd(expanded() ? u.v[k] : state.u, alpha.v[k], cols.gamma.v[k]);
@@ -263,8 +262,8 @@ class SeedForward {
   bool dropout() const { return kGeneral && args_.dropout; }
   A dot_scale() const { return static_cast<A>(args_.options.dot_scale); }
 
-  // Expanded heads only: two arrays a row of the block, of x beta while it is summed and of u while it is
-  // mapped.
+  // For expanded heads only: two arrays for each row of the block, x beta while it is summed and u while it
+  // is mapped.
   enum Wide { kProducts, kU };
   A* wide(int i, Wide which) { return wide_.data() + (2 * i + which) * unit_padded(args_.dim); }
 
@@ -346,9 +345,9 @@ class SeedBackward {
   HWY_INLINE Params params() const { return {gamma_, alpha_, beta_, condition.gamma_c}; }
 
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
-  HWY_INLINE void accumulate(const Cols& cols, int64_t row, int i, const Unit<T>& x, const Unit<T>& dy,
-                             size_t c, Sums& sums) {
-    const Unit<T> alpha = kept_alpha(cols, keep_sum_, row, i, c);
+  HWY_INLINE void accumulate(const Cols& cols, const Unit<T>& x, const Unit<T>& dy, const At& at,
+                             Sums& sums) {
+    const Unit<T> alpha = kept_alpha(cols, keep_sum_, at);
     Unit<T> product;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
       const auto gx = hn::Mul(upstream(cols, dy, k), x.v[k]);
@@ -359,7 +358,7 @@ class SeedBackward {
         sums.dot_alpha = hn::MulAdd(alpha.v[k], gx, sums.dot_alpha);
       }
     });
-    if (expanded()) store_unit_order(product, wide(i, kProducts) + c);
+    if (expanded()) store_unit_order(product, wide(at.in_block, kProducts) + at.c);
   }
   template <int R>
   HWY_INLINE void end_segment(size_t h, int first, Sums* sums) {
@@ -407,14 +406,14 @@ class SeedBackward {
     state.c = hn::Set(Tag<T>(), c_[heads_.at(h, i)]);
   }
 
-  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int i, const Unit<T>& x,
-                         const Unit<T>& dy, size_t c, Unit<T>* total) {
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, const Unit<T>& x, const Unit<T>& dy,
+                         const At& at, Unit<T>* total) {
     Unit<T> keep = zero_unit<T>();
-    if (dropout()) keep = keep_map_.unit(row, i, c);
+    if (dropout()) keep = keep_map_.unit(at.row, at.in_block, at.c);
     Unit<T> wide_u = zero_unit<T>(), wide_c = zero_unit<T>();
     if (expanded()) {
-      wide_u = load_unit_order<T>(wide(i, kU) + c);
-      wide_c = load_unit_order<T>(wide(i, kC) + c);
+      wide_u = load_unit_order<T>(wide(at.in_block, kU) + at.c);
+      wide_c = load_unit_order<T>(wide(at.in_block, kC) + at.c);
     }
     Unit<T> dx;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
@@ -443,11 +442,10 @@ class SeedBackward {
     if constexpr (kConditional) return hn::Mul(dy.v[k], cols.gamma_c.v[k]);
     return dy.v[k];
   }
-  HWY_INLINE Unit<T> kept_alpha(const Cols& cols, DropoutRows<T, kRows>& source, int64_t row, int i,
-                                size_t c) {
+  HWY_INLINE Unit<T> kept_alpha(const Cols& cols, DropoutRows<T, kRows>& source, const At& at) {
     Unit<T> alpha = cols.alpha;
     if (dropout()) {
-      const Unit<T> keep = source.unit(row, i, c);
+      const Unit<T> keep = source.unit(at.row, at.in_block, at.c);
       for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { alpha.v[k] = hn::Mul(alpha.v[k], keep.v[k]); });
     }
     return alpha;
@@ -467,7 +465,7 @@ class SeedBackward {
   const A* const beta_;
   Heads<T> heads_;
   const bool expanded_;
-  DropoutRows<T, kRows> keep_map_, keep_sum_;  // two blocks are under way at once
+  DropoutRows<T, kRows> keep_map_, keep_sum_;  // of the two blocks that are under way at once
   typename Heads<T>::Values a_, z_, u_, c_;
   Buffer<A, 1> wide_;
 

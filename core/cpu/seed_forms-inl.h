@@ -1,5 +1,5 @@
-// Policies of SeeDNorm's forms without a dot product (Table 3): beta elementwise, and no beta. For ablations:
-// right rather than fast, the form and sigma are looked at for every unit, a row at a time.
+// Policies of SeeDNorm's forms without a dot product (Table 3): beta elementwise, and no beta. They serve
+// ablations and are simple rather than fast: form and sigma are looked up for every unit, a row at a time.
 #if defined(SEEDNORM_CORE_CPU_SEED_FORMS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEEDNORM_CORE_CPU_SEED_FORMS_INL_H_
 #undef SEEDNORM_CORE_CPU_SEED_FORMS_INL_H_
@@ -51,8 +51,8 @@ class SeedForm : public SingleSegment {
   }
   HWY_NOINLINE V<T> value(V<T> z) const { return sigma_value(args_.options.sigma, Tag<T>(), z); }
   HWY_NOINLINE V<T> slope(V<T> z) const { return sigma_slope(args_.options.sigma, Tag<T>(), z); }
-  HWY_INLINE Unit<T> keep(DropoutRows<T, 1>& dropout, int64_t row, size_t c) {
-    return args_.dropout ? dropout.unit(row, 0, c) : set_unit<T>(1);
+  HWY_INLINE Unit<T> keep(DropoutRows<T, 1>& dropout, const At& at) {
+    return args_.dropout ? dropout.unit(at.row, 0, at.c) : set_unit<T>(1);
   }
 
   const KernelArgs& args_;
@@ -81,15 +81,14 @@ class SeedFormForward : public SeedForm<T> {
   using Base::Base;
 
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
-  HWY_INLINE void accumulate(const Cols& cols, const Unit<T>& x, size_t c, int, Sums& sums) const {
-    Unit<T> weighted;  // beyond the row sigma(0) may not be zero
+  HWY_INLINE void accumulate(const Cols& cols, const Unit<T>& x, const At& at, Sums& sums) const {
+    Unit<T> weighted;  // sigma(0), beyond the row, may not be zero
     for (int k = 0; k < kVecs<T>; ++k) {
       sums.squares = hn::MulAdd(x.v[k], x.v[k], sums.squares);
       weighted.v[k] = hn::Mul(this->value(this->inner(cols, x, k)), cols.alpha.v[k]);
     }
     if (this->elementwise_) return;
-    const size_t left = static_cast<size_t>(this->args_.dim) - c;
-    if (left < unit_cols<T>()) weighted = keep_first<T>(weighted, left);
+    if (at.n < unit_cols<T>()) weighted = keep_first<T>(weighted, at.n);
     for (int k = 0; k < kVecs<T>; ++k) sums.dot = hn::Add(sums.dot, weighted.v[k]);
   }
   template <int R>
@@ -104,8 +103,8 @@ class SeedFormForward : public SeedForm<T> {
     stats[0] = scale;
     if (!this->elementwise_) stats[1] = u;
   }
-  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int, const Unit<T>& x, size_t c) {
-    const Unit<T> keep = this->keep(this->keep_map_, row, c);
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, const Unit<T>& x, const At& at) {
+    const Unit<T> keep = this->keep(this->keep_map_, at);
     Unit<T> y;
     for (int k = 0; k < kVecs<T>; ++k) {
       const auto dynamic =
@@ -144,9 +143,8 @@ class SeedFormBackward : public SeedForm<T> {
   using Base::Base;
 
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
-  HWY_INLINE void accumulate(const Cols& cols, int64_t row, int, const Unit<T>& x, const Unit<T>& g, size_t c,
-                             Sums& sums) {
-    const Unit<T> keep = this->keep(this->keep_sum_, row, c);
+  HWY_INLINE void accumulate(const Cols& cols, const Unit<T>& x, const Unit<T>& g, const At& at, Sums& sums) {
+    const Unit<T> keep = this->keep(this->keep_sum_, at);
     for (int k = 0; k < kVecs<T>; ++k) {
       const auto gx = hn::Mul(g.v[k], x.v[k]);
       auto gain = cols.gamma.v[k];
@@ -170,10 +168,10 @@ class SeedFormBackward : public SeedForm<T> {
     const A pull = RmsScale::pull(scale, sum, static_cast<A>(args.dim), A{0});
     states[0] = {hn::Set(d, scale), hn::Set(d, pull), hn::Set(d, u), hn::Set(d, scale * kept)};
   }
-  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t row, int, const Unit<T>& x,
-                         const Unit<T>& g, size_t c, Unit<T>* total) {
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, const Unit<T>& x, const Unit<T>& g,
+                         const At& at, Unit<T>* total) {
     const auto dot_scale = hn::Set(Tag<T>(), static_cast<A>(this->args_.options.dot_scale));
-    const Unit<T> keep = this->keep(this->keep_map_, row, c);
+    const Unit<T> keep = this->keep(this->keep_map_, at);
     Unit<T> dx;
     for (int k = 0; k < kVecs<T>; ++k) {
       const auto z = this->inner(cols, x, k);

@@ -5,16 +5,10 @@
 // shared memory meanwhile. A thread's columns are the same in all rows: slots are its registers, or, for huge
 // rows, memory that no other thread touches. Groups of a block are summed in order at the end. No atomics:
 // the order of every sum is fixed.
-//
-// What a backward policy gives, beside what forward.cuh says:
-//   kSlots, kSampleSlots    rows of partial sums, as NormInfo orders parameters; the last are per sample
-//   begin(row, state)       loads the row's statistics
-//   accumulate(cols, state, row, r, x, g, c, n, sums)
-//   finish(group, rows, sums, state)
-//   map(cols, state, row, r, x, g, c, n, total) -> dx       adds the row's contributions to total[kSlots]
 #ifndef SEEDNORM_CORE_CUDA_BACKWARD_CUH_
 #define SEEDNORM_CORE_CUDA_BACKWARD_CUH_
 
+#include "core/cuda/forward.cuh"
 #include "core/cuda/geometry.h"
 #include "core/cuda/launch.cuh"
 #include "core/cuda/row_group.cuh"
@@ -33,19 +27,38 @@ struct BackwardLaunch {
   bool slots_in_shared;  // those of huge rows
 };
 
-// Base of policies that need none beyond the sums', and are worth kernels for every shape.
+// Base of policies that need only the memory of the sums, and are worth kernels for every shape.
 struct NoSharedMemory {
   static constexpr bool kFewKernels = false;
   static int shared_bytes(const KernelArgs&, const Geometry&, int) { return 0; }
 };
 
-template <class T, class Policy, int kRows, int kVecs, bool kHuge>
+// What a backward policy gives, beside RowPolicy. x and g = dy are the row's vectors at `at`.
+template <class P, class T>
+concept SumsBackward = requires(P policy, RowGroup<Acc<T>>& group, const RowsAtOnce& rows, Vec<T> x, Vec<T> g,
+                                At at, Acc<T> (&sums)[P::kSums], typename P::State (&state)[1]) {
+  policy.accumulate(policy.cols(0, 1), state[0], x, g, at, &sums[0]);
+  policy.template finish<1>(group, rows, sums, state);
+};
+template <class P, class T>
+concept BackwardPolicy =
+    RowPolicy<P, T> && (P::kSums == 0 || SumsBackward<P, T>)&&requires(
+                           P policy, typename P::State state, Vec<T> x, Vec<T> g, At at, Vec<T>* totals) {
+      // Rows of partial sums, as NormInfo orders parameters; the last ones are per sample.
+      { P::kSlots } -> std::convertible_to<int>;
+      { P::kSampleSlots } -> std::convertible_to<int>;
+      policy.begin(int64_t{}, state);  // loads the row's statistics
+      // dx; adds the row's contributions to totals[kSlots].
+      { policy.map(policy.cols(0, 1), state, x, g, at, totals) } -> std::same_as<Vec<T>>;
+    };
+
+template <class T, BackwardPolicy<T> Policy, int kRows, int kVecs, bool kHuge>
 class BackwardPass {
  public:
   using A = Acc<T>;
   static constexpr int kSlots = Policy::kSlots, kSampleSlots = Policy::kSampleSlots;
   static constexpr int kChunkSlots = kSlots - kSampleSlots;
-  // Bytes of shared memory a thread, for two steps of x and dy; also the place where groups are summed.
+  // Bytes of shared memory per thread, for two steps of x and dy. Groups are summed there as well.
   static constexpr int kStageBytes = kHuge ? 0 : 2 * 2 * kRows * kVecs * static_cast<int>(sizeof(Raw));
   static_assert(kHuge || kStageBytes >= static_cast<int>(sizeof(Vec<T>)));
 
@@ -152,10 +165,9 @@ class BackwardPass {
     });
     close_copies();
   }
-  SEEDNORM_DEVICE Vec<T> loaded(const RowsOf<T>& from, int tensor, int64_t row, int turn, int r, int k,
-                                int c) const {
-    if constexpr (kHuge) return unpack<T>(from.load(row, c, dim_ - c));
-    return unpack<T>(*stage(turn, tensor, r, k));
+  SEEDNORM_DEVICE Vec<T> loaded(const RowsOf<T>& from, int tensor, const At& at, int turn, int k) const {
+    if constexpr (kHuge) return unpack<T>(from.load(at.row, at.c, at.n));
+    return unpack<T>(*stage(turn, tensor, at.r, k));
   }
 
   SEEDNORM_DEVICE void sum(const RowsAtOnce& rows, int turn, typename Policy::State (&state)[kRows]) {
@@ -166,9 +178,9 @@ class BackwardPass {
 #pragma unroll
         for (int r = 0; r < kRows; ++r) {
           if (!rows.has(r)) continue;
-          const int64_t row = rows.row(r);
-          policy_.accumulate(cols, state[r], row, r, loaded(x_, 0, row, turn, r, k, c),
-                             loaded(dy_, 1, row, turn, r, k, c), c, dim_ - c, &sums[r * Policy::kSums]);
+          const At at = {rows.row(r), r, c, dim_ - c};
+          policy_.accumulate(cols, state[r], loaded(x_, 0, at, turn, k), loaded(dy_, 1, at, turn, k), at,
+                             &sums[r * Policy::kSums]);
         }
       });
     }
@@ -184,11 +196,11 @@ class BackwardPass {
 #pragma unroll
         for (int r = 0; r < kRows; ++r) {
           if (!rows.has(r)) continue;
-          const int64_t row = rows.row(r);
-          Vec<T> dx = policy_.map(cols, state[r], row, r, loaded(x_, 0, row, turn, r, k, c),
-                                  loaded(dy_, 1, row, turn, r, k, c), c, dim_ - c, total);
-          if (dsum_) dx = plus(dx, unpack<T>(dsum_.load(row, c, dim_ - c)));
-          dx_.store(pack<T>(dx), row, c, dim_ - c);
+          const At at = {rows.row(r), r, c, dim_ - c};
+          Vec<T> dx =
+              policy_.map(cols, state[r], loaded(x_, 0, at, turn, k), loaded(dy_, 1, at, turn, k), at, total);
+          if (dsum_) dx = plus(dx, unpack<T>(dsum_.load(at.row, c, at.n)));
+          dx_.store(pack<T>(dx), at.row, c, at.n);
         }
         if constexpr (kHuge) store_slots(c, total);
       });
@@ -239,7 +251,7 @@ class BackwardPass {
     }
   }
 
-  // The block's sums of slot s to the partial sums, or, of a sample, to its gradient.
+  // Stores the block's sums of slot s in the partial sums, or those of a sample in its gradient.
   SEEDNORM_DEVICE void give(int s, int64_t sample) {
     if (args_.partials == nullptr || !wanted(s)) return;
     const Param param = launch_.slots.params[s];
@@ -271,7 +283,7 @@ class BackwardPass {
     const Vec<T> own = totals_[k][s];
     if (group_.count == 1) return own;
     A* const all = reinterpret_cast<A*>(memory_) + group_.lane * kCols<T>;
-    __syncthreads();  // all are done with what the memory held before
+    __syncthreads();  // all threads have used what the memory held before
     put(own, all + group_.index * group_.size * kCols<T>);
     __syncthreads();
     Vec<T> total = get(all);
@@ -295,14 +307,14 @@ class BackwardPass {
   Vec<T> totals_[kVecs][kSlots];
 };
 
-template <class T, class Policy, int kRows, int kVecs, bool kHuge>
+template <class T, BackwardPolicy<T> Policy, int kRows, int kVecs, bool kHuge>
 __global__ void __launch_bounds__(kMaxLanes, 1)
     backward_kernel(const __grid_constant__ BackwardLaunch launch) {
   BackwardPass<T, Policy, kRows, kVecs, kHuge>(launch, shared_memory()).run();
 }
 
 // Queues a backward pass: dx, and the partial sums of each chunk.
-template <class T, class Policy>
+template <class T, BackwardPolicy<T> Policy>
 void run_backward(const KernelArgs& args, int64_t rows, const Chunks& chunks, const Slots& slots,
                   Stream stream) {
   const Geometry g = backward_geometry(args.dim, kCols<T>);
@@ -321,8 +333,8 @@ void run_backward(const KernelArgs& args, int64_t rows, const Chunks& chunks, co
            dim3(static_cast<unsigned>(g.lanes), static_cast<unsigned>(g.groups)), shared, stream, call);
   };
   if (g.shape == Shape::kHuge) return run.template operator()<1, kBackwardVecs, true>();
-  // Narrow rows go by the kernels of wide ones, with the same threads and sums, where fewer kernels are worth
-  // more than speed: float64 is for checks.
+  // Narrow rows use the kernels of wide ones, with the same threads and sums, where fewer kernels are worth
+  // more than speed; float64 is for checks.
   if constexpr (!std::is_same_v<T, double> && !Policy::kFewKernels) {
     if (g.shape == Shape::kNarrow) return run.template operator()<kBackwardNarrowRows, 1, false>();
   }

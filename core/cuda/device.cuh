@@ -1,8 +1,8 @@
-// What the kernels are written with: 16 bytes of a row at a time, in the data's dtype in memory and in float
-// (double for double) in registers.
+// What the kernels are written with. They take 16 bytes of a row at a time, in the data's dtype in memory and
+// in float (double for double) in registers.
 //
 // All of it compiles for a host as well, where the tests run blocks of threads in turns (tests/cuda): only
-// what stands under __CUDA_ARCH__ is for the GPU alone.
+// code under __CUDA_ARCH__ is for the GPU alone.
 #ifndef SEEDNORM_CORE_CUDA_DEVICE_CUH_
 #define SEEDNORM_CORE_CUDA_DEVICE_CUH_
 
@@ -141,9 +141,9 @@ SEEDNORM_DEVICE void store_element(void* data, DType dtype, int64_t i, double va
 
 // --- Loads and stores of n columns, 1 <= n, of which the first kCols<T> count ---
 //
-// Elementwise where an address or the row's end forbids the 16 bytes: slower, with the same values in the
-// same places. Those loops are not unrolled, which would multiply the code. Elements are shifted through the
-// vector: an array that is indexed by what is known at run time only would lie in memory.
+// They go element by element where an address or the row's end forbids 16 bytes: slower, with the same values
+// in the same places. Those loops are not unrolled, which would multiply the code. Elements are shifted
+// through the vector: an array that is indexed by what is known at run time only would lie in memory.
 
 SEEDNORM_DEVICE uint32_t bits_of(BFloat16 v) { return v.bits; }
 SEEDNORM_DEVICE uint32_t bits_of(Float16 v) { return v.bits; }
@@ -191,7 +191,7 @@ SEEDNORM_DEVICE void store_elements(const Raw& raw, T* to, int n) {
   }
 }
 
-// Data goes by once: it is marked as the first to leave the caches, where parameters shall stay.
+// Data is read once, so it is marked as the first to leave the caches, where parameters should stay.
 SEEDNORM_DEVICE Raw load_once(const Raw* from) {
 #ifdef __CUDA_ARCH__
   const uint4 v = __ldcs(reinterpret_cast<const uint4*>(from));
@@ -282,7 +282,7 @@ class Columns {
  public:
   using A = Acc<T>;
 
-  // `sample`: whose row, of a parameter with one row a sample.
+  // `sample` chooses the row of a parameter with one row per sample.
   SEEDNORM_DEVICE explicit Columns(const ParamRef& ref, int64_t sample = 0)
       : data_(static_cast<const char*>(ref.data) + sample * ref.stride * bytes(ref.dtype)),
         dtype_(ref.dtype),
@@ -302,7 +302,7 @@ class Columns {
   // The one value of a scalar.
   SEEDNORM_DEVICE A value() const { return value_; }
 
-  // n columns from column c on; what is beyond them is of no account.
+  // n columns from column c on; elements beyond them do not matter.
   SEEDNORM_DEVICE Vec<T> load(int c, int n) const {
     Vec<T> v;
     const bool whole = n >= kCols<T>;
@@ -348,7 +348,7 @@ class Columns {
   A value_;  // the constant, or what is added: 1 for 1 + gamma
 };
 
-// Statistics: `num_stats` numbers a row.
+// Statistics: `num_stats` numbers per row.
 template <class A>
 SEEDNORM_DEVICE A stat(const KernelArgs& args, int64_t row, int64_t i) {
   return static_cast<const A*>(args.stats)[row * args.num_stats + i];

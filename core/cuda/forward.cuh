@@ -1,18 +1,10 @@
 // The forward pass: reads x (and the residual), writes y (and their sum), each once unless the row is huge.
 //
-// What a forward policy gives:
-//   kSums                   numbers summed over a row, 0 for norms without any
-//   kFewKernels             whether narrow rows shall go without kernels of their own
-//   kCentred                whether a second pass follows whose sums need the first one's; LayerNorm's
-//   shared_bytes(args, geometry, rows)    of shared memory, `rows` a group at once; called on the host
-//   Policy(args, group, shared, rows)
-//   cols(c, n)              parameters of the columns from c on; in the pass that sums, sum_cols(c, n)
-//   accumulate(cols, x, c, n, r, sums)    adds a vector of the group's r-th row
-//   finish(input, group, rows, sums, state)    turns sums into the state of each row; all threads call it
-//   map(cols, state, row, r, x, c, n) -> y
-// Vectors hold zeros beyond the row's n columns.
+// Vectors hold zeros beyond the row's columns.
 #ifndef SEEDNORM_CORE_CUDA_FORWARD_CUH_
 #define SEEDNORM_CORE_CUDA_FORWARD_CUH_
+
+#include <concepts>
 
 #include "core/cuda/geometry.h"
 #include "core/cuda/launch.cuh"
@@ -53,7 +45,41 @@ class Input {
   const RowsOf<T> x_, residual_;
 };
 
-template <class T, class Policy, int kRows, int kVecs>
+// What every policy gives. One that lacks something fails to compile, with the line that says what.
+template <class P, class T>
+concept RowPolicy = requires(const KernelArgs& args, const RowGroup<Acc<T>>& group, const P& policy) {
+  { P::kSums } -> std::convertible_to<int>;         // numbers summed over a row, 0 for norms without any
+  { P::kFewKernels } -> std::convertible_to<bool>;  // whether narrow rows have no kernels of their own
+  // Shared memory for so many rows of a group at once; called on the host.
+  { P::shared_bytes(args, Geometry{}, 1) } -> std::convertible_to<int>;
+  P(args, group, static_cast<void*>(nullptr), 1);  // group, its shared memory, its rows at once
+  policy.cols(0, 1);                               // parameters of the n columns from c on
+};
+
+// What a forward policy gives beside that. x is the row's vector at `at`.
+template <class P, class T>
+concept SumsForward =
+    requires(P policy, const Input<T>& input, RowGroup<Acc<T>>& group, const RowsAtOnce& rows, Vec<T> x,
+             At at, Acc<T> (&sums)[P::kSums], typename P::State (&state)[1]) {
+      policy.accumulate(policy.sum_cols(0, 1), x, at, &sums[0]);
+      policy.template finish<1>(input, group, rows, sums,
+                                state);  // sums to the state of each row; all threads call it
+    };
+// LayerNorm's second pass, whose sums need the first one's.
+template <class P, class T>
+concept SumsTwice = requires(P policy, RowGroup<Acc<T>>& group, Vec<T> x, At at, Acc<T> (&sums)[P::kSums],
+                             typename P::State (&state)[1]) {
+  policy.template finish_first<1>(group, sums, state);
+  policy.accumulate_second(x, at, state[0], &sums[0]);
+};
+template <class P, class T>
+concept ForwardPolicy =
+    RowPolicy<P, T> && (P::kSums == 0 || SumsForward<P, T>)&&(!P::kCentred || SumsTwice<P, T>)&&requires(
+                           P policy, typename P::State state, Vec<T> x, At at) {
+      { policy.map(policy.cols(0, 1), state, x, at) } -> std::same_as<Vec<T>>;  // y
+    };
+
+template <class T, ForwardPolicy<T> Policy, int kRows, int kVecs>
 __global__ void __launch_bounds__(kMaxLanes, 1) forward_kernel(const __grid_constant__ ForwardLaunch launch) {
   using A = Acc<T>;
   const KernelArgs& args = launch.args;
@@ -97,7 +123,7 @@ __global__ void __launch_bounds__(kMaxLanes, 1) forward_kernel(const __grid_cons
           [&](int k, int c, int n, const auto& cols) {
 #pragma unroll
             for (int r = 0; r < kRows; ++r) {
-              policy.accumulate(cols, unpack<T>(x[r][k]), c, n, r, &sums[r * Policy::kSums]);
+              policy.accumulate(cols, unpack<T>(x[r][k]), At{rows.row(r), r, c, n}, &sums[r * Policy::kSums]);
             }
           });
     }
@@ -107,10 +133,11 @@ __global__ void __launch_bounds__(kMaxLanes, 1) forward_kernel(const __grid_cons
         if (launch.tiles > 1) load_tile(tile);
         for_columns(
             tile, [](int, int) { return 0; },
-            [&](int k, int, int n, int) {
+            [&](int k, int c, int n, int) {
 #pragma unroll
               for (int r = 0; r < kRows; ++r) {
-                policy.accumulate_second(unpack<T>(x[r][k]), n, state[r], &sums[r * Policy::kSums]);
+                const At at = {rows.row(r), r, c, n};
+                policy.accumulate_second(unpack<T>(x[r][k]), at, state[r], &sums[r * Policy::kSums]);
               }
             });
       }
@@ -128,14 +155,14 @@ __global__ void __launch_bounds__(kMaxLanes, 1) forward_kernel(const __grid_cons
             if (!rows.has(r)) continue;
             const int64_t row = rows.row(r);
             if (sum) sum.store(x[r][k], row, c, n);
-            y.store(pack<T>(policy.map(cols, state[r], row, r, unpack<T>(x[r][k]), c, n)), row, c, n);
+            y.store(pack<T>(policy.map(cols, state[r], unpack<T>(x[r][k]), At{row, r, c, n})), row, c, n);
           }
         });
   }
 }
 
 // Queues a forward pass of `rows` rows.
-template <class T, class Policy>
+template <class T, ForwardPolicy<T> Policy>
 void run_forward(const KernelArgs& args, int64_t rows, Stream stream) {
   const Geometry g = forward_geometry(args.dim, kCols<T>);
   const auto run = [&]<int kRows, int kVecs>() {
@@ -146,8 +173,8 @@ void run_forward(const KernelArgs& args, int64_t rows, Stream stream) {
            dim3(static_cast<unsigned>(g.lanes), static_cast<unsigned>(g.groups)), shared, stream,
            ForwardLaunch{args, rows, g.tiles});
   };
-  // Narrow rows go by the kernels of wide ones, with the same threads and sums, where fewer kernels are worth
-  // more than speed: float64 is for checks.
+  // Narrow rows use the kernels of wide ones, with the same threads and sums, where fewer kernels are worth
+  // more than speed; float64 is for checks.
   if constexpr (!std::is_same_v<T, double> && !Policy::kFewKernels) {
     if (g.shape == Shape::kNarrow) return run.template operator()<kForwardNarrowRows, 1>();
   }

@@ -23,7 +23,7 @@ class GainForward : public NoSharedMemory {
 
   SEEDNORM_DEVICE int sum_cols(int, int) const { return 0; }
   SEEDNORM_DEVICE Vec<T> cols(int c, int n) const { return gamma_.load(c, n); }
-  SEEDNORM_DEVICE void accumulate(int, const Vec<T>& x, int, int, int, A* sums) const {
+  SEEDNORM_DEVICE void accumulate(int, const Vec<T>& x, const At&, A* sums) const {
 #pragma unroll
     for (int e = 0; e < kCols<T>; ++e) sums[0] = std::fma(x.at[e], x.at[e], sums[0]);
   }
@@ -39,8 +39,7 @@ class GainForward : public NoSharedMemory {
       }
     }
   }
-  SEEDNORM_DEVICE Vec<T> map(const Vec<T>& gamma, const State& state, int64_t, int, const Vec<T>& x, int,
-                             int) const {
+  SEEDNORM_DEVICE Vec<T> map(const Vec<T>& gamma, const State& state, const Vec<T>& x, const At&) const {
     Vec<T> y;
 #pragma unroll
     for (int e = 0; e < kCols<T>; ++e) y.at[e] = gamma.at[e] * (x.at[e] * state.scale);
@@ -68,8 +67,8 @@ class GainBackward : public NoSharedMemory {
 
   SEEDNORM_DEVICE Vec<T> cols(int c, int n) const { return gamma_.load(c, n); }
   SEEDNORM_DEVICE void begin(int64_t row, State& state) const { state.scale = stat<A>(args_, row, 0); }
-  SEEDNORM_DEVICE void accumulate(const Vec<T>& gamma, const State&, int64_t, int, const Vec<T>& x,
-                                  const Vec<T>& g, int, int, A* sums) const {
+  SEEDNORM_DEVICE void accumulate(const Vec<T>& gamma, const State&, const Vec<T>& x, const Vec<T>& g,
+                                  const At&, A* sums) const {
 #pragma unroll
     for (int e = 0; e < kCols<T>; ++e) sums[0] = std::fma(gamma.at[e], g.at[e] * x.at[e], sums[0]);
   }
@@ -83,8 +82,8 @@ class GainBackward : public NoSharedMemory {
           Scale::pull(state[r].scale, sums[r], static_cast<A>(args_.dim), static_cast<A>(args_.options.eps));
     }
   }
-  SEEDNORM_DEVICE Vec<T> map(const Vec<T>& gamma, const State& state, int64_t, int, const Vec<T>& x,
-                             const Vec<T>& g, int, int, Vec<T>* total) const {
+  SEEDNORM_DEVICE Vec<T> map(const Vec<T>& gamma, const State& state, const Vec<T>& x, const Vec<T>& g,
+                             const At&, Vec<T>* total) const {
     Vec<T> dx;
 #pragma unroll
     for (int e = 0; e < kCols<T>; ++e) {

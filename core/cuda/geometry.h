@@ -13,30 +13,31 @@ namespace seednorm::cuda {
 
 // How a group of threads goes about its rows.
 enum class Shape : int32_t {
-  kNarrow,  // several rows at once, one vector of 16 bytes of each a thread
+  kNarrow,  // several rows at once; each thread has one vector of 16 bytes of each
   kWide,    // the row is in registers (forward) or shared memory (backward) between the two passes over it
   kHuge,    // the row is read again
 };
 
 struct Geometry {
   Shape shape;
-  int lanes;   // threads a group
-  int groups;  // groups a block
-  int tiles;   // runs over the row, each of lanes x vectors a thread
+  int lanes;   // threads per group
+  int groups;  // groups per block
+  int tiles;   // passes along the row, each of so many vectors per thread
 };
 
 constexpr int kMaxLanes = 512;  // more would leave a thread 64 registers of the 65,536 of a multiprocessor
 
-// Rows of so many vectors fit a warp at one a thread, which then has several rows under way.
+// Rows of so many vectors fit a warp with one per thread, which then has several rows under way.
 constexpr int64_t kNarrowVectors = 32;
 
-// Vectors of a row that a thread has under way, and rows of a narrow one. 64 bytes a thread and 1,024 threads
-// a multiprocessor are twice what it takes to keep an H200's memory busy (4.8 TB/s in 0.7 us: 25 KB each).
+// Vectors of a row that a thread has under way, and rows of a narrow one. 64 bytes per thread and 1,024
+// threads per multiprocessor are twice what it takes to keep an H200's memory busy (4.8 TB/s in 0.7 us: 25 KB
+// each).
 constexpr int kForwardVecs = 4, kForwardNarrowRows = 4, kForwardWideRows = 1;
-// Of backward, for x and for dy each.
+// The same of backward, for x and for dy each.
 constexpr int kBackwardVecs = 2, kBackwardNarrowRows = 2;
 
-constexpr int kForwardThreads = 128, kBackwardThreads = 256;  // a block, where a group does not need more
+constexpr int kForwardThreads = 128, kBackwardThreads = 256;  // per block, where a group does not need more
 
 // Elements of a row of partial sums: D, rounded up so that whole vectors of 16 bytes of every dtype fit.
 constexpr int64_t vector_padded(int64_t dim) { return round_up(dim, int64_t{8}); }

@@ -1,4 +1,4 @@
-// The heads of SeeDNorm's rows: sums by head, and one value of a head for its columns.
+// The heads of SeeDNorm's rows: sums per head, and one value of each head for its columns.
 #ifndef SEEDNORM_CORE_CUDA_HEADS_CUH_
 #define SEEDNORM_CORE_CUDA_HEADS_CUH_
 
@@ -20,7 +20,7 @@ SEEDNORM_HOST_DEVICE bool whole_vectors(const KernelArgs& args, int64_t rows_a_b
 }
 
 // For the kRows rows of a group: numbers of each vector (dots), if heads are of whole vectors, and kValues of
-// each head, in shared memory. With one head nothing of it is used.
+// each head, in shared memory. With one head none of it is used.
 template <class T, int kValues>
 class Heads {
  public:

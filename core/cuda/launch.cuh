@@ -33,7 +33,7 @@ inline int max_shared_bytes() {
 
 template <class Args>
 void launch(void (*kernel)(Args), dim3 grid, dim3 block, int shared_bytes, Stream stream, const Args& args) {
-  constexpr int kDefaultLimit = 48 * 1024;  // more has to be asked for, of each kernel on each device
+  constexpr int kDefaultLimit = 48 * 1024;  // more has to be requested for each kernel on each device
   const void* const function = reinterpret_cast<const void*>(kernel);
   if (shared_bytes > kDefaultLimit) {
     check_cuda(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),

@@ -28,7 +28,7 @@ SEEDNORM_DEVICE A sigmoid_slope(A x) {
 }
 
 // exp(-x^2). The square's rounding error, which would be multiplied by x^2, is split off; beyond 1e4
-// (float64: 1e154) the result is zero long since, and the square shall not overflow.
+// (float64: 1e154) the result has long been zero, and the square must not overflow.
 template <class A>
 SEEDNORM_DEVICE A gauss(A x) {
   constexpr A kLimit = sizeof(A) == 8 ? static_cast<A>(1e150) : static_cast<A>(1e4);
@@ -46,7 +46,7 @@ SEEDNORM_DEVICE A normal_cdf(A z) {
   return static_cast<A>(0.5) * (1 + std::erf(z * kSqrtHalf<A>));
 }
 
-// The paper's activation, within the kernels; the others are called, to keep them out of the inner loops.
+// The paper's activation is inlined; the others are called, to keep them out of the inner loops.
 template <class A>
 __device__ __attribute__((noinline)) A other_sigma_value(Sigma sigma, A z) {
   switch (sigma) {

@@ -17,7 +17,7 @@ class RowGroup {
  public:
   static constexpr int kMaxSums = 8;  // that are summed at once
 
-  // Shared memory for `warps` warps a block.
+  // Shared memory for `warps` warps per block.
   static constexpr int shared_bytes(int warps) { return 2 * kMaxSums * warps * static_cast<int>(sizeof(A)); }
 
   SEEDNORM_DEVICE explicit RowGroup(void* shared)
@@ -31,7 +31,7 @@ class RowGroup {
 
   // Each value becomes its sum over the group, with the same bits in all threads: in a warp by exchange,
   // whose halves commute, then over the warps in order. What the group wrote to shared memory before can be
-  // read after.
+  // read afterwards.
   template <int kCount>
   SEEDNORM_DEVICE void sum(A (&values)[kCount]) {
     static_assert(kCount <= kMaxSums);
@@ -40,7 +40,7 @@ class RowGroup {
       for (int i = 0; i < kCount; ++i) values[i] += __shfl_xor_sync(kAllLanes, values[i], offset);
     }
     if (size <= kWarp) return __syncwarp();
-    // Two buffers in turns: who writes the next sums need not wait for who still reads these.
+    // Two buffers take turns, so that writing the next sums need not wait until all have read these.
     const int warps = size / kWarp;
     A* const buffer = shared_ + (turn_ * count + index) * warps * kMaxSums;
     turn_ ^= 1;
@@ -56,7 +56,7 @@ class RowGroup {
     }
   }
 
-  // What the group wrote to shared memory before can be read after.
+  // What the group wrote to shared memory before can be read afterwards.
   SEEDNORM_DEVICE void sync() const {
     if (size <= kWarp) return __syncwarp();
     __syncthreads();
@@ -74,6 +74,14 @@ struct RowsAtOnce {
   int64_t first, step, end;
   SEEDNORM_DEVICE int64_t row(int r) const { return first + r * step; }
   SEEDNORM_DEVICE bool has(int r) const { return row(r) < end; }
+};
+
+// A vector of a row.
+struct At {
+  int64_t row;  // the row's number in the call
+  int r;        // its place among those that the group has under way
+  int c;        // first column
+  int n;        // columns from there to the end of the row, fewer or more than the vector has
 };
 
 // The column where vector k of the thread begins, in tile `tile` of the row.

@@ -1,5 +1,5 @@
 // Policies of the norms that replace normalization by a saturating function of each element, DyT and Derf:
-// y_i = gamma_i f(alpha x_i + s) + beta_i. No sums over the row.
+// y_i = gamma_i f(alpha x_i + s) + beta_i. There are no sums over the row.
 #ifndef SEEDNORM_CORE_CUDA_SATURATING_CUH_
 #define SEEDNORM_CORE_CUDA_SATURATING_CUH_
 
@@ -42,7 +42,7 @@ class SaturatingForward : public SaturatingBase<T> {
   static constexpr bool kCentred = false;
 
   SEEDNORM_DEVICE Cols cols(int c, int n) const { return {this->gamma_.load(c, n), this->beta_.load(c, n)}; }
-  SEEDNORM_DEVICE Vec<T> map(const Cols& cols, const State&, int64_t, int, const Vec<T>& x, int, int) const {
+  SEEDNORM_DEVICE Vec<T> map(const Cols& cols, const State&, const Vec<T>& x, const At&) const {
     Vec<T> y;
 #pragma unroll
     for (int e = 0; e < kCols<T>; ++e) {
@@ -66,8 +66,8 @@ class SaturatingBackward : public SaturatingBase<T> {
 
   SEEDNORM_DEVICE Vec<T> cols(int c, int n) const { return this->gamma_.load(c, n); }
   SEEDNORM_DEVICE void begin(int64_t, State&) const {}
-  SEEDNORM_DEVICE Vec<T> map(const Vec<T>& gamma, const State&, int64_t, int, const Vec<T>& x,
-                             const Vec<T>& g, int, int, Vec<T>* total) const {
+  SEEDNORM_DEVICE Vec<T> map(const Vec<T>& gamma, const State&, const Vec<T>& x, const Vec<T>& g, const At&,
+                             Vec<T>* total) const {
     Vec<T> dx;
 #pragma unroll
     for (int e = 0; e < kCols<T>; ++e) {

@@ -3,7 +3,7 @@
 //
 // The order of the sum of squares and of the products is RMSNorm's, so that with beta = 0 all results are
 // RMSNorm's bit for bit. kGeneral: dropout, heads that vectors straddle, and the forms of beta without a dot
-// product, all looked up at run time: right rather than fast.
+// product, all found at run time: simple rather than fast.
 #ifndef SEEDNORM_CORE_CUDA_SEED_CUH_
 #define SEEDNORM_CORE_CUDA_SEED_CUH_
 
@@ -55,7 +55,7 @@ SEEDNORM_DEVICE void for_elements(const Body& body, Vectors&... v) {
   }
 }
 
-// What both directions know.
+// What forward and backward share.
 template <class T, bool kGeneral, bool kConditional, int kHeadValues>
 class SeedBase {
  public:
@@ -129,14 +129,14 @@ class SeedForward : public SeedBase<T, kGeneral, kConditional, 1> {
     if (this->elementwise()) cols.beta = this->beta_.load(c, n);
     return cols;
   }
-  SEEDNORM_DEVICE void accumulate(SumCols cols, Vec<T> x, int c, int n, int r, A* sums) {
+  SEEDNORM_DEVICE void accumulate(SumCols cols, Vec<T> x, const At& at, A* sums) {
 #pragma unroll
     for (int e = 0; e < kCols<T>; ++e) sums[0] = std::fma(x.at[e], x.at[e], sums[0]);
     if (this->elementwise()) return;
     if (this->without_beta()) {
       for_elements<kGeneral, T>(
           [&](int e, A x, A alpha) {
-            if (e < n) sums[1] += sigma_value(this->sigma_, this->inner(x, A{1})) * alpha;
+            if (e < at.n) sums[1] += sigma_value(this->sigma_, this->inner(x, A{1})) * alpha;
           },
           x, cols.alpha);
       return;
@@ -147,7 +147,7 @@ class SeedForward : public SeedBase<T, kGeneral, kConditional, 1> {
     if (this->single()) {
       sums[1] = dot;
     } else if (this->heads_.whole) {
-      this->heads_.set_dot(r, c, dot);
+      this->heads_.set_dot(at.r, at.c, dot);
     }
   }
 
@@ -182,25 +182,24 @@ class SeedForward : public SeedBase<T, kGeneral, kConditional, 1> {
     group.sync();
   }
 
-  SEEDNORM_DEVICE Vec<T> map(Cols cols, const State& state, int64_t row, int r, Vec<T> x, int c,
-                             int n) const {
+  SEEDNORM_DEVICE Vec<T> map(Cols cols, const State& state, Vec<T> x, const At& at) const {
     A u = state.u;
-    if (!this->single() && this->heads_.whole) u = this->heads_.at(0, r, c);
+    if (!this->single() && this->heads_.whole) u = this->heads_.at(0, at.r, at.c);
     Vec<T> y = {};
     for_elements<kGeneral, T>(
         [&](int e, A& y, A x, A gamma, A alpha, A beta) {
           if constexpr (kGeneral) {
-            if (e >= n) return;
-            if (!this->single() && !this->heads_.whole) u = this->heads_.at(0, r, c + e);
+            if (e >= at.n) return;
+            if (!this->single() && !this->heads_.whole) u = this->heads_.at(0, at.r, at.c + e);
             if (this->elementwise()) u = sigma_value(this->sigma_, this->inner(x, beta));
-            alpha = (this->without_beta() ? 1 : alpha) * this->keep(row, c + e);
+            alpha = (this->without_beta() ? 1 : alpha) * this->keep(at.row, at.c + e);
           }
           y = std::fma(u, alpha, gamma) * (x * state.scale);
         },
         y, x, cols.gamma, cols.alpha, cols.beta);
     if constexpr (kConditional) {
-      const Vec<T> gamma_c = this->condition(Param::kGammaC, row, c, n);
-      const Vec<T> eta_c = this->condition(Param::kEtaC, row, c, n);
+      const Vec<T> gamma_c = this->condition(Param::kGammaC, at.row, at.c, at.n);
+      const Vec<T> eta_c = this->condition(Param::kEtaC, at.row, at.c, at.n);
 #pragma unroll
       for (int e = 0; e < kCols<T>; ++e) y.at[e] = std::fma(y.at[e], 1 + gamma_c.at[e], eta_c.at[e]);
     }
@@ -235,16 +234,16 @@ class SeedBackward : public SeedBase<T, kGeneral, kConditional, 2> {
   }
   SEEDNORM_DEVICE void begin(int64_t row, State& state) const { state.scale = stat<A>(this->args_, row, 0); }
 
-  SEEDNORM_DEVICE void accumulate(Cols cols, const State&, int64_t row, int r, Vec<T> x, const Vec<T>& dy,
-                                  int c, int n, A* sums) {
-    Vec<T> g = upstream(dy, row, c, n);
+  SEEDNORM_DEVICE void accumulate(Cols cols, const State&, Vec<T> x, const Vec<T>& dy, const At& at,
+                                  A* sums) {
+    Vec<T> g = upstream(dy, at);
     A dot = this->single() ? sums[1] : 0;
     for_elements<kGeneral, T>(
         [&](int e, A x, A g, A gamma, A alpha, A beta) {
           const A gx = g * x;
           if constexpr (kGeneral) {
-            if (e >= n) return;
-            alpha = (this->without_beta() ? 1 : alpha) * this->keep(row, c + e);
+            if (e >= at.n) return;
+            alpha = (this->without_beta() ? 1 : alpha) * this->keep(at.row, at.c + e);
             if (this->elementwise()) {
               gamma = std::fma(sigma_value(this->sigma_, this->inner(x, beta)), alpha, gamma);
             }
@@ -256,7 +255,7 @@ class SeedBackward : public SeedBase<T, kGeneral, kConditional, 2> {
     if (this->single()) {
       sums[1] = dot;
     } else if (this->heads_.whole) {
-      this->heads_.set_dot(r, c, dot);
+      this->heads_.set_dot(at.r, at.c, dot);
     }
   }
 
@@ -286,13 +285,13 @@ class SeedBackward : public SeedBase<T, kGeneral, kConditional, 2> {
     }
   }
 
-  SEEDNORM_DEVICE Vec<T> map(Cols cols, const State& state, int64_t row, int r, Vec<T> x, Vec<T> dy, int c,
-                             int n, Vec<T>* total) const {
-    Vec<T> g = upstream(dy, row, c, n);
+  SEEDNORM_DEVICE Vec<T> map(Cols cols, const State& state, Vec<T> x, Vec<T> dy, const At& at,
+                             Vec<T>* total) const {
+    Vec<T> g = upstream(dy, at);
     A u_head = state.u, c_head = state.c;
     if (!this->single() && this->heads_.whole) {
-      u_head = this->heads_.at(0, r, c);
-      c_head = this->heads_.at(1, r, c);
+      u_head = this->heads_.at(0, at.r, at.c);
+      c_head = this->heads_.at(1, at.r, at.c);
     }
     Vec<T> dx = {}, gain = {};
     for_elements<kGeneral, T>(
@@ -301,11 +300,11 @@ class SeedBackward : public SeedBase<T, kGeneral, kConditional, 2> {
           A u = u_head, slope = c_head;
           A to_alpha = u * g_scaled * x;
           if constexpr (kGeneral) {
-            if (e >= n) return;
-            const A keep = this->keep(row, c + e);
+            if (e >= at.n) return;
+            const A keep = this->keep(at.row, at.c + e);
             if (!this->single() && !this->heads_.whole) {
-              u = this->heads_.at(0, r, c + e);
-              slope = this->heads_.at(1, r, c + e);
+              u = this->heads_.at(0, at.r, at.c + e);
+              slope = this->heads_.at(1, at.r, at.c + e);
             }
             u *= keep;
             to_alpha = u * g_scaled * x;
@@ -340,16 +339,16 @@ class SeedBackward : public SeedBase<T, kGeneral, kConditional, 2> {
   }
 
  private:
-  SEEDNORM_DEVICE Vec<T> upstream(const Vec<T>& dy, int64_t row, int c, int n) const {
+  SEEDNORM_DEVICE Vec<T> upstream(const Vec<T>& dy, const At& at) const {
     if constexpr (!kConditional) return dy;
     Vec<T> g;
-    const Vec<T> gamma_c = this->condition(Param::kGammaC, row, c, n);
+    const Vec<T> gamma_c = this->condition(Param::kGammaC, at.row, at.c, at.n);
 #pragma unroll
     for (int e = 0; e < kCols<T>; ++e) g.at[e] = dy.at[e] * (1 + gamma_c.at[e]);
     return g;
   }
 
-  // u_h and c_h of each head to shared memory, the sums of u_h A_h to all threads.
+  // Puts u_h and c_h of each head in shared memory, and gives all threads the sums of u_h A_h.
   template <int kRows>
   SEEDNORM_DEVICE void sum_heads(RowGroup<A>& group, const RowsAtOnce& rows, A (&sum_of_rows)[kRows]) {
     const KernelArgs& args = this->args_;

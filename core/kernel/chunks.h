@@ -1,4 +1,4 @@
-// How rows are cut into the chunks whose parameter gradients are summed apart: a function of the shape alone.
+// How rows are cut into chunks, whose parameter gradients are summed separately. It follows from the shape.
 #ifndef SEEDNORM_CORE_KERNEL_CHUNKS_H_
 #define SEEDNORM_CORE_KERNEL_CHUNKS_H_
 
@@ -10,16 +10,16 @@
 namespace seednorm {
 
 struct ChunkRules {
-  int64_t max_count;  // chunks
-  int64_t min_rows;   // a chunk
-  int64_t multiple;   // of which the rows of a chunk are
+  int64_t max_count;  // most chunks
+  int64_t min_rows;   // fewest rows per chunk
+  int64_t multiple;   // the rows of a chunk are a multiple of it
 };
 
-// With samples, a chunk holds whole samples, or, when there are few, a part of one.
+// With samples, a chunk holds whole samples, or a part of one where there are few.
 struct Chunks {
-  int64_t size;  // rows a chunk, but for the last (of the sample)
+  int64_t size;  // rows per chunk, except for the last (of the sample)
   int64_t count;
-  int64_t per_sample = 0;  // chunks a sample; 0: whole samples, or no samples
+  int64_t per_sample = 0;  // chunks per sample; 0: chunks hold whole samples, or there are none
 
   // First row of chunk i.
   SEEDNORM_HOST_DEVICE int64_t begin(int64_t i, int64_t rows, int64_t rows_per_sample) const {

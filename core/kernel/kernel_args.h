@@ -1,4 +1,4 @@
-// What norm.cc hands to the kernels: checked, resolved to raw pointers, the same for every norm.
+// What the kernels of every norm get of a call: arguments that have been checked, as raw pointers.
 #ifndef SEEDNORM_CORE_KERNEL_KERNEL_ARGS_H_
 #define SEEDNORM_CORE_KERNEL_KERNEL_ARGS_H_
 
@@ -25,7 +25,7 @@ struct ParamRef {
   int64_t mask = 0;       // ~0 for a vector, 0 for a single value
   int64_t stride = 0;     // kPerSample: elements between samples
   double offset = 0.0;    // 1 for "1 + gamma"
-  double constant = 0.0;  // what an absent parameter stands for
+  double constant = 0.0;  // the value of an absent parameter
 };
 
 struct RowsRef {
@@ -50,17 +50,17 @@ struct KernelArgs {
   bool dropout = false;
   uint64_t seed = 0;
   uint64_t offset = 0;
-  const uint64_t* device_seed = nullptr;  // GPUs: memory with these two, in their place
+  const uint64_t* device_seed = nullptr;  // on GPUs: where seed and offset are, instead of these two
 
   RowsRef x;
   // Forward.
   MutableRowsRef y;
-  RowsRef residual;  // null: none
+  RowsRef residual;  // null if there is none
   MutableRowsRef sum;
   void* stats_out = nullptr;
   // Backward.
   RowsRef dy;
-  RowsRef dsum;  // null: none
+  RowsRef dsum;  // null if there is none
   MutableRowsRef dx;
   const void* stats = nullptr;
   void* partials = nullptr;  // [chunks][slots][padded dim], null if no parameter gradient is wanted
@@ -70,12 +70,12 @@ struct KernelArgs {
   SEEDNORM_HOST_DEVICE const View& grad(Param p) const { return grads[static_cast<int>(p)]; }
 };
 
-// One norm's entry points. Rows [begin, end) of the call's rows; any split gives the same bits.
+// One norm's entry points, for rows [begin, end) of the call. Any split gives the same bits.
 struct NormKernels {
   void (*forward)(const KernelArgs& args, int64_t begin, int64_t end);
-  // `chunk` says which row of partials to (over)write.
+  // `chunk` is the row of partials that is overwritten.
   void (*backward)(const KernelArgs& args, int64_t begin, int64_t end, int64_t chunk);
-  // Sums partials over chunks in double, in order, and stores args.grads[params[slot]], columns [begin, end).
+  // Sums a slot of partials over chunks in double, in order, and stores the parameter's gradient.
   void (*finish)(const KernelArgs& args, const Slots& slots, int64_t num_chunks, int64_t slot);
 };
 

@@ -1,4 +1,4 @@
-// What follows from a norm's description for its kernels.
+// What kernels need of a norm's description.
 #ifndef SEEDNORM_CORE_KERNEL_NORM_INFO_H_
 #define SEEDNORM_CORE_KERNEL_NORM_INFO_H_
 
@@ -17,22 +17,8 @@ struct Slots {
 
 inline Slots slots_of(const NormInfo& info) {
   Slots slots;
-  for (const ParamInfo& p : info.params()) slots.params[slots.count++] = p.param;
+  for (const NormParamInfo& p : info.params()) slots.params[slots.count++] = p.param;
   return slots;
-}
-
-// The form that the options give a parameter.
-constexpr Form form_of(const Options& options, Param param) {
-  switch (param) {
-    case Param::kGamma:
-      return options.gamma;
-    case Param::kAlpha:
-      return options.alpha;
-    case Param::kBeta:
-      return options.beta;
-    default:
-      return Form::kVector;
-  }
 }
 
 }  // namespace seednorm

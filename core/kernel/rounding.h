@@ -1,4 +1,4 @@
-// Whole multiples, without overflow on the way.
+// Division and rounding up, without overflow in between.
 #ifndef SEEDNORM_CORE_KERNEL_ROUNDING_H_
 #define SEEDNORM_CORE_KERNEL_ROUNDING_H_
 

@@ -1,8 +1,8 @@
 // AdaSeeDNorm (arXiv 2510.22777v2, Eq. 8), for diffusion transformers:
 //
 //   y_i = ((m_i u_h alpha_i + 1) x_i rstd) (1 + gamma(c)_i) + eta(c)_i
-// with u, rstd and m as in SeeDNorm; gamma(c) and eta(c) are one row per sample, row r of the data belongs to
-// sample r / rows_per_sample. alpha: vector, scalar or none (1). Backward: see core/cpu/seed-inl.h.
+// with u, rstd and m as in SeeDNorm. gamma(c) and eta(c) have one row per sample; row r of the data belongs
+// to sample r / rows_per_sample. alpha: vector, scalar or none (1). Backward: see core/cpu/seed-inl.h.
 #ifndef SEEDNORM_NORMS_ADA_SEED_NORM_ONCE_
 #define SEEDNORM_NORMS_ADA_SEED_NORM_ONCE_
 #include "core/kernel/kernel_args.h"

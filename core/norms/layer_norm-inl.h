@@ -84,7 +84,7 @@ class Forward : public SingleSegment {
 
   HWY_INLINE Params params() const { return {gamma_, beta_}; }
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>())}; }
-  HWY_INLINE void accumulate(const Cols&, const Unit<T>& x, size_t, int, Sums& sums) const {
+  HWY_INLINE void accumulate(const Cols&, const Unit<T>& x, const At&, Sums& sums) const {
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.total = hn::Add(sums.total, x.v[k]); });
   }
   // After the first pass: the means.
@@ -97,10 +97,10 @@ class Forward : public SingleSegment {
   }
   // Second pass. Lanes beyond the row hold zero, whose distance from the mean does not count.
   template <bool kPartial>
-  HWY_INLINE void accumulate_second(const Unit<T>& x, size_t n, const State& state, Sums& sums) const {
+  HWY_INLINE void accumulate_second(const Unit<T>& x, const At& at, const State& state, Sums& sums) const {
     Unit<T> centred;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { centred.v[k] = hn::Sub(x.v[k], state.mean); });
-    if constexpr (kPartial) centred = keep_first<T>(centred, n);
+    if constexpr (kPartial) centred = keep_first<T>(centred, at.n);
     for_vecs<T>([&](auto k)
                     SEEDNORM_LAMBDA { sums.total = hn::MulAdd(centred.v[k], centred.v[k], sums.total); });
   }
@@ -116,7 +116,7 @@ class Forward : public SingleSegment {
       stats[1] = scale;
     }
   }
-  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t, int, const Unit<T>& x, size_t) const {
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, const Unit<T>& x, const At&) const {
     Unit<T> y;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
       const auto normalized = hn::Mul(hn::Sub(x.v[k], state.mean), state.scale);
@@ -149,7 +149,7 @@ class Backward : public SingleSegment {
     }
   };
   struct Sums {
-    V<T> h, hn;  // sums of h, and of h (x - mean)
+    V<T> h, h_centred;  // sums of h, and of h (x - mean)
   };
   struct State {
     V<T> mean, scale, mean_h, pull;  // pull: rstd^2 mean(h (x - mean))
@@ -161,13 +161,13 @@ class Backward : public SingleSegment {
   HWY_INLINE Params params() const { return {gamma_}; }
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
   // Lanes beyond the row have dy = 0 and add nothing.
-  HWY_INLINE void accumulate(const Cols& cols, int64_t row, int, const Unit<T>& x, const Unit<T>& g, size_t,
+  HWY_INLINE void accumulate(const Cols& cols, const Unit<T>& x, const Unit<T>& g, const At& at,
                              Sums& sums) const {
-    const auto mean = hn::Set(Tag<T>(), stats(row)[0]);
+    const auto mean = hn::Set(Tag<T>(), stats(at.row)[0]);
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
       const auto h = hn::Mul(g.v[k], cols.gamma.v[k]);
       sums.h = hn::Add(sums.h, h);
-      sums.hn = hn::MulAdd(h, hn::Sub(x.v[k], mean), sums.hn);
+      sums.h_centred = hn::MulAdd(h, hn::Sub(x.v[k], mean), sums.h_centred);
     });
   }
   template <int R>
@@ -177,11 +177,11 @@ class Backward : public SingleSegment {
     for (int i = 0; i < R; ++i) {
       const A mean = stats(row + i)[0], scale = stats(row + i)[1];
       states[i] = {hn::Set(d, mean), hn::Set(d, scale), hn::Set(d, sum_lanes(Tag<T>(), sums[i].h) / dim),
-                   hn::Set(d, sum_lanes(Tag<T>(), sums[i].hn) / dim * scale * scale)};
+                   hn::Set(d, sum_lanes(Tag<T>(), sums[i].h_centred) / dim * scale * scale)};
     }
   }
-  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, int64_t, int, const Unit<T>& x,
-                         const Unit<T>& g, size_t, Unit<T>* total) const {
+  HWY_INLINE Unit<T> map(const Cols& cols, const State& state, const Unit<T>& x, const Unit<T>& g, const At&,
+                         Unit<T>* total) const {
     Unit<T> dx;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
       const auto centred = hn::Sub(x.v[k], state.mean);

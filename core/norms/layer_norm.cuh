@@ -27,7 +27,7 @@ class DeviceForward : public cuda::NoSharedMemory {
 
   SEEDNORM_DEVICE int sum_cols(int, int) const { return 0; }
   SEEDNORM_DEVICE Cols cols(int c, int n) const { return {gamma_.load(c, n), beta_.load(c, n)}; }
-  SEEDNORM_DEVICE void accumulate(int, const Vec<T>& x, int, int, int, A* sums) const {
+  SEEDNORM_DEVICE void accumulate(int, const Vec<T>& x, const cuda::At&, A* sums) const {
 #pragma unroll
     for (int e = 0; e < kCols<T>; ++e) sums[0] += x.at[e];
   }
@@ -42,10 +42,11 @@ class DeviceForward : public cuda::NoSharedMemory {
     }
   }
   // Second pass. What lies beyond the row holds zero, whose distance from the mean does not count.
-  SEEDNORM_DEVICE void accumulate_second(const Vec<T>& x, int n, const State& state, A* sums) const {
+  SEEDNORM_DEVICE void accumulate_second(const Vec<T>& x, const cuda::At& at, const State& state,
+                                         A* sums) const {
 #pragma unroll
     for (int e = 0; e < kCols<T>; ++e) {
-      const A centred = e < n ? x.at[e] - state.mean : 0;
+      const A centred = e < at.n ? x.at[e] - state.mean : 0;
       sums[0] = std::fma(centred, centred, sums[0]);
     }
   }
@@ -62,8 +63,7 @@ class DeviceForward : public cuda::NoSharedMemory {
       cuda::set_stat(args_, rows.row(r), 1, state[r].scale);
     }
   }
-  SEEDNORM_DEVICE Vec<T> map(const Cols& cols, const State& state, int64_t, int, const Vec<T>& x, int,
-                             int) const {
+  SEEDNORM_DEVICE Vec<T> map(const Cols& cols, const State& state, const Vec<T>& x, const cuda::At&) const {
     Vec<T> y;
 #pragma unroll
     for (int e = 0; e < kCols<T>; ++e) {
@@ -96,8 +96,8 @@ class DeviceBackward : public cuda::NoSharedMemory {
     state.scale = cuda::stat<A>(args_, row, 1);
   }
   // Beyond the row dy is zero and adds nothing.
-  SEEDNORM_DEVICE void accumulate(const Vec<T>& gamma, const State& state, int64_t, int, const Vec<T>& x,
-                                  const Vec<T>& g, int, int, A* sums) const {
+  SEEDNORM_DEVICE void accumulate(const Vec<T>& gamma, const State& state, const Vec<T>& x, const Vec<T>& g,
+                                  const cuda::At&, A* sums) const {
 #pragma unroll
     for (int e = 0; e < kCols<T>; ++e) {
       const A h = g.at[e] * gamma.at[e];
@@ -116,8 +116,8 @@ class DeviceBackward : public cuda::NoSharedMemory {
       state[r].pull = sums[2 * r + 1] / dim * state[r].scale * state[r].scale;
     }
   }
-  SEEDNORM_DEVICE Vec<T> map(const Vec<T>& gamma, const State& state, int64_t, int, const Vec<T>& x,
-                             const Vec<T>& g, int, int, Vec<T>* total) const {
+  SEEDNORM_DEVICE Vec<T> map(const Vec<T>& gamma, const State& state, const Vec<T>& x, const Vec<T>& g,
+                             const cuda::At&, Vec<T>* total) const {
     Vec<T> dx;
 #pragma unroll
     for (int e = 0; e < kCols<T>; ++e) {

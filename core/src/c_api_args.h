@@ -59,7 +59,7 @@ inline void check_reserved(int32_t value, const Where& where) {
   if (value != 0) reject(where, ".reserved", "0", std::to_string(value));
 }
 
-// `value` as an enumerator, of which there are `count`.
+// `value` as one of `count` enumerators.
 template <class Enum>
 Enum checked(int32_t value, int count, const Where& where, const char* field = "") {
   if (value < 0 || value >= count) {
@@ -72,7 +72,7 @@ Enum checked(int32_t value, int count, const Where& where, const char* field = "
 constexpr size_t kMaxStructBytes = 4096;
 
 // A copy of the caller's struct. It may be longer than this version's if the rest is zero. Once there is a
-// later version, one as short as the first version's will do as well.
+// later version, a struct as short as the first version's will also be accepted.
 template <class Struct>
 Struct copy_of(const Struct* from, const Where& where) {
   check_pointer(from, where);
@@ -121,7 +121,7 @@ ParamSet<V> params_of(const CView (&from)[SEEDNORM_PARAM_SLOTS], const char* lay
   }
   for (int i = SEEDNORM_NUM_PARAMS; i < SEEDNORM_PARAM_SLOTS; ++i) {
     if (from[i].data == nullptr) continue;
-    reject({layer, "", kGrads ? "grads" : "params"}, "", "NULL behind the last parameter", "a pointer");
+    reject({layer, "", kGrads ? "grads" : "params"}, "", "NULL after the last parameter", "a pointer");
   }
   return to;
 }

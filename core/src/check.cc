@@ -27,7 +27,7 @@ struct Extent {
 bool overlap(const Extent& a, const Extent& b) {
   if (a.rows == 0 || b.rows == 0 || a.end() <= b.begin || b.end() <= a.begin) return false;
   if (a.stride_bytes != b.stride_bytes) return true;
-  // Slices of one wider tensor: apart if their columns are, counted modulo the common stride.
+  // Slices of one wider tensor do not overlap if their columns, modulo the common stride, do not.
   const int64_t stride = a.stride_bytes;
   const int64_t shift = ((b.begin - a.begin) % stride + stride) % stride;
   return shift < a.row_bytes || shift + b.row_bytes > stride;
@@ -40,7 +40,7 @@ bool is_known(Enum value, int count) {
 }
 
 void check_form(const NormInfo& info, Param param, Form form) {
-  const ParamInfo* const own = info.find(param);
+  const NormParamInfo* const own = info.find(param);
   const FormSet allowed = own != nullptr ? own->forms : FormSet{Form::kVector};
   if (allowed.contains(form)) return;
   std::string expected = "form";
@@ -87,7 +87,7 @@ class CallCheck {
     }
     const int64_t distance = v.stride == 0 ? norm_.dim() : v.stride;
     const int64_t size = static_cast<int64_t>(size_of(v.dtype));
-    int64_t elements = 0;  // from the first row to the begin of the last one
+    int64_t elements = 0;  // from the start of the first row to that of the last
     if (rows > 1 && (__builtin_mul_overflow(rows - 1, distance, &elements) || elements > kMaxBytes / size)) {
       reject(argument, "rows within 2^56 bytes", text(rows) + " rows with stride " + text(distance));
     }
@@ -220,7 +220,7 @@ void check_backward(const Norm& norm, const BackwardArgs& args, size_t scratch_b
     check.reject("dsum", "null (the layer has no fused residual add)", "rows");
   check.params(args.params, args.rows_per_sample);
   if (args.stats == nullptr && norm.num_stats() > 0 && args.rows > 0) {
-    check.reject("stats", text(norm.num_stats()) + " values a row, as forward wrote them", "null");
+    check.reject("stats", text(norm.num_stats()) + " values per row, as forward wrote them", "null");
   }
   bool wanted = false;
   for (int p = 0; p < kNumParams; ++p) {

@@ -1,4 +1,4 @@
-// Checks of what callers hand in. Each throws std::invalid_argument,
+// Checks of what callers pass. Each throws std::invalid_argument with the message
 // "[layer] argument: expected ..., got ...".
 #ifndef SEEDNORM_CORE_SRC_CHECK_H_
 #define SEEDNORM_CORE_SRC_CHECK_H_
@@ -25,7 +25,7 @@ void check_options(const NormInfo& info, int64_t dim, const Options& options);
 
 // Arguments of a call on `norm`.
 void check_forward(const Norm& norm, const ForwardArgs& args);
-// `scratch_bytes`: what the parameter gradients need.
+// `scratch_bytes` is what the parameter gradients need.
 void check_backward(const Norm& norm, const BackwardArgs& args, size_t scratch_bytes);
 
 }  // namespace seednorm

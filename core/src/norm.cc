@@ -13,16 +13,16 @@
 namespace seednorm {
 namespace {
 
-// At least 64 rows a chunk of partial sums: below it the slots' own traffic would show (three rows of sums
-// beside three times so many rows of data: 2%).
+// A chunk has at least 64 rows: with fewer, the traffic of its partial sums would show (three rows of sums
+// for three tensors of 64 rows are 2%).
 constexpr ChunkRules kChunkRules = {.max_count = kMaxChunks, .min_rows = 64, .multiple = 4};
 
-// Bytes below which a call is not worth waking threads for (a few microseconds of work).
+// Below this many bytes, a few microseconds of work, a call is not worth waking threads for.
 constexpr int64_t kMinParallelBytes = 128 * 1024;
 
 // Shape of a parameter with these options.
 ParamKind kind_of(const NormInfo& info, const Options& options, Param param) {
-  const ParamInfo* const own = info.find(param);
+  const NormParamInfo* const own = info.find(param);
   if (own == nullptr) return ParamKind::kAbsent;
   if (own->shape != ParamKind::kVector) return own->shape;
   const Form form = form_of(options, param);
@@ -80,13 +80,13 @@ const NormInfo& norm_info(std::string_view name) {
        "\"" + std::string(name) + "\"");
 }
 
-std::span<const ParamInfo> NormInfo::params() const {
-  const auto unused = [](const ParamInfo& p) { return p.state_name == nullptr; };
+std::span<const NormParamInfo> NormInfo::params() const {
+  const auto unused = [](const NormParamInfo& p) { return p.state_name == nullptr; };
   return {all_params.begin(), std::find_if(all_params.begin(), all_params.end(), unused)};
 }
 
-const ParamInfo* NormInfo::find(Param param) const {
-  for (const ParamInfo& p : params()) {
+const NormParamInfo* NormInfo::find(Param param) const {
+  for (const NormParamInfo& p : params()) {
     if (p.param == param) return &p;
   }
   return nullptr;
@@ -94,7 +94,7 @@ const ParamInfo* NormInfo::find(Param param) const {
 
 bool NormInfo::needs_condition() const {
   return std::any_of(params().begin(), params().end(),
-                     [](const ParamInfo& p) { return p.shape == ParamKind::kPerSample; });
+                     [](const NormParamInfo& p) { return p.shape == ParamKind::kPerSample; });
 }
 
 Norm::Norm(std::string_view name, int64_t dim, const Options& options)
@@ -104,18 +104,18 @@ Norm::Norm(const NormInfo& info, int64_t dim, const Options& options)
     : name_(info.name), dim_(dim), options_(options), info_(&info) {
   check_options(info, dim, options);
   num_stats_ = info.num_stats(options);
-  for (const ParamInfo& p : info.params()) {
+  for (const NormParamInfo& p : info.params()) {
     kinds_[static_cast<int>(p.param)] = kind_of(info, options, p.param);
   }
 }
 
-const ParamInfo& Norm::param_info(Param param) const {
+const NormParamInfo& Norm::param_info(Param param) const {
   if (kind(param) != ParamKind::kAbsent) return *info_->find(param);
   fail(name_, name_of(param), "a parameter of the layer", "one that it does not have with these options");
 }
 
 double Norm::initial_value(Param param) const {
-  const ParamInfo& p = param_info(param);
+  const NormParamInfo& p = param_info(param);
   const double value =
       p.initial_times_root_dim ? p.initial_value * std::sqrt(static_cast<double>(dim_)) : p.initial_value;
   return form_of(options_, param) == Form::kPlusOne ? value - 1 : value;

@@ -62,7 +62,7 @@ void spin_for(Ready ready) {
 
 class Pool {
  public:
-  // Runs the tasks on `num_threads` threads, the caller's one counted. False if another caller has the pool.
+  // Runs the tasks on `num_threads` threads, counting the caller's. False if another caller has the pool.
   bool try_run(int num_threads, int64_t num_tasks, Task task, void* arg) {
     const std::unique_lock owner(owner_, std::try_to_lock);
     if (!owner) return false;
@@ -84,7 +84,7 @@ class Pool {
     return true;
   }
 
-  // Fewer threads now if nobody has the pool; otherwise the next call sees to it.
+  // Reduces the threads now if nobody has the pool; otherwise the next call does.
   void try_shrink(int num_threads) {
     const std::unique_lock owner(owner_, std::try_to_lock);
     if (owner && num_threads < num_threads_) resize(num_threads);
@@ -104,7 +104,7 @@ class Pool {
     spin_ = num_threads <= num_processors();
     try {
       while (static_cast<int>(workers_.size()) < num_threads - 1) workers_.emplace_back([this] { work(); });
-    } catch (const std::system_error&) {  // the system gives no more threads: go on with those there are
+    } catch (const std::system_error&) {  // the system has no more threads: go on with fewer
     } catch (const std::bad_alloc&) {
     }
     num_threads_ = num_threads;
@@ -164,7 +164,7 @@ class Pool {
   std::mutex owner_;  // held by the caller that has the pool; guards the three below
   std::vector<std::thread> workers_;
   int num_threads_ = 1;
-  bool spin_ = false;  // not with more threads than processors: it would keep one from its work
+  bool spin_ = false;  // off with more threads than processors, where spinning would keep one from its work
 
   std::mutex mutex_;  // guards the rest; the atomics are only so that they can be watched without it
   std::condition_variable wake_;
@@ -208,7 +208,7 @@ void after_fork_in_child() {
   g_mutex.unlock();
 }
 
-// Null if there is none to be had; the call then runs in its own thread.
+// Null if there can be no pool; the call then runs in its own thread.
 Pool* pool() {
   const std::lock_guard lock(g_mutex);
   if (g_exiting) return nullptr;
@@ -229,7 +229,7 @@ void run_on_pool(void* self, int64_t num_tasks, Task task, void* arg) {
   run_serial(self, num_tasks, task, arg);
 }
 
-// A value that is no number of threads counts as not set.
+// A value that is not a number of threads counts as not set.
 int initial_num_threads() {
   const char* const text = std::getenv("SEEDNORM_NUM_THREADS");
   if (text == nullptr) return num_processors();
@@ -264,7 +264,7 @@ int num_threads() {
   int threads = g_num_threads.load(std::memory_order_relaxed);
   if (threads != 0) return threads;
   const int initial = initial_num_threads();
-  // Another thread may have decided meanwhile; its value then stands in `threads`.
+  // Another thread may have decided meanwhile; `threads` then holds its value.
   return g_num_threads.compare_exchange_strong(threads, initial) ? initial : threads;
 }
 

@@ -16,7 +16,7 @@ namespace seednorm {
 
 namespace {
 
-// Levenshtein's, one row of the table at a time.
+// The Levenshtein distance, one row of the table at a time.
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), size_t{0});
@@ -35,7 +35,7 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::span<const NormInfo> all_norms() {
-  static const auto all = [] {  // without a destructor, for norms that are used while a program ends
+  static const auto all = [] {  // no destructor: norms may be used while a program ends
     std::array norms = {
 #define SEEDNORM_NORM(norm_name) norm_name::registered_info(),
 #include "core/norms/norms.def"

@@ -10,7 +10,7 @@
 
 namespace seednorm {
 
-// All of them, in the order of the list.
+// All norms, in the order of the list.
 std::span<const NormInfo> all_norms();
 
 // Null if there is no norm of this name.

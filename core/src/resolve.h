@@ -1,4 +1,4 @@
-// From a checked call to what kernels take, on every processor.
+// Turns a checked call into kernel arguments, for every processor.
 #ifndef SEEDNORM_CORE_SRC_RESOLVE_H_
 #define SEEDNORM_CORE_SRC_RESOLVE_H_
 
@@ -32,7 +32,7 @@ inline size_t partials_bytes(const Norm& norm, int64_t rows, DType data, const C
          element_bytes;
 }
 
-// Rows per sample of a call, 0 for a norm without samples. Of rows beyond the last there need be no memory.
+// Rows per sample of a call, at most all rows; 0 for a norm without samples.
 inline int64_t rows_per_sample_of(const Norm& norm, int64_t rows, int64_t rows_per_sample) {
   return norm.info().needs_condition() ? std::min(rows_per_sample, std::max<int64_t>(rows, 1)) : 0;
 }
@@ -45,7 +45,7 @@ inline ParamRef param_ref(const Norm& norm, Param param, const ConstView& v) {
   ParamRef ref;
   const ParamKind kind = norm.kind(param);
   if (kind == ParamKind::kAbsent) {
-    const ParamInfo* const own = norm.info().find(param);
+    const NormParamInfo* const own = norm.info().find(param);
     // A parameter that the norm never has changes nothing: a factor of one, or an offset of zero.
     const bool factor = param == Param::kGamma || param == Param::kAlpha;
     ref.constant = own != nullptr ? own->absent_value : factor ? 1.0 : 0.0;
@@ -59,7 +59,7 @@ inline ParamRef param_ref(const Norm& norm, Param param, const ConstView& v) {
   return ref;
 }
 
-// What forward and backward have in common.
+// The arguments that forward and backward share.
 template <class Args>
 KernelArgs common_args(const Norm& norm, const Args& args) {
   KernelArgs k;

@@ -12,7 +12,7 @@ namespace {
 // kernels, so its macros are set once for the whole build.
 int64_t best_of(int64_t targets) { return targets & -targets; }
 
-// Read before anything narrows Highway's set: set_simd_target() calls this first.
+// This must be read before anything narrows Highway's set: set_simd_target() calls this first.
 int64_t usable_targets() {
   static const int64_t targets = hwy::SupportedTargets() & HWY_TARGETS;
   return targets;

@@ -29,7 +29,7 @@ TEST_P(Described, AtItsPlaceInTheList) {
 TEST_P(Described, EveryParameterHasANameOfItsOwn) {
   std::set<std::string> state_names;
   std::set<Param> params;
-  for (const ParamInfo& p : info().params()) {
+  for (const NormParamInfo& p : info().params()) {
     EXPECT_TRUE(state_names.insert(p.state_name).second) << p.state_name;
     EXPECT_TRUE(params.insert(p.param).second) << p.state_name;
     EXPECT_EQ(info().find(p.param), &p);
@@ -40,7 +40,7 @@ TEST_P(Described, EveryParameterHasANameOfItsOwn) {
 
 // State dictionaries are read by others, who know these names.
 TEST_P(Described, StateNamesFollowFromRoles) {
-  for (const ParamInfo& p : info().params()) {
+  for (const NormParamInfo& p : info().params()) {
     const std::string state_name = p.state_name;
     EXPECT_EQ(state_name == "weight", p.role == ParamRole::kGain) << state_name;
     EXPECT_EQ(state_name == "bias", p.role == ParamRole::kOffset && p.param == Param::kBeta) << state_name;
@@ -54,7 +54,7 @@ TEST_P(Described, LayersHaveItsParametersAndNoOthers) {
   const Norm norm(name(), 8);
   for (int i = 0; i < kNumParams; ++i) {
     const Param param = param_at(i);
-    const ParamInfo* const own = info().find(param);
+    const NormParamInfo* const own = info().find(param);
     if (own == nullptr) {
       EXPECT_EQ(norm.kind(param), ParamKind::kAbsent) << name_of(param);
       EXPECT_THROW(norm.role(param), std::invalid_argument);
@@ -90,7 +90,7 @@ TEST_P(Described, OneSlotForEachParameter) {
 
 // What makes alpha and beta dynamic is the activation, whose value depends on the input.
 TEST_P(Described, DynamicParametersAreThoseOfTheActivation) {
-  for (const ParamInfo& p : info().params()) {
+  for (const NormParamInfo& p : info().params()) {
     const bool of_activation = p.param == Param::kAlpha || p.param == Param::kBeta;
     EXPECT_EQ(p.role == ParamRole::kDynamic, info().has_sigma && of_activation) << p.state_name;
   }
@@ -122,7 +122,7 @@ std::vector<float> result_at_start(std::string_view name, int64_t dim, int64_t r
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(noise(1, i));
   ForwardArgs args{.rows = rows, .x = view(x.data()), .y = view(y.data())};
   ParamSet<std::vector<float>> values;
-  for (const ParamInfo& p : norm.info().params()) {
+  for (const NormParamInfo& p : norm.info().params()) {
     std::vector<float>& value = values[p.param];
     value.assign(static_cast<size_t>(dim), static_cast<float>(norm.initial_value(p.param)));
     for (size_t i = 0; i < value.size() && p.role == ParamRole::kGain; ++i) {

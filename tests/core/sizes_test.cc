@@ -53,7 +53,7 @@ TEST_P(Sizes, RowsBeyondMemory) {
   const Norm norm(name(), 8);
   std::array<float, 8> row{};
   ForwardArgs args{.rows = kMost, .x = view(std::as_const(row).data()), .y = view(row.data())};
-  for (const ParamInfo& p : norm.info().params()) args.params[p.param] = view(std::as_const(row).data());
+  for (const NormParamInfo& p : norm.info().params()) args.params[p.param] = view(std::as_const(row).data());
   args.rows_per_sample = 1;
   const std::string begin = "[" + name() + "] x: expected rows within 2^56 bytes, got ";
   for (const int64_t rows : {kMost, kMost / 2, kMost / 32, int64_t{1} << 52}) {
@@ -73,7 +73,7 @@ TEST_P(Sizes, StrideOfASingleRow) {
   const std::vector<float> in(8, 0.5F);
   std::vector<float> y(8), with_stride(8);
   ForwardArgs args{.rows = 1, .x = view(in.data()), .y = view(y.data()), .rows_per_sample = 1};
-  for (const ParamInfo& p : norm.info().params()) args.params[p.param] = view(in.data());
+  for (const NormParamInfo& p : norm.info().params()) args.params[p.param] = view(in.data());
   norm.forward(args);
   args.x.stride = kMost;
   args.y = view(with_stride.data(), kMost);
@@ -106,7 +106,7 @@ TEST(SampleStride, BeyondMemory) {
   const Norm norm("ada_seed_norm", 8);
   std::vector<float> data(32, 0.5F);
   ForwardArgs args{.rows = 4, .x = view(std::as_const(data).data()), .y = view(data.data())};
-  for (const ParamInfo& p : norm.info().params()) args.params[p.param] = view(std::as_const(data).data());
+  for (const NormParamInfo& p : norm.info().params()) args.params[p.param] = view(std::as_const(data).data());
   args.params.eta_c.stride = kMost;
   args.rows_per_sample = 4;
   EXPECT_EQ(error_of([&] { norm.forward(args); }), "no error");

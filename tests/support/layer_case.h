@@ -78,7 +78,7 @@ constexpr Sigma kSigmas[] = {Sigma::kTanh, Sigma::kSigmoid, Sigma::kHardtanh, Si
 // Every combination of parameter forms that the norm has.
 inline std::vector<Options> all_forms(const std::string& norm) {
   const auto forms_of = [&](Param param) {
-    const ParamInfo* const own = norm_info(norm).find(param);
+    const NormParamInfo* const own = norm_info(norm).find(param);
     std::vector<Form> forms;
     for (int f = 0; f < kNumForms; ++f) {
       const auto form = static_cast<Form>(f);

@@ -5,13 +5,13 @@
 //   seednorm_norm* norm = NULL;
 //   if (seednorm_norm_create("seed_norm", 1536, &options, &norm) != SEEDNORM_OK) puts(seednorm_last_error());
 //
-// norm.h has the mathematics, shapes and numerics; what is said here is what differs. Letters as there: R
-// rows, D width, H heads.
+// norm.h has the mathematics, shapes and numerics; the comments here say what differs. Letters are the same:
+// R rows, D width, H heads.
 //
-// Every function that returns a seednorm_status returns SEEDNORM_OK, or an error of which
-// seednorm_last_error() tells more; nothing is then written through its other arguments. Nothing is printed,
-// no C++ exception leaves. All functions may be called from several threads at once, except for destroying
-// what another thread uses.
+// Every function that returns a seednorm_status returns SEEDNORM_OK, or an error that
+// seednorm_last_error() describes; nothing is then written through its other arguments. Nothing is printed,
+// and no C++ exception escapes. All functions may be called from several threads at once, except for
+// destroying a norm that another thread uses.
 #ifndef SEEDNORM_C_API_H_
 #define SEEDNORM_C_API_H_
 
@@ -26,7 +26,7 @@ extern "C" {
 #endif
 
 // --- Numbers --------------------------------------------------------------------------------------
-// They never change their value. Fields of this kind are int32_t, whose size does not depend on the compiler.
+// Their values never change. Fields that hold them are int32_t, whose size does not depend on the compiler.
 
 typedef int32_t seednorm_status;
 enum {
@@ -88,11 +88,11 @@ enum {
 // Those that begin with struct_size can grow: a later version may add fields at the end, and a program built
 // against this header keeps working. Make them with the seednorm_default_* function below each. From another
 // language: all bytes zero, then struct_size, then, for options, the values of seednorm_default_options.
-// A struct_size that is too small for this version's fields, or a struct longer than this library knows with
-// something in its unknown part, is SEEDNORM_INVALID_ARGUMENT.
+// SEEDNORM_INVALID_ARGUMENT: a struct_size below this version's or above 4096, or anything but zeros in a
+// part of the struct that this library does not know.
 
 // Rows of equal width in the caller's memory (dtype.h). `stride` is the distance between the starts of
-// neighbouring rows in elements, 0: contiguous. data NULL: not given.
+// neighbouring rows in elements; 0 means contiguous. data is NULL for a tensor that is not given.
 typedef struct seednorm_view {
   void* data;
   int64_t stride;
@@ -126,7 +126,7 @@ typedef struct seednorm_options {
   double dot_scale;
   double dropout;
   int32_t sigma;
-  int32_t gamma;  // this and the next two: forms
+  int32_t gamma;  // this and the next two are forms
   int32_t alpha;
   int32_t beta;
 } seednorm_options;
@@ -154,7 +154,7 @@ typedef struct seednorm_forward_args {
   int64_t rows_per_sample;       // ada_seed_norm only
   uint64_t seed;                 // of dropout
   uint64_t offset;
-  int32_t training;  // not 0: dropout acts
+  int32_t training;  // if not 0, dropout acts
   int32_t reserved;  // 0
 } seednorm_forward_args;
 
@@ -172,7 +172,7 @@ typedef struct seednorm_backward_args {
   seednorm_const_view x;     // [R, D], what the norm saw: forward's x, or `sum` after a fused add
   seednorm_const_view dy;    // [R, D]
   seednorm_view dx;          // [R, D]; may be exactly x or exactly dy
-  seednorm_const_view dsum;  // [R, D], optional: gradient reaching `sum` from elsewhere, added to dx
+  seednorm_const_view dsum;  // [R, D], optional: the gradient that reaches `sum` from elsewhere
   seednorm_const_view params[SEEDNORM_PARAM_SLOTS];
   seednorm_view grads[SEEDNORM_PARAM_SLOTS];  // overwritten; a null one is not computed
   const void* stats;                          // as forward wrote it
@@ -220,7 +220,7 @@ static inline seednorm_executor seednorm_make_executor(void (*run)(void* self, i
 typedef struct seednorm_norm seednorm_norm;
 
 // Makes the norm `name` of width `dim`; NULL options are the default ones. The caller destroys it.
-// Invalid: a name that is not in seednorm_norm_names(), dim < 1, an option out of range or not this norm's,
+// Invalid: a name that is not in seednorm_norm_names(), dim not in 1 .. 2^40, a bad option,
 // NULL.
 seednorm_status seednorm_norm_create(const char* name, int64_t dim, const seednorm_options* options,
                                      seednorm_norm** norm);
@@ -228,7 +228,7 @@ seednorm_status seednorm_norm_create(const char* name, int64_t dim, const seedno
 // Frees it. NULL is allowed.
 void seednorm_norm_destroy(seednorm_norm* norm);
 
-// Values a row that forward saves for backward. Invalid: NULL.
+// Values per row that forward saves for backward. Invalid: NULL.
 seednorm_status seednorm_norm_num_stats(const seednorm_norm* norm, int64_t* num_stats);
 
 // Bytes of scratch that backward needs for parameter gradients over `rows` rows of data of type `dtype`.
@@ -239,7 +239,7 @@ seednorm_status seednorm_norm_scratch_bytes(const seednorm_norm* norm, int64_t r
 // Shape of parameter `param`: one of SEEDNORM_KIND_*. Invalid: an unknown param, NULL.
 seednorm_status seednorm_norm_param_kind(const seednorm_norm* norm, int32_t param, int32_t* kind);
 
-// Value to start training `param` from. Invalid: an unknown param, NULL.
+// The value from which training starts `param`. Invalid: an unknown param, NULL.
 seednorm_status seednorm_norm_initial_value(const seednorm_norm* norm, int32_t param, double* value);
 
 // y = norm(x), on `executor`, or on the included thread pool if that is NULL.
@@ -253,13 +253,13 @@ seednorm_status seednorm_norm_backward(const seednorm_norm* norm, const seednorm
 
 // --- The library ----------------------------------------------------------------------------------
 
-// Names of all norms, ended by NULL. They live as long as the program. NULL if memory ran out.
+// Names of all norms, terminated by NULL. They live as long as the program. NULL if memory ran out.
 const char* const* seednorm_norm_names(void);
 
 // "gamma", "alpha", ...; NULL for an unknown param. Lives as long as the program.
 const char* seednorm_param_name(int32_t param);
 
-// Threads of the included pool, the caller's one counted (parallel.h). Invalid: below 1.
+// Threads of the included pool, counting the caller's (parallel.h). Invalid: below 1.
 seednorm_status seednorm_set_num_threads(int32_t num_threads);
 int32_t seednorm_num_threads(void);
 

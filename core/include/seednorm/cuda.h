@@ -22,20 +22,21 @@ using Stream = CUstream_st*;  // cudaStream_t; null: the default stream
 // How a call is queued.
 struct Queue {
   Stream stream = nullptr;
-  // Device memory with seed and offset of dropout, in place of the arguments': a graph that is replayed reads
-  // new ones. Null: those of the arguments.
+  // Device memory with the seed and offset of dropout, so that a graph reads new ones each time it is
+  // replayed. Null: those of the arguments are used.
   const uint64_t* seed = nullptr;
 };
 
-// Most heads that the kernels have shared memory for, and the widest row.
+// The most heads that the kernels have shared memory for, and the widest row.
 constexpr int64_t kMaxHeads = 1024, kMaxDim = int64_t{1} << 30;
 
-// Most chunks of rows that backward sums apart, and the fewest rows of one. Part of the results' definition,
-// so that all devices give the same bits: two blocks for each of the 132 multiprocessors of H100 and H200.
+// The most chunks of rows that backward sums separately, and the fewest rows of one. Part of the results'
+// definition, so that all devices give the same bits: two blocks for each of the 132 multiprocessors of H100
+// and H200.
 constexpr int64_t kMaxChunks = 264, kMinChunkRows = 16;
 
-// Bytes of scratch that backward needs for parameter gradients, 16-byte aligned; Norm::scratch_bytes is the
-// CPU's.
+// Bytes of scratch that backward needs for parameter gradients, aligned to 16 bytes. Norm::scratch_bytes is
+// for the CPU.
 size_t scratch_bytes(const Norm& norm, int64_t rows, DType data_dtype = DType::kFloat32);
 
 // As Norm::forward and Norm::backward. A row's y, stats and dx do not depend on the other rows, on strides or
@@ -44,7 +45,7 @@ size_t scratch_bytes(const Norm& norm, int64_t rows, DType data_dtype = DType::k
 // is the same.
 //
 // Errors: std::invalid_argument for wrong arguments, as in norm.h, and for a width or number of heads beyond
-// those above; std::runtime_error where CUDA refuses.
+// those above; std::runtime_error if CUDA reports an error.
 void forward(const Norm& norm, const ForwardArgs& args, const Queue& queue = {});
 void backward(const Norm& norm, const BackwardArgs& args, const Queue& queue = {});
 

@@ -22,7 +22,7 @@
 
 namespace seednorm {
 
-using Params = ParamSet<ConstView>;  // each in a dtype of its own; float64 exactly if the data is float64
+using Params = ParamSet<ConstView>;  // each in its own dtype; float64 if and only if the data is
 using ParamGrads = ParamSet<View>;   // each in any dtype; a null one is not computed
 
 struct ForwardArgs {
@@ -30,7 +30,7 @@ struct ForwardArgs {
   ConstView x{};     // [R, D]
   View y{};          // [R, D], dtype of x; may be exactly x (in place), must not overlap it otherwise
   Params params{};
-  // [R, num_stats()] float32 (float64 for float64 data), what backward needs; null: not kept.
+  // [R, num_stats()] float32 (float64 for float64 data), which backward needs. Null: they are not kept.
   void* stats = nullptr;
   // Fused residual add (of a norm that has_residual_add()):
   //   sum = x + residual, rounded to the data's dtype;   y = norm(sum)
@@ -69,9 +69,9 @@ struct BackwardArgs {
 class Norm {
  public:
   // Errors (std::invalid_argument, here and below, "[layer] argument: expected ..., got ..."): a name
-  // that is not in norm_names(), dim < 1, an option out of range or not one of this norm's.
+  // that is not in norm_names(), dim not in 1 .. 2^40, an option out of range or not this norm's.
   Norm(std::string_view name, int64_t dim, const Options& options = {});
-  // The same of a description, norm_info(name), which saves looking up the name.
+  // The same for a description, norm_info(name), without looking up the name.
   Norm(const NormInfo& info, int64_t dim, const Options& options = {});
 
   const std::string& name() const { return name_; }
@@ -80,7 +80,7 @@ class Norm {
   const Options& options() const { return options_; }
 
   ParamKind kind(Param param) const { return kinds_[static_cast<int>(param)]; }
-  // Value to start training from: gamma 1 (0 for plus_one), beta 0, alpha 1 (DyT, Derf: 0.5), s 0,
+  // The value from which training starts: gamma 1 (0 for plus_one), beta 0, alpha 1 (DyT, Derf: 0.5), s 0,
   // ScaleNorm's gain sqrt(D).
   double initial_value(Param param) const;
   // Role and name in state dictionaries of a parameter that the layer has.
@@ -98,7 +98,7 @@ class Norm {
 
   // y = norm(x) for R rows. Bytes moved: reads x, writes y once each (+ residual, sum).
   // Numerics: sums in float32 (float64 for float64 data), one rounding at the store. NaN or Inf in a row
-  // makes that row what the plain formula makes it and touches no other row. Subnormals are kept. Values
+  // gives in that row what the plain formula gives, and changes no other row. Subnormals are kept. Values
   // beyond float16's range are stored as Inf. R = 0 does nothing.
   // Nothing is written when it throws.
   void forward(const ForwardArgs& args, const Executor& executor = default_executor()) const;
@@ -109,7 +109,7 @@ class Norm {
   void backward(const BackwardArgs& args, const Executor& executor = default_executor()) const;
 
  private:
-  const ParamInfo& param_info(Param param) const;
+  const NormParamInfo& param_info(Param param) const;
 
   std::string name_;
   int64_t dim_;
@@ -119,10 +119,10 @@ class Norm {
   const NormInfo* info_ = nullptr;
 };
 
-// Most chunks of rows that backward sums apart; part of the results' definition, not of the machine's.
+// The most chunks of rows that backward sums separately. It is part of what the results are, on any machine.
 constexpr int64_t kMaxChunks = 64;
 
-// Every norm there is: "seed_norm", "ada_seed_norm", "rms_norm", "layer_norm", "dyt", "derf", "scale_norm".
+// Names of all norms: "seed_norm", "ada_seed_norm", "rms_norm", "layer_norm", "dyt", "derf", "scale_norm".
 std::vector<std::string> norm_names();
 
 }  // namespace seednorm

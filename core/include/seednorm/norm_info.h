@@ -39,7 +39,7 @@ class FormSet {
 };
 
 // A parameter of a norm, whatever the norm's width and options.
-struct ParamInfo {
+struct NormParamInfo {
   Param param = Param::kGamma;
   ParamRole role = ParamRole::kGain;
   const char* state_name = nullptr;      // its name in state dictionaries: gamma is "weight"
@@ -58,7 +58,7 @@ struct NormInfo {
 
   const char* name = nullptr;
   // In the order of the operators' arguments. Entries beyond the last parameter have no state_name.
-  std::array<ParamInfo, kMaxParams> all_params{};
+  std::array<NormParamInfo, kMaxParams> all_params{};
   int64_t (*num_stats)(const Options& options) = nullptr;
   bool has_residual_add = false;
   // The options that the norm has.
@@ -70,9 +70,9 @@ struct NormInfo {
   const NormKernels* kernels = nullptr;
   int index = 0;  // the norm's place in norm_names()
 
-  std::span<const ParamInfo> params() const;
-  const ParamInfo* find(Param param) const;  // null: the norm does not have it
-  bool needs_condition() const;              // some parameter has a row for each sample
+  std::span<const NormParamInfo> params() const;
+  const NormParamInfo* find(Param param) const;  // null: the norm does not have it
+  bool needs_condition() const;                  // some parameter has a row for each sample
 };
 
 // The description of a norm of norm_names(). Throws std::invalid_argument for another name.

@@ -1,4 +1,4 @@
-// What a norm may be told, and the parameters that norms can have.
+// The options of norms, and the parameters that norms can have.
 #ifndef SEEDNORM_OPTIONS_H_
 #define SEEDNORM_OPTIONS_H_
 
@@ -11,7 +11,7 @@ namespace seednorm {
 enum class Sigma : int32_t { kTanh = 0, kSigmoid, kHardtanh, kSoftsign, kGelu, kSilu, kIdentity };
 constexpr int kNumSigmas = 7;
 
-// Form of a parameter of the layer. Which are allowed, and what kNone stands for, is up to the norm.
+// Form of a parameter of the layer. The norm decides which are allowed and what kNone stands for.
 enum class Form : int32_t {
   kVector = 0,   // [D]
   kScalar,       // [1]
@@ -21,7 +21,7 @@ enum class Form : int32_t {
 };
 constexpr int kNumForms = 5;
 
-// What a norm may be told beyond its width. An option that a norm does not have must keep its default.
+// Options of a norm beside its width. An option that a norm does not have must keep its default.
 // Forms, and in brackets what an absent parameter stands for:
 //   seed_norm      gamma: vector, none (0), plus_one   alpha: vector, scalar, none (1)
 //                  beta: vector, elementwise, none
@@ -29,7 +29,7 @@ constexpr int kNumForms = 5;
 //   rms_norm       gamma: vector, none (1), plus_one
 //   layer_norm     gamma: vector, none (1)             beta: vector, none (0)
 struct Options {
-  double eps = 1e-6;      // > 0; inside the root (ScaleNorm: the smallest |x| divided by)
+  double eps = 1e-6;      // > 0; inside the root (ScaleNorm: the lower limit of |x|)
   int64_t num_heads = 1;  // H, divides D (Eq. 7)
   Sigma sigma = Sigma::kTanh;
   double dot_scale = 1.0;  // factor on x.beta; Appendix D.2 divides by the dimension
@@ -39,19 +39,33 @@ struct Options {
   Form beta = Form::kVector;
 };
 
-// The parameters a norm can have. Eq. numbers: the paper's.
+// The parameters that a norm can have. Equation numbers are the paper's.
 enum class Param : int32_t {
   kGamma = 0,  // gain
   kAlpha,      // SeeDNorm: dynamic gain (Eq. 4); DyT, Derf: slope, [1]
   kBeta,       // SeeDNorm: direction of the dot product; LayerNorm, DyT, Derf: offset
   kShift,      // Derf: s, [1]
-  kGammaC,     // AdaSeeDNorm: gamma(c), one row a sample (Eq. 8)
-  kEtaC,       // AdaSeeDNorm: eta(c), one row a sample (Eq. 8)
+  kGammaC,     // AdaSeeDNorm: gamma(c), one row per sample (Eq. 8)
+  kEtaC,       // AdaSeeDNorm: eta(c), one row per sample (Eq. 8)
 };
 constexpr int kNumParams = 6;
 const char* name_of(Param param);  // "gamma", "alpha", "beta", "shift", "gamma_c", "eta_c"
 const char* name_of(Sigma sigma);
 const char* name_of(Form form);
+
+// The form that the options give a parameter.
+constexpr Form form_of(const Options& options, Param param) {
+  switch (param) {
+    case Param::kGamma:
+      return options.gamma;
+    case Param::kAlpha:
+      return options.alpha;
+    case Param::kBeta:
+      return options.beta;
+    default:
+      return Form::kVector;
+  }
+}
 
 // Shape of a parameter.
 enum class ParamKind : int32_t {

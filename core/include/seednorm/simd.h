@@ -1,4 +1,4 @@
-// Which instruction set the kernels use; for tests, benchmarks and bug reports.
+// The instruction set that the kernels use, for tests, benchmarks and bug reports.
 #ifndef SEEDNORM_SIMD_H_
 #define SEEDNORM_SIMD_H_
 
@@ -7,7 +7,7 @@
 
 namespace seednorm {
 
-// Targets compiled in that this processor can run, best first ("AVX3", "AVX2", "SSE4", "NEON",
+// The targets in the library that this processor can run, best first ("AVX3", "AVX2", "SSE4", "NEON",
 // "SCALAR"; Highway's names).
 std::vector<std::string> simd_targets();
 
@@ -15,7 +15,7 @@ std::vector<std::string> simd_targets();
 std::string simd_target();
 
 // Uses `target` from now on, for the whole process; an empty name returns to the best one.
-// Not for use while kernels run. Throws std::invalid_argument naming the targets that exist.
+// It must not be called while kernels run. Throws std::invalid_argument with the names of the targets.
 void set_simd_target(const std::string& target);
 
 }  // namespace seednorm
