@@ -58,21 +58,15 @@ Taps make_taps(int in_size, int out_size, Filter filter) {
   return taps;
 }
 
-Image resample_columns(const ImageView& image, int width, Filter filter) {
+Image resize_columns(const ImageView& image, int width, Filter filter) {
   Image out(width, image.height);
-  const Taps taps = make_taps(image.width, width, filter);
-  for (int y = 0; y < image.height; ++y) resample_row(image.row(y), taps, out.row(y));
+  resample_columns(image, make_taps(image.width, width, filter), out);
   return out;
 }
 
-Image resample_rows(const ImageView& image, int height, Filter filter) {
+Image resize_rows(const ImageView& image, int height, Filter filter) {
   Image out(image.width, height);
-  const Taps taps = make_taps(image.height, height, filter);
-  for (int y = 0; y < height; ++y) {
-    const int32_t* weights = taps.weights.data() + size_t(y) * taps.num;
-    blend_rows(image.row(taps.first[y]), image.stride, {weights, size_t(taps.count[y])}, out.row_bytes(),
-               out.row(y));
-  }
+  resample_rows(image, make_taps(image.height, height, filter), out);
   return out;
 }
 
@@ -81,12 +75,12 @@ Image resample_rows(const ImageView& image, int height, Filter filter) {
 Image resize(const ImageView& image, int width, int height, Filter filter) {
   const int lost_columns = image.width - width, lost_rows = image.height - height;
   if (lost_columns == 0 && lost_rows == 0) return copy_of(image);
-  if (lost_rows == 0) return resample_columns(image, width, filter);
-  if (lost_columns == 0) return resample_rows(image, height, filter);
+  if (lost_rows == 0) return resize_columns(image, width, filter);
+  if (lost_columns == 0) return resize_rows(image, height, filter);
   if (lost_rows > 0 && lost_rows > 2 * lost_columns) {
-    return resample_columns(resample_rows(image, height, filter), width, filter);
+    return resize_columns(resize_rows(image, height, filter), width, filter);
   }
-  return resample_rows(resample_columns(image, width, filter), height, filter);
+  return resize_rows(resize_columns(image, width, filter), height, filter);
 }
 
 }  // namespace seednorm::lab

@@ -1,14 +1,17 @@
 // What timm_parity_test.py and bench/images drive: reads a command a line and answers with arrays.
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <iostream>
 #include <sstream>
 #include <string>
 
 #include "lab/base/file.h"
 #include "lab/vision/data/affine.h"
+#include "lab/vision/data/augment.h"
 #include "lab/vision/data/color_ops.h"
 #include "lab/vision/data/decode.h"
+#include "lab/vision/data/image_set.h"
 #include "lab/vision/data/mix.h"
 #include "lab/vision/data/rand_augment.h"
 #include "lab/vision/data/transforms.h"
@@ -41,6 +44,12 @@ std::vector<double> uniforms(Draws draws, int num) {
   std::vector<double> out(num);
   for (double& u : out) u = draws.uniform();
   return out;
+}
+
+double processor_ms() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return 1e3 * static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_nsec);
 }
 
 // The image that the commands work on.
@@ -85,12 +94,35 @@ class Session {
       std::vector<float> out(image_.bytes().size());
       Normalizer(text == "imagenet" ? kImageNetNormalization : kSymmetricNormalization).apply(image_, out);
       answer(out, image_.height(), image_.width());
+    } else if (command == "bench") {
+      in >> text;
+      std::string path;
+      std::getline(in >> std::ws, path);
+      bench(text, path);
     } else {
       run_drawn(command, in);
     }
   }
 
  private:
+  // Milliseconds of each picture of a set, once through a recipe.
+  void bench(const std::string& recipe, const std::string& path) {
+    if (!set_) set_ = open_image_set(path);
+    AugmentOptions options = AugmentOptions::supervised(224);
+    if (recipe == "mae") options = AugmentOptions::mae(224);
+    if (recipe == "evaluation") options = AugmentOptions::evaluation(224);
+    const Augment augment(options);
+    std::vector<float> out(size_t{3} * 224 * 224);
+    std::vector<double> times;
+    for (int64_t i = 0; i < set_->size(); ++i) {
+      const double start = processor_ms();
+      augment.numbers(*set_, i, {step_, 0, static_cast<uint64_t>(i)}, out);
+      times.push_back(processor_ms() - start);
+    }
+    ++step_;
+    answer(times);
+  }
+
   void run_mix(const std::string& command, std::istringstream& in, Draws draws) {
     const int width = image_.width(), height = image_.height();
     const Draws draws_before = draws;
@@ -148,6 +180,8 @@ class Session {
   }
 
   Image image_;
+  std::unique_ptr<ImageSet> set_;
+  uint64_t step_ = 0;
 };
 
 }  // namespace

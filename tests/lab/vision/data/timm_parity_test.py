@@ -18,8 +18,7 @@ import pytest
 TOOL = os.environ.get("SEEDNORM_IMAGE_TOOL")
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 # script/setup-torch puts timm and torchvision there, without what they depend on.
-sys.path.append(os.environ.get("SEEDNORM_TIMM_DIR", str(ROOT / "build" / "timm")))
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path[:0] = [os.environ.get("SEEDNORM_TIMM_DIR", str(ROOT / "build" / "timm")), str(pathlib.Path(__file__).parent)]
 try:
     import timm_shim  # noqa: F401; before timm
     import timm.data.auto_augment as auto_augment
