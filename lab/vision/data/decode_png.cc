@@ -26,6 +26,9 @@ class Png {
       throw std::bad_alloc();
     }
     png_set_read_fn(png_, this, on_read);
+    // What is not the picture is not looked at: texts and profiles may unpack to anything, and for EXIF data some
+    // versions allocate what a chunk states.
+    png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
     png_set_chunk_malloc_max(png_, 8 << 20);
     png_set_user_limits(png_, 0x7fffffff, 0x7fffffff);  // ours is on their product
   }
@@ -64,11 +67,16 @@ class Png {
   int height() const { return static_cast<int>(png_get_image_height(png_, info_)); }
   int bits_per_pixel() const { return png_get_bit_depth(png_, info_) * png_get_channels(png_, info_); }
 
+  // Of the chunk eXIf. Chunks are a length, a name of four letters, so many bytes and a checksum.
   int orientation() const {
-    png_bytep data = nullptr;
-    png_uint_32 size = 0;
-    if (png_get_eXIf_1(png_, info_, &size, &data) == 0) return 1;
-    return exif_orientation({reinterpret_cast<const char*>(data), size});
+    for (std::string_view rest = bytes_.substr(8); rest.size() >= 12;) {
+      size_t size = 0;
+      for (int i = 0; i < 4; ++i) size = size << 8 | static_cast<unsigned char>(rest[i]);
+      if (size > rest.size() - 12) break;
+      if (rest.substr(4, 4) == "eXIf") return exif_orientation(rest.substr(8, size));
+      rest.remove_prefix(12 + size);
+    }
+    return 1;
   }
 
  private:
