@@ -1,5 +1,5 @@
-// Any bytes are CIFAR records, a pair of IDX files (cut in two where the first byte says) or gzip's, or an error in one
-// line.
+// Any bytes are CIFAR records, a pair of IDX files (cut in two where the first byte says) or gzip's, or
+// an error in one line.
 #include "lab/vision/data/raw_images.h"
 
 #include <algorithm>

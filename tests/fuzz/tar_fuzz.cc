@@ -1,5 +1,5 @@
-// Any bytes are a tar archive, whose members lie inside, or an error in one line. Checksums are made right, since no
-// mutation would find them.
+// Any bytes are a tar archive, whose members lie inside, or an error in one line. Checksums are made
+// right, since no mutation would find them.
 #include "lab/vision/data/tar.h"
 
 #include <cstdio>

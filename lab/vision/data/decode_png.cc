@@ -26,8 +26,8 @@ class Png {
       throw std::bad_alloc();
     }
     png_set_read_fn(png_, this, on_read);
-    // What is not the picture is not looked at: texts and profiles may unpack to anything, and for EXIF data some
-    // versions allocate what a chunk states.
+    // What is not the picture is not looked at: texts and profiles may unpack to anything, and for EXIF
+    // data some versions allocate what a chunk states.
     png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
     png_set_chunk_malloc_max(png_, 8 << 20);
     png_set_user_limits(png_, 0x7fffffff, 0x7fffffff);  // ours is on their product
