@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _formula, _library
+from . import _formula, _library, _sharding
 from ._gradients import (
     EAGER,
     TRANSFORMED,
@@ -84,3 +84,4 @@ for _norm in NORMS.values():
     for _operator in _norm.operators:
         if _operator is not None:
             _register(_norm, _operator)
+_sharding.register_when_needed()

@@ -172,6 +172,10 @@ def _seed_options(
     sigma_index = index_of(layer, "sigma", sigma, SIGMAS)
     seed = None
     if training and dropout > 0:
+        if hasattr(x, "device_mesh"):
+            raise ValueError(
+                f"[{layer}] dropout: expected 0 for a DTensor, of which rows on two ranks would drop alike, got {dropout}"
+            )
         seed = torch.randint(-(2**63), 2**63 - 1, (2,), dtype=torch.int64, device=x.device)
     return dict(num_heads=num_heads, eps=eps, sigma=sigma_index, dot_scale=dot_scale, dropout=dropout, seed=seed)
 

@@ -1,18 +1,12 @@
 """FSDP2 over two real processes: the sharded model computes what the whole one does."""
 
-import os
-import socket
-import subprocess
-import sys
+import ranks
 
 WORKER = """
-import copy, os
-import torch, torch.distributed as dist
+import copy
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 import seednorm
 
-dist.init_process_group("gloo")
-rank = dist.get_rank()
 torch.manual_seed(0)
 whole = torch.nn.Sequential(
     torch.nn.Linear(8, 12), seednorm.SeeDNorm(12, num_heads=3), seednorm.SeeDNorm(12, alpha_form="scalar"),
@@ -44,33 +38,8 @@ y = mixed(data)
 assert y.dtype == torch.bfloat16
 y.float().sum().backward()
 assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in mixed.parameters())
-dist.destroy_process_group()
-print(f"rank {rank} ok", flush=True)
-os._exit(0)  # on a busy machine PyTorch's threads of the process group abort a normal exit now and then
 """
 
 
 def test_two_processes(tmp_path):
-    (tmp_path / "worker.py").write_text(WORKER)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {
-        **os.environ,
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "OMP_NUM_THREADS": "1",
-    }
-    workers = [
-        subprocess.Popen([sys.executable, "worker.py"], cwd=tmp_path, env={**environment, "RANK": str(rank)},
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for rank in range(2)
-    ]  # fmt: skip
-    try:
-        outputs = [worker.communicate(timeout=120)[0] for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    for rank, (worker, output) in enumerate(zip(workers, outputs, strict=True)):
-        assert worker.returncode == 0 and f"rank {rank} ok" in output, output
+    ranks.run(WORKER, tmp_path)
