@@ -12,6 +12,8 @@
 #include <system_error>
 #include <utility>
 
+#include "lab/base/atomic_file.h"
+#include "lab/base/descriptor.h"
 #include "lab/base/error.h"
 
 namespace seednorm::lab {
@@ -19,21 +21,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
-
-// An open file of this process alone, closed at the end of the scope.
-class Descriptor {
- public:
-  explicit Descriptor(int file) : file_(file) {}
-  ~Descriptor() {
-    if (file_ >= 0) ::close(file_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return file_; }
-
- private:
-  int file_;
-};
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
@@ -56,6 +43,11 @@ void fail_with_errno(std::string_view action, const fs::path& path, int error) {
   throw std::runtime_error(what);
 }
 
+void refuse_lfs_pointer(std::string_view begin, const std::string& file) {
+  if (!begin.starts_with("version https://git-lfs.github.com/spec/")) return;
+  throw UserError(file + ": is a pointer of git-lfs and not the file itself; fetch it with `git lfs pull`");
+}
+
 MappedFile::MappedFile(const fs::path& path) {
   struct stat info {};
   const Descriptor file(open_regular(path, info));
@@ -64,6 +56,12 @@ MappedFile::MappedFile(const fs::path& path) {
   void* data = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.get(), 0);
   if (data == MAP_FAILED) fail_with_errno("map", path, errno);
   data_ = static_cast<const char*>(data);
+  try {
+    refuse_lfs_pointer(bytes(), path.string());
+  } catch (...) {
+    ::munmap(data, size_);
+    throw;
+  }
 }
 
 MappedFile::~MappedFile() {
@@ -97,12 +95,19 @@ std::string read_file(const fs::path& path, size_t max_bytes) {
     done += static_cast<size_t>(count);
   }
   content.resize(done);
+  refuse_lfs_pointer(content, path.string());
   return content;
 }
 
 OutputFile::OutputFile(fs::path path)
     : path_(std::move(path)), file_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
   if (file_ < 0) fail_with_errno("create", path_, errno);
+  buffer_.reserve(kBufferBytes);
+}
+
+OutputFile::OutputFile(fs::path path, Existing /*existing*/)
+    : path_(std::move(path)), file_(::open(path_.c_str(), O_WRONLY | O_CLOEXEC)) {
+  if (file_ < 0) fail_with_errno("open", path_, errno);
   buffer_.reserve(kBufferBytes);
 }
 
@@ -134,18 +139,9 @@ void OutputFile::close() {
 }
 
 void replace_file(const fs::path& path, std::string_view content) {
-  fs::path temporary = path;
-  temporary += ".partial-" + std::to_string(::getpid());
-  try {
-    OutputFile file(temporary);
-    file.write(content);
-    file.close();
-    if (::rename(temporary.c_str(), path.c_str()) != 0) fail_with_errno("write", path, errno);
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  sync_folder(path.parent_path());
+  AtomicFile file(path);
+  file.write(content);
+  file.commit();
 }
 
 std::string plain_file_name(std::string_view text) {

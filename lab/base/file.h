@@ -11,7 +11,8 @@
 
 namespace seednorm::lab {
 
-// A file's bytes, mapped and not read. Throws UserError if it is missing, no regular file or not readable.
+// A file's bytes, mapped and not read. Throws UserError if it is missing, no regular file, not readable, or
+// the pointer that git-lfs keeps in place of a large file.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);
@@ -26,6 +27,9 @@ class MappedFile {
   size_t size_ = 0;
 };
 
+// Throws UserError if a file that begins with `begin` is the pointer of git-lfs; `file` names it.
+void refuse_lfs_pointer(std::string_view begin, const std::string& file);
+
 // The whole file. Throws UserError as above, and if it is larger than max_bytes.
 std::string read_file(const std::filesystem::path& path, size_t max_bytes);
 
@@ -34,6 +38,10 @@ std::string read_file(const std::filesystem::path& path, size_t max_bytes);
 class OutputFile {
  public:
   explicit OutputFile(std::filesystem::path path);
+  // A file that exists, is empty, and was made by the caller.
+  struct Existing {};
+  static constexpr Existing kExisting{};
+  OutputFile(std::filesystem::path path, Existing existing);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
@@ -51,7 +59,8 @@ class OutputFile {
   std::vector<char> buffer_;
 };
 
-// Writes to a temporary name in the same folder, syncs, and renames: `path` has the old content or the new.
+// Writes the whole of a file: `path` has its old content or the new one, whenever the program stops. Errors:
+// see AtomicFile.
 void replace_file(const std::filesystem::path& path, std::string_view content);
 
 // A text as the name of a file or folder: what does not suit one is "~".

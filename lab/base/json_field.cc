@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lab/base/error.h"
+#include "lab/base/file.h"
 
 namespace seednorm::lab {
 namespace {
@@ -17,16 +18,87 @@ std::string place(std::string_view text, size_t position) {
   return "line " + std::to_string(line) + ", column " + std::to_string(before.size() - line_start + 1);
 }
 
-}  // namespace
+[[noreturn]] void fail_depth(const std::string& file, int max_depth) {
+  throw UserError(file + ": is nested deeper than " + std::to_string(max_depth) + " levels");
+}
 
-nlohmann::json parse_json(std::string_view text, const std::string& file) {
+// How deep brackets outside of strings are open at most. Of a text that is not JSON, it may be any number.
+size_t json_depth(std::string_view text) {
+  size_t depth = 0, deepest = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') in_string = !in_string;
+    if (in_string) {
+      if (c == '\\') ++i;
+    } else if (c == '[' || c == '{') {
+      deepest = std::max(deepest, ++depth);
+    } else if ((c == ']' || c == '}') && depth > 0) {
+      --depth;
+    }
+  }
+  return deepest;
+}
+
+template <class Json>
+Json parse_as(std::string_view text, const std::string& file, int max_depth) {
+  if (json_depth(text) > static_cast<size_t>(max_depth)) fail_depth(file, max_depth);
   try {
-    return nlohmann::json::parse(text);
-  } catch (const nlohmann::json::parse_error& error) {
+    return Json::parse(text);
+  } catch (const typename Json::parse_error& error) {
     throw UserError(file + ": is not valid JSON at " + place(text, error.byte) +
                     (error.byte > text.size() ? " (the file ends early)" : ""));
-  } catch (const nlohmann::json::exception&) {  // a number out of range
+  } catch (const typename Json::exception&) {  // a number out of range
     throw UserError(file + ": is not valid JSON: a number is out of range");
+  }
+}
+
+}  // namespace
+
+nlohmann::json parse_json(std::string_view text, const std::string& file, int max_depth) {
+  return parse_as<nlohmann::json>(text, file, max_depth);
+}
+
+nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& file, int max_depth) {
+  return parse_as<nlohmann::ordered_json>(text, file, max_depth);
+}
+
+nlohmann::ordered_json parse_json_or_null(std::string_view text) {
+  try {
+    return parse_ordered_json(text, "");
+  } catch (const UserError&) {
+    return nullptr;
+  }
+}
+
+nlohmann::json read_json(const std::filesystem::path& file, size_t max_bytes) {
+  return parse_json(read_file(file, max_bytes), file.string());
+}
+
+void check_toml_nesting(std::string_view text, const std::string& file, int max_depth) {
+  const auto limit = static_cast<size_t>(max_depth);
+  size_t brackets = 0, dots = 0;  // brackets that are open; dots since the last character that ends a key
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"' || c == '\'') {
+      // The first two of three quotes are an empty text.
+      for (++i; i < text.size() && text[i] != c; ++i) {
+        if (c == '"' && text[i] == '\\') ++i;
+      }
+    } else if (c == '#') {
+      while (i + 1 < text.size() && text[i + 1] != '\n') ++i;
+    } else if (c == '.') {
+      ++dots;
+    } else if (c == '[' || c == '{') {
+      ++brackets;
+      dots = 0;
+    } else if (c == ']' || c == '}') {
+      if (brackets > 0) --brackets;
+      dots = 0;
+    } else if (c == '=' || c == ',' || c == '\n') {
+      dots = 0;
+    }
+    if (brackets > limit || dots > limit) fail_depth(file, max_depth);
   }
 }
 

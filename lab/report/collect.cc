@@ -12,6 +12,7 @@
 
 #include "lab/base/error.h"
 #include "lab/base/file.h"
+#include "lab/base/json_field.h"
 #include "lab/report/command.h"
 #include "lab/report/evaluations.h"
 #include "lab/report/fields.h"
@@ -36,7 +37,7 @@ fs::path normal(const fs::path& dir) {
 Json read_object(const fs::path& file, const char* without, Notes& notes) {
   std::string why = " is not there";
   if (fs::is_regular_file(file)) {
-    const Json json = Json::parse(read_file(file, kMaxResultsBytes), nullptr, false);
+    const Json json = parse_json_or_null(read_file(file, kMaxResultsBytes));
     if (json.is_object()) return json;
     why = " is damaged";
   }

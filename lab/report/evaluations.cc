@@ -5,6 +5,7 @@
 
 #include "lab/base/error.h"
 #include "lab/base/file.h"
+#include "lab/base/json_field.h"
 #include "lab/report/fields.h"
 #include "lab/report/metrics.h"
 
@@ -58,7 +59,7 @@ std::optional<fs::path> evaluation_file(const fs::path& path) {
 }
 
 Json read_evaluation(const fs::path& file, std::vector<std::string>& notes) {
-  const Json json = Json::parse(read_file(file, kMaxBytes), nullptr, false);
+  const Json json = parse_json_or_null(read_file(file, kMaxBytes));
   const Json tasks = object_at(json, "tasks"), sets = object_at(json, "perplexity");
   if (!json.is_object() || !(json.contains("tasks") || json.contains("perplexity"))) {
     throw UserError(file.string() +

@@ -9,6 +9,7 @@
 
 #include "lab/base/error.h"
 #include "lab/base/file.h"
+#include "lab/base/json_field.h"
 
 namespace seednorm::lab {
 namespace {
@@ -83,7 +84,7 @@ class Reader {
  public:
   // Whether the line was understood.
   bool add(std::string_view text) {
-    const Json line = Json::parse(text, nullptr, false);
+    const Json line = parse_json_or_null(text);
     if (!line.is_object() || std::isnan(number_in(line, "step"))) return false;
     const Json& step = line["step"];
     if (line.contains("loss")) add_point(line);

@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "lab/base/atomic_file.h"
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/base/json_field.h"
@@ -158,27 +159,18 @@ TensorSource source_of(std::string name, Tensor tensor) {
 }
 
 void write_safetensors(const fs::path& path, const std::vector<TensorSource>& tensors) {
-  fs::path temporary = path;
-  temporary += ".partial-" + std::to_string(::getpid());
-  try {
-    OutputFile file(temporary);
-    file.write(header_of(tensors));
-    for (const TensorSource& source : tensors) {
-      const Tensor tensor = source.make().detach().cpu().contiguous();
-      if (tensor.scalar_type() != source.dtype || tensor.sizes() != source.shape) {
-        throw std::invalid_argument("safetensors: " + source.name + " is not what was announced");
-      }
-      const std::string_view bytes(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes());
-      for (size_t done = 0; done < bytes.size(); done += kPieceBytes)
-        file.write(bytes.substr(done, kPieceBytes));
+  AtomicFile file(path);
+  file.write(header_of(tensors));
+  for (const TensorSource& source : tensors) {
+    const Tensor tensor = source.make().detach().cpu().contiguous();
+    if (tensor.scalar_type() != source.dtype || tensor.sizes() != source.shape) {
+      throw std::invalid_argument("safetensors: " + source.name + " is not what was announced");
     }
-    file.close();
-    if (::rename(temporary.c_str(), path.c_str()) != 0) fail_with_errno("write", path, errno);
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
+    const std::string_view bytes(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes());
+    for (size_t done = 0; done < bytes.size(); done += kPieceBytes)
+      file.write(bytes.substr(done, kPieceBytes));
   }
-  sync_folder(path.parent_path());
+  file.commit();
 }
 
 }  // namespace seednorm::lab

@@ -14,7 +14,7 @@ using Json = nlohmann::json;
 // Looks at a text's structure without keeping its values.
 class Structure : public nlohmann::json_sax<Json> {
  public:
-  Structure(const std::string& file, int max_depth) : file_(file), max_depth_(max_depth) {}
+  explicit Structure(const std::string& file) : file_(file) {}
 
   bool null() override { return true; }
   bool boolean(bool) override { return true; }
@@ -31,15 +31,11 @@ class Structure : public nlohmann::json_sax<Json> {
     if (!keys_.back().insert(name).second) throw UserError(file_ + ": has the key " + quote(name) + " twice");
     return true;
   }
-  // What is no JSON is left to parse_json, which says where.
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
 
  private:
   bool open() {
     keys_.emplace_back();
-    if (keys_.size() > static_cast<size_t>(max_depth_)) {
-      throw UserError(file_ + ": is nested deeper than " + std::to_string(max_depth_) + " levels");
-    }
     return true;
   }
   bool close() {
@@ -48,16 +44,16 @@ class Structure : public nlohmann::json_sax<Json> {
   }
 
   const std::string& file_;
-  int max_depth_;
   std::vector<std::set<std::string>> keys_;  // of the objects that are open
 };
 
 }  // namespace
 
 Json parse_strict_json(std::string_view text, const std::string& file, int max_depth) {
-  Structure structure(file, max_depth);
+  Json json = parse_json(text, file, max_depth);
+  Structure structure(file);
   (void)Json::sax_parse(text, &structure);
-  return parse_json(text, file);
+  return json;
 }
 
 }  // namespace seednorm::lab

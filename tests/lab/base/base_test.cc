@@ -96,9 +96,37 @@ TEST(Json, ErrorsNameThePlace) {
 }
 
 TEST(Json, DeepNestingIsOnlyAnError) {
-  user_error([] { parse_json(std::string(3000000, '['), "f"); });
-  const std::string deep = std::string(1000000, '[') + std::string(1000000, ']');
-  parse_json(deep, "f");
+  const auto nested = [](size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  for (const std::string& deep : {std::string(3000000, '['), nested(1000000), nested(kMaxJsonDepth + 1)}) {
+    EXPECT_EQ(user_error([&] { parse_json(deep, "f"); }), "f: is nested deeper than 100 levels");
+    EXPECT_EQ(user_error([&] { parse_ordered_json(deep, "f"); }), "f: is nested deeper than 100 levels");
+    EXPECT_TRUE(parse_json_or_null(deep).is_null());
+  }
+  parse_json(nested(kMaxJsonDepth), "f");
+  // Brackets in strings nest nothing, whatever is escaped.
+  EXPECT_EQ(parse_json(R"(["\\", "\"[[[[", [1]])", "f", 2)[2][0], 1);
+  user_error([] { parse_json(R"(["\\", [[1]]])", "f", 2); });
+}
+
+TEST(Json, OrderedKeepsTheOrder) {
+  EXPECT_EQ(parse_ordered_json(R"({"b": 1, "a": 2})", "f").dump(), R"({"b":1,"a":2})");
+  EXPECT_EQ(user_error([] { parse_ordered_json("{\n \"a\": }", "f"); }),
+            "f: is not valid JSON at line 2, column 7");
+}
+
+TEST(Toml, DeepNestingIsRefusedBeforeParsing) {
+  std::string key = "a";
+  for (int i = 0; i < 100000; ++i) key += ".a";
+  for (const std::string& deep : {key + " = 1", "[" + key + "]", "x = {" + key + " = 1}",
+                                  "x = " + std::string(100000, '['), "a.\"b\"" + key.substr(1) + " = 1"}) {
+    EXPECT_EQ(user_error([&] { check_toml_nesting(deep, "f"); }), "f: is nested deeper than 100 levels");
+  }
+  std::string numbers = "x = [";
+  for (int i = 0; i < 1000; ++i) numbers += "1.5, ";
+  check_toml_nesting(numbers + "]", "f");
+  check_toml_nesting("x = \"" + std::string(1000, '.') + "\" # " + std::string(1000, '['), "f");
+  check_toml_nesting("x = '''\n" + std::string(1000, '.') + "'''\na.b = 'it\\'\n", "f");
+  check_toml_nesting("\"", "f");
 }
 
 TEST(Files, ReplaceLeavesOldContentOnFailure) {
