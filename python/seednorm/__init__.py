@@ -8,12 +8,22 @@
 
 from . import functional, modules, reference
 from ._library import version as _version
+from ._pretrained import from_pretrained
 from .convert import convert
 from .modules import *  # noqa: F403: the layers, modules.__all__
-from .param_groups import check_param_groups, param_groups
+from .param_groups import check_decay, check_param_groups, param_groups
 from .stats import stats
 
 __version__ = _version()
 
-__all__ = ["check_param_groups", "convert", "functional", "param_groups", "reference", "stats"]
+__all__ = [
+    "check_decay",
+    "check_param_groups",
+    "convert",
+    "from_pretrained",
+    "functional",
+    "param_groups",
+    "reference",
+    "stats",
+]
 __all__ += modules.__all__

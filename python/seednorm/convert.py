@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from . import _record
 from ._fold import coefficient_is_zero, fold, measure
 from ._recognize import ULP_BOUNDS, NotRMSNorm, Recognized, is_candidate, recognize, recognize_layer_norm
 from ._table import table
@@ -102,6 +103,9 @@ def convert(
     `seednorm.RMSNorm` not at all, bitwise. In float32 they differ by the rounding errors of the sums, a few ULP.
     Where an original with a float32 weight would make float32 of bfloat16 data, ours keeps bfloat16.
 
+    A transformers model notes what was done in its configuration, so that what `save_pretrained` writes can be loaded
+    again by `seednorm.from_pretrained`, or by transformers after `import seednorm.hf`.
+
     Raises ValueError, before anything is replaced, for an unknown `to` or `casting`, a sigma with sigma(0) != 0, a
     num_heads that does not divide a width, nothing to replace, or data that is needed and missing or not finite.
     """
@@ -124,6 +128,8 @@ def convert(
             parent, _, child = name.rpartition(".")
             model.get_submodule(parent)._modules[child] = new[module]
         replaced.append(_report(module, names, layer, errors.get(module)))
+    by_name = {name: new[module] for module, names, _ in found for name in names}
+    _record.write(model, by_name, {new[module] for module, _, layer in found if to == "seed_norm" and layer.weight is None})
     return Conversion(to, replaced, kept)
 
 

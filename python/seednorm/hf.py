@@ -14,14 +14,18 @@ which the member `seednorm` of config.json names for each position:
 
 Parameters have the lab's names, so that no key is missing or unexpected. Models with RMSNorm everywhere need none of this:
 they are plain olmo2 and olmoe.
+
+The import also lets transformers load every model that `seednorm.convert` changed, of whatever type: where config.json has
+the member `seednorm` with a list `modules` (see _record.py), the layers it names are put in as the model is built.
 """
 
+import functools
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from . import modules
+from . import _record, modules
 
 try:
     from transformers import (
@@ -34,6 +38,7 @@ try:
         OlmoeConfig,
         OlmoeForCausalLM,
         OlmoeModel,
+        PreTrainedModel,
         conversion_mapping,
         initialization,
     )
@@ -129,7 +134,7 @@ class _Config:
         everywhere = dict.fromkeys(_POSITIONS, "seed_norm")
         defaults = {"norm": everywhere, "qk_norm": "all", "frac_rate": 0, "embedding_scale": False}
         self.seednorm = own = defaults | (self.seednorm or {})
-        _expect("settings", sorted(own), sorted(defaults))
+        _expect("settings", sorted(own.keys() - {"modules"}), sorted(defaults))
         _expect("positions of norm", sorted(own["norm"]), sorted(_POSITIONS))
         if own["frac_rate"] != 0:
             raise ValueError("[seednorm.hf] frac_rate: Frac-Connections work in the lab only, not in transformers")
@@ -220,4 +225,26 @@ def _register() -> None:
     conversion_mapping.register_checkpoint_conversion_mapping(SeeDNormOlmoeConfig.model_type, stacks, overwrite=True)
 
 
+def _load_converted_models() -> None:
+    """Has every model of transformers put in the layers that its configuration names, and knows their initial values."""
+    post_init, initialize = PreTrainedModel.post_init, PreTrainedModel._initialize_weights
+
+    @functools.wraps(post_init)
+    def rebuild_first(self: Any, *args: Any, **kwargs: Any) -> None:
+        _record.rebuild(self)
+        post_init(self, *args, **kwargs)
+
+    @functools.wraps(initialize)
+    def initialize_ours(self: Any, module: nn.Module, *args: Any, **kwargs: Any) -> None:
+        if isinstance(module, modules._Norm) and not getattr(module, "_is_hf_initialized", False):
+            _Init._init_weights(self, module)
+            module._is_hf_initialized = True
+        else:
+            initialize(self, module, *args, **kwargs)
+
+    PreTrainedModel.post_init = rebuild_first
+    PreTrainedModel._initialize_weights = initialize_ours
+
+
 _register()
+_load_converted_models()

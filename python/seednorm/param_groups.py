@@ -72,18 +72,51 @@ def param_groups(model: nn.Module, weight_decay: float, decay_gamma: bool = Fals
     return ParamGroups(groups, names)
 
 
-def check_param_groups(optimizer_or_groups: torch.optim.Optimizer | Iterable[dict[str, Any]], model: nn.Module) -> None:
+def check_param_groups(optimizer_or_groups: Any, model: nn.Module) -> None:
     """Raises ValueError when alpha or beta of a SeeDNorm in the model is not in the optimizer, or not decayed there."""
-    if isinstance(optimizer_or_groups, torch.optim.Optimizer):
-        optimizer_or_groups = optimizer_or_groups.param_groups
-    decays = {id(p): group.get("weight_decay") for group in optimizer_or_groups for p in _params(group)}
+    _check("check_param_groups", optimizer_or_groups, model)
+
+
+def check_decay(optimizer: Any, model: nn.Module) -> str:
+    """What weight decay the model's parameters get, as a table; for any optimizer, of whatever trainer.
+
+        print(seednorm.check_decay(trainer.create_optimizer(), trainer.model))
+
+    optimizer: one of torch.optim, groups, or what a trainer wraps optimizers in (accelerate, torchtitan, Megatron-core).
+    Frozen parameters do not count.
+
+    Raises ValueError when alpha or beta of a SeeDNorm is not in it, or not decayed there: most trainers leave vectors, or
+    whatever a norm has, out of weight decay, and say nothing.
+    """
+    decays = _check("check_decay", optimizer, model)
+    rows: dict[tuple[str, str], list[str]] = {}
+    roles = _roles(model)
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            decay = _decay_of(p, decays)
+            shown = "not in it" if decay is _ABSENT else "none given" if decay is None else f"{float(decay):g}"
+            rows.setdefault((roles[p], shown), []).append(name)
+    order = list(ROLES)
+    table_rows = [
+        (role, shown, len(names), ", ".join(names[:2]) + (", ..." if len(names) > 2 else ""))
+        for (role, shown), names in sorted(rows.items(), key=lambda item: order.index(item[0][0]))
+    ]
+    return table(("group", "weight decay", "tensors", "names"), table_rows)
+
+
+_ABSENT = object()
+
+
+def _check(caller: str, optimizer: Any, model: nn.Module) -> dict[int, Any]:
+    """Raises ValueError unless alpha and beta are decayed; the weight decay of each parameter by its id."""
+    decays = {id(p): group.get("weight_decay") for group in _groups_of(optimizer) for p in _params(group)}
     roles = _roles(model)
     wrong = []
     for name, p in model.named_parameters():
-        if roles[p] != "dynamic":
+        if roles[p] != "dynamic" or not p.requires_grad:
             continue
-        decay = decays.get(id(p))
-        if id(p) not in decays:
+        decay = _decay_of(p, decays)
+        if decay is _ABSENT:
             wrong.append(f"{name} is in no group")
         elif decay is None:
             wrong.append(f"{name} is in a group without weight_decay")
@@ -92,9 +125,27 @@ def check_param_groups(optimizer_or_groups: torch.optim.Optimizer | Iterable[dic
     if wrong:
         shown = "; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else "")
         raise ValueError(
-            f"[check_param_groups] expected weight decay for alpha and beta of every SeeDNorm, but {shown}. "
+            f"[{caller}] expected weight decay for alpha and beta of every SeeDNorm, but {shown}. "
             "seednorm.param_groups(model, weight_decay) makes groups that have it."
         )
+    return decays
+
+
+def _decay_of(p: nn.Parameter, decays: dict[int, Any]) -> Any:
+    """Megatron's optimizers have a float32 copy of a parameter in its place, which the parameter knows."""
+    return decays.get(id(p), decays.get(id(getattr(p, "main_param", None)), _ABSENT))
+
+
+def _groups_of(optimizer: Any) -> list[dict[str, Any]]:
+    """The groups of an optimizer, of the several that a trainer keeps in one, or of the one that it wraps."""
+    for several in ("chained_optimizers", "optimizers"):
+        if hasattr(optimizer, several):
+            return [group for one in getattr(optimizer, several) for group in _groups_of(one)]
+    if hasattr(optimizer, "param_groups"):
+        return list(optimizer.param_groups)
+    if hasattr(optimizer, "optimizer"):
+        return _groups_of(optimizer.optimizer)
+    return list(optimizer)
 
 
 def _roles(model: nn.Module) -> dict[nn.Parameter, str]:

@@ -1,5 +1,6 @@
 """What the pages of docs/guide show: their code is an excerpt of this file."""
 
+import pytest
 import seednorm
 import torch
 from torch import nn
@@ -54,6 +55,19 @@ def test_back():
     assert [entry.error > 0 for entry in report.replaced] == [False] * 6 + [True]
 
 
+def test_save_and_load(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(vocab_size=50, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+                                      num_attention_heads=2)  # fmt: skip
+    model, folder = transformers.LlamaForCausalLM(config), tmp_path
+    seednorm.convert(model)
+    nn.init.normal_(model.model.norm.beta)
+    before = model
+    model.save_pretrained(folder)
+    model = seednorm.from_pretrained(folder)
+    assert torch.equal(model.model.norm.beta, before.model.norm.beta)
+
+
 def test_weight_decay_and_statistics(capsys):
     model = make()
     seednorm.convert(model)
@@ -61,6 +75,7 @@ def test_weight_decay_and_statistics(capsys):
     print(groups)
     optimizer = torch.optim.AdamW(groups, lr=3e-4)
     seednorm.check_param_groups(optimizer, model)
+    print(seednorm.check_decay(optimizer, model))
     with seednorm.stats(model) as stats:
         train(model)
     print(stats)

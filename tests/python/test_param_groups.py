@@ -141,3 +141,57 @@ def test_check_raises_when_a_conversion_came_after_the_optimizer():
     seednorm.convert(model)
     with pytest.raises(ValueError, match="0.alpha is in no group; 0.beta is in no group"):
         seednorm.check_param_groups(optimizer, model)
+
+
+class Wrapped:
+    """As accelerate wraps one."""
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+
+
+class Several:
+    """As torchtitan's container and Megatron's chain have several."""
+
+    def __init__(self, name, optimizers):
+        setattr(self, name, optimizers)
+
+
+def test_check_decay_of_any_optimizer():
+    model = make()
+    groups = seednorm.param_groups(model, weight_decay=0.1)
+    plain = torch.optim.AdamW(groups)
+    each = [torch.optim.AdamW([dict(params=g["params"], weight_decay=g["weight_decay"])]) for g in groups]
+    for optimizer in (plain, groups, Wrapped(plain), Several("optimizers", each), Several("chained_optimizers", [Wrapped(o) for o in each])):
+        text = seednorm.check_decay(optimizer, model)
+        row = next(line for line in text.splitlines() if line.startswith("dynamic")).split()
+        assert row[1:3] == ["0.1", "6"], text
+        with pytest.raises(ValueError, match=r"\[check_decay\] .* is in no group"):
+            seednorm.check_decay(Wrapped(torch.optim.SGD([model[0][0].norms["seed"].weight])), model)
+    with pytest.raises(ValueError, match=r"\[check_decay\] .*weight_decay 0\.0"):
+        seednorm.check_decay(torch.optim.AdamW(usual_groups(model)), model)
+
+
+def test_check_decay_of_copies_and_frozen_parameters():
+    model = nn.Sequential(seednorm.SeeDNorm(8, dtype=torch.bfloat16), seednorm.SeeDNorm(8).requires_grad_(False))
+    for p in model[0].parameters():
+        p.main_param = p.detach().float().requires_grad_()
+    optimizer = torch.optim.AdamW([p.main_param for p in model[0].parameters()], weight_decay=0.1)
+    assert "0.1" in seednorm.check_decay(optimizer, model)
+
+
+def test_check_decay_of_transformers_trainer(tmp_path):
+    """Its own rule leaves layers whose class or name says norm undecayed; alpha and beta with them."""
+    pytest.importorskip("accelerate")
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(vocab_size=50, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+                                      num_attention_heads=2)  # fmt: skip
+    model = transformers.LlamaForCausalLM(config)
+    seednorm.convert(model)
+    arguments = transformers.TrainingArguments(tmp_path, weight_decay=0.1, report_to="none", use_cpu=True)
+    trainer = transformers.Trainer(model, arguments)
+    with pytest.raises(ValueError, match="weight_decay 0.0"):
+        seednorm.check_decay(trainer.create_optimizer(), model)
+    optimizer = torch.optim.AdamW(seednorm.param_groups(model, arguments.weight_decay), lr=arguments.learning_rate)
+    trainer = transformers.Trainer(model, arguments, optimizers=(optimizer, None))
+    assert "dynamic" in seednorm.check_decay(trainer.create_optimizer(), model)
