@@ -1,0 +1,12 @@
+// Any bytes are pictures in an .npz file or an error in one line.
+#include "lab/vision/eval/npz.h"
+
+#include "tests/fuzz/fuzz.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace seednorm::lab;
+  return or_one_line([&] {
+    const NpzImages images = parse_npz(bytes_of(data, size), "file");
+    require(static_cast<int64_t>(images.pixels.size()) == images.num * images.height * images.width * 3);
+  });
+}
