@@ -36,13 +36,21 @@ std::string entrants_argument(const Json& entrants) {
   return out;
 }
 
+std::string command(const Json& asked, const std::string& seeds, const std::string& out) {
+  const std::string entrants = entrants_argument(array_at(asked, "entrants"));
+  return "seednorm race race.toml --norms " + quoted_for_shell(entrants) + " --seeds " + seeds + " --out " +
+         out;
+}
+
 }  // namespace
 
 std::string race_command(const Json& asked) {
   const bool has_seeds = asked.contains("seeds") && asked["seeds"].is_number_integer();
-  return "seednorm race race.toml --norms " +
-         quoted_for_shell(entrants_argument(array_at(asked, "entrants"))) + " --seeds " +
-         (has_seeds ? asked["seeds"].dump() : "1") + " --out NEW_FOLDER";
+  return command(asked, has_seeds ? asked["seeds"].dump() : "1", "NEW_FOLDER");
+}
+
+std::string interval_command(const Json& asked, const std::string& name) {
+  return command(asked, "3", quoted_for_shell(name + "-3-seeds"));
 }
 
 std::string run_command() { return "seednorm train config.toml --out NEW_FOLDER"; }

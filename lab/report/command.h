@@ -9,6 +9,8 @@ namespace seednorm::lab {
 
 // A line for a shell, for the race of a race.json whose recipe was saved as race.toml.
 std::string race_command(const nlohmann::ordered_json& asked);
+// The same with three seeds, as many as give a useful interval, for the race of a folder NAME.
+std::string interval_command(const nlohmann::ordered_json& asked, const std::string& name);
 // The same for a run whose settings were saved as config.toml.
 std::string run_command();
 

@@ -7,7 +7,6 @@
 #include "lab/base/file.h"
 #include "lab/base/json_field.h"
 #include "lab/report/fields.h"
-#include "lab/report/metrics.h"
 
 namespace seednorm::lab {
 namespace {
@@ -16,11 +15,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxBytes = size_t{1} << 24;
-
-Json object_at(const Json& value, const char* key) {
-  const bool has = value.is_object() && value.contains(key) && value[key].is_object();
-  return has ? value[key] : Json::object();
-}
 
 // The results of one kind, of each the numbers `keys` (the first of which must be there) and its texts.
 Json read_results(const Json& all, std::initializer_list<const char*> keys, const fs::path& file,

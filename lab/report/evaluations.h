@@ -14,9 +14,8 @@ namespace seednorm::lab {
 std::optional<std::filesystem::path> evaluation_file(const std::filesystem::path& path);
 
 // {"name", "file", "model", "tokenizer", "tasks": {name: {"metric", "value", "stderr", "docs", "source"}},
-//  "perplexity": {name: {"loss", "ppl", "tokens"}}}. What is damaged in it is left out and added to `notes`,
-//  a
-// sentence each. Errors (UserError): it is no evaluation.
+//  "perplexity": {name: {"loss", "ppl", "tokens"}}}. What is damaged in it is left out
+//  and added to `notes`, a sentence each. Errors (UserError): it is no evaluation.
 nlohmann::ordered_json read_evaluation(const std::filesystem::path& file, std::vector<std::string>& notes);
 
 // "a: 41.3% of 12 tasks, the mean; b: ..." for evaluations that read_evaluation gave.

@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <limits>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "lab/report/evaluations.h"
@@ -13,19 +12,11 @@
 namespace seednorm::lab {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-struct Summary {
-  std::string entrant;
+struct EntrantSummary {
+  std::string label;
   int runs = 0, diverged = 0;
-  double loss = std::numeric_limits<double>::quiet_NaN();  // mean over the runs that have one
+  Spread values;  // of the runs that finished
 };
-
-std::optional<double> number_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_number()) return std::nullopt;
-  return found->get<double>();
-}
 
 // 12345678 as "12,345,678".
 std::string grouped(int64_t value) {
@@ -36,10 +27,14 @@ std::string grouped(int64_t value) {
   return out;
 }
 
-std::string with_sign(double value, int decimals) {
+std::string with_decimals(double value, int decimals) {
   char text[40];
-  std::snprintf(text, sizeof text, "%.*f", decimals, std::fabs(value));
-  return (value < 0 ? "\u2212" : "+") + std::string(text);
+  std::snprintf(text, sizeof text, "%.*f", decimals, value);
+  return text;
+}
+
+std::string with_sign(double value, int decimals) {
+  return (value < 0 ? "\u2212" : "+") + with_decimals(std::fabs(value), decimals);
 }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -50,150 +45,140 @@ std::string joined(const std::vector<std::string>& words) {
   return out;
 }
 
-std::vector<Summary> summaries(const Json& data, size_t group, const char* metric) {
-  std::vector<Summary> out;
-  for (const Json& label : data["groups"][group]["entrants"]) out.push_back({label.get<std::string>()});
-  for (Summary& s : out) {
-    double sum = 0;
-    int count = 0;
-    for (const Json& run : data["runs"]) {
-      if (run["group"] != group || run["entrant"] != s.entrant || run["state"] == "unfinished") continue;
+std::string plural(int64_t count, const std::string& word) {
+  return std::to_string(count) + " " + word + (count == 1 ? "" : "s");
+}
+
+std::string with_unit(const std::string& number, const MetricInfo& metric) {
+  if (metric.unit.empty()) return number;
+  return number + (metric.unit == "%" ? "" : " ") + metric.unit;
+}
+
+std::vector<EntrantSummary> summaries(const ReportGroup& group, const MetricInfo& metric) {
+  std::vector<EntrantSummary> out;
+  for (const std::string& label : group.entrants) {
+    EntrantSummary& s = out.emplace_back();
+    s.label = label;
+    std::vector<double> values;
+    for (const ReportRun& run : group.runs) {
+      if (run.summary.entrant != label || run.state == RunState::kUnfinished) continue;
       ++s.runs;
-      s.diverged += run["state"] == "diverged" ? 1 : 0;
-      const auto loss = number_at(run, metric);
-      if (run["state"] == "diverged" || !loss) continue;
-      sum += *loss;
-      ++count;
+      s.diverged += run.state == RunState::kDiverged ? 1 : 0;
+      values.push_back(run.summary.value(metric.name));
     }
-    if (count > 0) s.loss = sum / count;
+    s.values = spread(values);
   }
   return out;
 }
 
-const char* metric_name(const std::string& metric) {
-  return metric == "val_loss" ? "validation loss" : "smoothed training loss";
+// What the interval and its correction say of the pair.
+std::string verdict(const PairSummary& pair, const MetricInfo& metric) {
+  if (pair.low <= 0 && pair.high >= 0) return "no difference shown, since the interval includes 0";
+  if (pair.p_holm && !(*pair.p_holm < 0.05)) return "no difference shown once corrected for all pairs";
+  return ((pair.high < 0) == metric.lower_is_better ? pair.b : pair.a) + " is better";
 }
 
-std::string difference(const Json& pair, const std::string& metric) {
-  const std::string a = pair["a"], b = pair["b"];
-  const double mean = *number_at(pair, "mean_diff");
-  const auto n = static_cast<int>(number_at(pair, "n").value_or(0));
-  const Json ci = pair.value("ci95", Json());
-  const bool has_interval = ci.is_array() && ci.size() == 2 && ci[0].is_number() && ci[1].is_number();
-  const std::string head = std::string(metric_name(metric)) + ", " + b + " \u2212 " + a + ": ";
-  if (!has_interval) {
-    return head + with_sign(mean, 4) + " nats a token, n = " + std::to_string(n) +
-           "; one pair of runs gives no interval";
+std::string p_value(double p) { return p < 0.0001 ? "< 0.0001" : "= " + with_decimals(p, p < 0.01 ? 4 : 3); }
+
+// `num_pairs`: pairs of entrants that were compared.
+std::string difference(const PairSummary& pair, const MetricInfo& metric, size_t num_pairs) {
+  const std::string head = metric.title + ", " + pair.b + " \u2212 " + pair.a + ": ";
+  if (!std::isfinite(pair.low) || !std::isfinite(pair.high)) {
+    return head + with_unit(with_sign(pair.mean_diff, 4), metric) + " (n = " + std::to_string(pair.n) +
+           "); one pair of runs gives no interval, three seeds (--seeds 3) would";
   }
-  const double low = ci[0], high = ci[1], half = (high - low) / 2;
+  const double half = (pair.high - pair.low) / 2;
   // Two digits of the interval's half width say all that is known.
   const int decimals = half > 0 ? std::clamp(static_cast<int>(1 - std::floor(std::log10(half))), 2, 7) : 4;
-  const std::string verdict = high < 0  ? b + " is better"
-                              : low > 0 ? a + " is better"
-                                        : "no difference shown, the interval holds 0";
-  return head + with_sign(mean, decimals) + " \u00b1 " + with_sign(half, decimals).substr(1) +
-         " nats a token (95%), n = " + std::to_string(n) + ": " + verdict;
+  std::string out = head + with_sign(pair.mean_diff, decimals) + " \u00b1 " +
+                    with_unit(with_decimals(half, decimals), metric) +
+                    " (95% interval, n = " + std::to_string(pair.n);
+  if (pair.p_holm) out += ", corrected p " + p_value(*pair.p_holm);
+  out += "): " + verdict(pair, metric);
+  if (num_pairs > 1 && !pair.p_holm) {
+    out += ". This is one interval of " + std::to_string(num_pairs) + ", not corrected for their number";
+  }
+  return out;
 }
 
-// The pair of the baseline and another, the lower of the two as it is; nothing without a number.
-std::optional<std::string> best_difference(const Json& group, const std::vector<Summary>& all,
-                                           const std::string& metric) {
+// The pair of the baseline and the best of the others; nothing without a number.
+std::optional<std::string> best_difference(const ReportGroup& group, const std::vector<EntrantSummary>& all,
+                                           const MetricInfo& metric) {
   if (all.size() < 2) return std::nullopt;
-  const auto best = std::min_element(all.begin() + 1, all.end(), [](const Summary& x, const Summary& y) {
-    return std::isnan(y.loss) ? !std::isnan(x.loss) : x.loss < y.loss;
-  });
-  for (const Json& pair : group["pairs"]) {
-    if (pair["metric"] == metric && pair["a"] == all[0].entrant && pair["b"] == best->entrant &&
-        number_at(pair, "mean_diff")) {
-      return difference(pair, metric);
+  const auto better = [&](const EntrantSummary& x, const EntrantSummary& y) {
+    if (std::isnan(x.values.mean) || std::isnan(y.values.mean)) {
+      return std::isnan(y.values.mean) && !std::isnan(x.values.mean);
     }
+    return metric.lower_is_better ? x.values.mean < y.values.mean : x.values.mean > y.values.mean;
+  };
+  const auto best = std::min_element(all.begin() + 1, all.end(), better);
+  const size_t num_pairs = all.size() * (all.size() - 1) / 2;
+  for (const PairSummary& pair : group.race.pairs) {
+    const bool is_it = pair.metric == metric.name && pair.a == all[0].label && pair.b == best->label;
+    if (is_it && std::isfinite(pair.mean_diff)) return difference(pair, metric, num_pairs);
   }
   return std::nullopt;
 }
 
-std::string single(const std::vector<Summary>& all, const std::string& metric) {
+std::string each_value(const std::vector<EntrantSummary>& all, const MetricInfo& metric) {
   std::vector<std::string> out;
-  for (const Summary& s : all) {
-    if (std::isnan(s.loss)) continue;
-    char text[40];
-    std::snprintf(text, sizeof text, " %.4f", s.loss);
-    out.push_back(s.entrant + text);
+  for (const EntrantSummary& s : all) {
+    if (s.values.n == 0) continue;
+    std::string text = s.label + " " + with_decimals(s.values.mean, 4);
+    if (s.values.n > 1) text += " \u00b1 " + with_decimals(s.values.sd, 4);
+    out.push_back(text);
   }
-  return out.empty() ? "" : std::string(metric_name(metric)) + ": " + joined(out) + " nats a token";
+  return out.empty() ? "" : metric.title + ": " + with_unit(joined(out), metric);
 }
 
-std::string divergences(const std::vector<Summary>& all) {
+std::string divergences(const std::vector<EntrantSummary>& all) {
   std::string out;
-  for (const Summary& s : all) {
+  for (const EntrantSummary& s : all) {
     if (s.diverged == 0) continue;
-    out += (out.empty() ? "" : "; ") + s.entrant + " diverged in " + std::to_string(s.diverged) + " of " +
-           std::to_string(s.runs) + (s.runs == 1 ? " run" : " runs");
+    out += (out.empty() ? "" : "; ") + s.label + " diverged in " + std::to_string(s.diverged) + " of " +
+           plural(s.runs, "run");
   }
   return out;
 }
 
-std::string capital(std::string text) {
-  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
-  return text;
+std::string answer(const ReportGroup& group) {
+  std::string lost;
+  for (const MetricInfo& metric : group.race.info.metrics) {
+    const std::vector<EntrantSummary> all = summaries(group, metric);
+    lost = divergences(all);
+    const std::string out = best_difference(group, all, metric).value_or(each_value(all, metric));
+    if (!out.empty()) return out + (lost.empty() ? "." : "; " + lost + ".");
+  }
+  return lost.empty() ? "No run has finished yet." : lost + ".";
 }
 
-std::string answer(const Json& data, size_t index) {
-  std::string out;
-  for (const std::string metric : {"val_loss", "train_loss"}) {
-    const std::vector<Summary> all = summaries(data, index, metric.c_str());
-    out = best_difference(data["groups"][index], all, metric).value_or(single(all, metric));
-    const std::string lost = divergences(all);
-    if (!out.empty()) return capital(out) + (lost.empty() ? "." : "; " + lost + ".");
-    if (metric == "train_loss" && !lost.empty()) return lost + ".";
-  }
-  return "No run has finished yet.";
-}
-
-std::string title(const Json& data, size_t index) {
-  const Json& group = data["groups"][index];
-  const std::vector<std::string> entrants = group["entrants"];
-  const std::string recipe = group.value("recipe", "");
-  std::string out = joined(entrants) + (recipe.empty() ? "" : " in " + recipe);
-  double steps = 0;
-  for (const Json& run : data["runs"]) {
-    if (run["group"] == index) steps = std::max(steps, number_at(run, "steps").value_or(0));
-  }
-  if (const auto seeds = number_at(group, "seeds"); seeds && *seeds > 1) {
-    out += ", " + std::to_string(static_cast<int>(*seeds)) + " seeds";
-  }
-  if (steps > 0) out += ", " + grouped(static_cast<int64_t>(steps)) + " steps";
+std::string title(const ReportGroup& group) {
+  std::string out = joined(group.entrants);
+  if (!group.race.recipe.empty()) out += " in " + group.race.recipe;
+  int64_t steps = 0;
+  for (const ReportRun& run : group.runs) steps = std::max(steps, run.summary.steps);
+  if (group.seeds > 1) out += ", " + plural(group.seeds, "seed");
+  if (steps > 0) out += ", " + grouped(steps) + (steps == 1 ? " step" : " steps");
   return out;
 }
 
 }  // namespace
 
-void add_headlines(Json& data) {
-  const size_t count = data["groups"].size();
-  if (count == 0) {
-    std::vector<std::string> names;
-    for (const Json& evaluation : data["evaluations"]) names.push_back(evaluation["name"]);
-    data["title"] = "Evaluation of " + joined(names);
-    data["answer"] = evaluations_answer(data["evaluations"]);
-    return;
-  }
-  for (size_t i = 0; i < count; ++i) {
-    data["groups"][i]["title"] = title(data, i);
-    data["groups"][i]["answer"] = answer(data, i);
-  }
-  if (count == 1) {
-    data["title"] = data["groups"][0]["title"];
-    data["answer"] = data["groups"][0]["answer"];
-    return;
-  }
+Headline headline_of(const ReportGroup& group) { return {title(group), answer(group)}; }
+
+Headline headline_of(const Report& report) {
+  if (report.groups.size() == 1) return headline_of(report.groups[0]);
   std::vector<std::string> names;
-  std::string answers;
-  for (const Json& group : data["groups"]) {
-    names.push_back(group["name"]);
-    answers += (answers.empty() ? "" : " ") + group["name"].get<std::string>() + ": " +
-               group["answer"].get<std::string>();
+  if (report.groups.empty()) {
+    for (const auto& evaluation : report.evaluations) names.push_back(evaluation["name"]);
+    return {"Evaluation of " + joined(names), evaluations_answer(report.evaluations)};
   }
-  data["title"] = std::to_string(count) + " results: " + joined(names);
-  data["answer"] = answers;
+  std::string answers;
+  for (const ReportGroup& group : report.groups) {
+    names.push_back(group.name);
+    answers += (answers.empty() ? "" : " ") + group.name + ": " + answer(group);
+  }
+  return {std::to_string(report.groups.size()) + " results: " + joined(names), answers};
 }
 
 }  // namespace seednorm::lab

@@ -2,13 +2,21 @@
 #ifndef SEEDNORM_LAB_REPORT_HEADLINE_H_
 #define SEEDNORM_LAB_REPORT_HEADLINE_H_
 
-#include <nlohmann/json.hpp>
+#include <string>
+
+#include "lab/report/collect.h"
 
 namespace seednorm::lab {
 
-// Adds to what collect() returns: "title" (what was compared) and "answer", and both to each of the groups.
-// The answer is the difference of the best entrant from the first one, which is the baseline.
-void add_headlines(nlohmann::ordered_json& data);
+struct Headline {
+  std::string title, answer;
+};
+
+// The answer is the difference of the best entrant from the first one, which is the baseline, in the most
+// important metric. It says whether its interval is corrected for the number of pairs.
+Headline headline_of(const ReportGroup& group);
+// The same for all that is on a page.
+Headline headline_of(const Report& report);
 
 }  // namespace seednorm::lab
 

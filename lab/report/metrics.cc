@@ -2,156 +2,132 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <limits>
 #include <string_view>
 
-#include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/base/json_field.h"
+#include "lab/report/compatibility.h"
+#include "lab/report/fields.h"
 
 namespace seednorm::lab {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kMaxPoints = 2000;  // of a curve: more than a screen has columns
-constexpr size_t kMaxNormLines = 60, kMaxSamples = 20;
 constexpr double kEma = 0.99;  // of files without loss_ema; the paper smooths its curves so
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr size_t kMaxImageBytes = size_t{1} << 22;  // of base64
 
-struct Point {
-  double step = kNaN, tokens = kNaN, seconds = kNaN, loss = kNaN, ema = kNaN, grad_norm = kNaN;
-};
-
-double number_in(const Json& line, const char* key) {
-  const auto found = line.find(key);
-  return found != line.end() && found->is_number() ? found->get<double>() : kNaN;
-}
-
-std::vector<Point> thinned(const std::vector<Point>& points) {
-  if (points.size() <= kMaxPoints) return points;
-  std::vector<Point> out = {points.front()};
-  const size_t stretches = kMaxPoints / 2 - 1;
-  for (size_t k = 0; k < stretches; ++k) {
-    const auto begin = points.begin() + static_cast<std::ptrdiff_t>(k * points.size() / stretches);
-    const auto end = points.begin() + static_cast<std::ptrdiff_t>((k + 1) * points.size() / stretches);
-    auto [low, high] =
-        std::minmax_element(begin, end, [](const Point& a, const Point& b) { return a.loss < b.loss; });
-    if (low > high) std::swap(low, high);
-    out.push_back(*low);
-    if (low != high) out.push_back(*high);
-  }
-  out.push_back(points.back());
-  return out;
-}
-
-Json columns(const std::vector<Point>& points) {
-  Json out;
-  const auto add = [&](const char* name, double Point::*member, int digits) {
-    Json& column = out[name] = Json::array();
-    for (const Point& p : points) column.push_back(rounded(p.*member, digits));
-  };
-  add("step", &Point::step, 15);
-  add("tokens", &Point::tokens, 15);
-  add("seconds", &Point::seconds, 6);
-  add("loss", &Point::loss, 6);
-  add("ema", &Point::ema, 7);
-  add("grad_norm", &Point::grad_norm, 5);
-  return out;
-}
-
-// At most `count` of the list, evenly, the last one among them.
-Json evenly(const Json& list, size_t count) {
-  if (list.size() <= count) return list;
-  Json out = Json::array();
-  for (size_t k = 1; k <= count; ++k) out.push_back(list[k * list.size() / count - 1]);
-  return out;
-}
-
-// The numbers in an object of objects, rounded; nothing else.
-Json rounded_tree(const Json& tree) {
+// The numbers in an object of objects; nothing else.
+Json numbers_of(const Json& tree) {
   Json out = Json::object();
   for (const auto& [key, value] : tree.items()) {
     if (value.is_number()) out[key] = rounded(value.get<double>(), 4);
-    if (value.is_object()) out[key] = rounded_tree(value);
+    if (value.is_object()) out[key] = numbers_of(value);
   }
   return out;
+}
+
+// Base64 of a PNG: the page must not be made to load anything else.
+bool is_png(std::string_view base64) {
+  constexpr std::string_view kSignature = "iVBORw0KGgo";
+  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+  return base64.starts_with(kSignature) && base64.find_first_not_of(kAlphabet) == std::string_view::npos;
 }
 
 class Reader {
  public:
+  Reader(RunInfo& info, std::vector<std::string>& notes) : info_(info), notes_(notes) {}
+
   // Whether the line was understood.
   bool add(std::string_view text) {
     const Json line = parse_json_or_null(text);
-    if (!line.is_object() || std::isnan(number_in(line, "step"))) return false;
-    const Json& step = line["step"];
+    if (!line.is_object() || std::isnan(number_at(line, "step"))) return false;
     if (line.contains("loss")) add_point(line);
-    add_named(line, "valid", valid_);
-    add_named(line, "tasks", tasks_);
+    add_measured(line);
     if (line.contains("norms") && line["norms"].is_object()) {
-      norms_.push_back({{"step", step}, {"norms", rounded_tree(line["norms"])}});
+      out_.norms.push_back({{"step", line["step"]}, {"norms", numbers_of(line["norms"])}});
     }
-    if (line.contains("sample") && line["sample"].is_string()) {
-      samples_.push_back({{"step", step}, {"sample", line["sample"]}});
-    }
-    if (line.value("diverged", Json()) == true) diverged_at_ = step;
+    add_samples(line);
+    if (line.value("diverged", Json()) == true)
+      out_.diverged_at = static_cast<int64_t>(number_at(line, "step"));
     return true;
   }
 
-  Json result() const {
-    Json out = {{"train", columns(thinned(points_))},
-                {"valid", valid_},
-                {"tasks", tasks_},
-                {"norms", evenly(norms_, kMaxNormLines)},
-                {"samples", evenly(samples_, kMaxSamples)}};
-    if (!diverged_at_.is_null()) out["diverged_at"] = diverged_at_;
-    return out;
+  Curves result(const std::string& file) {
+    if (images_left_out_ > 0) {
+      notes_.push_back(file + " has " + std::to_string(images_left_out_) +
+                       " sample images that were left out: not PNG in base64, or larger than 3 MB.");
+    }
+    return std::move(out_);
   }
 
  private:
+  double units_of(const Json& line) const { return number_at(line, (info_.unit + "s").c_str()); }
+
   void add_point(const Json& line) {
-    Point p = {number_in(line, "step"), number_in(line, "tokens"),   number_in(line, "seconds"),
-               number_in(line, "loss"), number_in(line, "loss_ema"), number_in(line, "grad_norm")};
+    TrainPoint p = {number_at(line, "step"),     units_of(line),
+                    number_at(line, "seconds"),  number_at(line, "loss"),
+                    number_at(line, "loss_ema"), number_at(line, "grad_norm")};
     if (!std::isfinite(p.loss)) return;
-    if (std::isnan(p.ema)) p.ema = points_.empty() ? p.loss : kEma * points_.back().ema + (1 - kEma) * p.loss;
-    points_.push_back(p);
-  }
-
-  // line[what], numbers by name, if it is there.
-  static void add_named(const Json& line, const char* what, Json& list) {
-    if (!line.contains(what) || !line[what].is_object()) return;
-    Json numbers = Json::object();
-    for (const auto& [name, value] : line[what].items()) {
-      numbers[name] = value.is_number() ? rounded(value.get<double>(), 7) : Json();
+    if (std::isnan(p.ema)) {
+      p.ema = out_.train.empty() ? p.loss : kEma * out_.train.back().ema + (1 - kEma) * p.loss;
     }
-    list.push_back({{"step", line["step"]},
-                    {"tokens", rounded(number_in(line, "tokens"), 15)},
-                    {"seconds", rounded(number_in(line, "seconds"))},
-                    {what, numbers}});
+    out_.train.push_back(p);
   }
 
-  std::vector<Point> points_;
-  Json valid_ = Json::array(), tasks_ = Json::array(), norms_ = Json::array(), samples_ = Json::array(),
-       diverged_at_;
+  bool is_metric(const std::string& name) {
+    if (name == kTrainLoss) return false;  // that curve has its points already
+    if (find_metric(info_.metrics, name)) return true;
+    const auto metric = undescribed_metric(name, info_);
+    if (metric) info_.metrics.push_back(*metric);
+    return metric.has_value();
+  }
+
+  void add_measured(const Json& line) {
+    Measured m = {number_at(line, "step"), units_of(line), number_at(line, "seconds"), {}};
+    const auto add = [&](const std::string& name, const Json& value) {
+      const double number = value.is_number() ? value.get<double>() : TrainPoint::kNaN;
+      if (!value.is_structured() && is_metric(name)) m.values.emplace_back(name, number);
+    };
+    for (const auto& [key, value] : line.items()) {
+      add(key, value);
+      if (!value.is_object()) continue;
+      for (const auto& [name, part] : value.items()) add(key + "/" + name, part);
+    }
+    add_mean_of_sets(m.values, info_);
+    if (!m.values.empty()) out_.measured.push_back(std::move(m));
+  }
+
+  void add_samples(const Json& line) {
+    Json items = Json::array();
+    if (const std::string text = text_at(line, "sample"); !text.empty()) items.push_back({{"text", text}});
+    for (const Json& sample : array_at(line, "samples")) {
+      Json item = {{"title", text_at(sample, "title")}};
+      const std::string text = text_at(sample, "text"), image = text_at(sample, "image");
+      if (!text.empty()) item["text"] = text;
+      if (is_png(image) && image.size() <= kMaxImageBytes) {
+        item["image"] = image;
+      } else if (sample.is_object() && sample.contains("image")) {
+        ++images_left_out_;
+      }
+      if (item.contains("text") || item.contains("image")) items.push_back(std::move(item));
+    }
+    if (!items.empty()) out_.samples.push_back({{"step", line["step"]}, {"items", std::move(items)}});
+  }
+
+  RunInfo& info_;
+  std::vector<std::string>& notes_;
+  Curves out_;
+  size_t images_left_out_ = 0;
 };
 
 }  // namespace
 
-nlohmann::ordered_json rounded(double value, int digits) {
-  if (!std::isfinite(value)) return nullptr;
-  if (value == std::floor(value) && std::fabs(value) < 1e15) return static_cast<int64_t>(value);
-  char text[40];
-  std::snprintf(text, sizeof text, "%.*g", digits, value);
-  return std::strtod(text, nullptr);
-}
-
-nlohmann::ordered_json read_metrics(const std::filesystem::path& file, std::vector<std::string>& notes) {
-  Reader reader;
+Curves read_metrics(const std::filesystem::path& file, RunInfo& info, std::vector<std::string>& notes) {
+  Reader reader(info, notes);
   if (!std::filesystem::exists(file)) {
-    notes.push_back(file.string() + " is not there: a run without curves.");
-    return reader.result();
+    notes.push_back(file.string() + " is missing: a run without curves.");
+    return {};
   }
   const MappedFile mapped(file);
   std::string_view rest = mapped.bytes();
@@ -172,7 +148,7 @@ nlohmann::ordered_json read_metrics(const std::filesystem::path& file, std::vect
     notes.push_back(file.string() + " has " + std::to_string(damaged) + (damaged == 1 ? " line" : " lines") +
                     " that could not be read (the first is line " + std::to_string(first) + ").");
   }
-  return reader.result();
+  return reader.result(file.string());
 }
 
 }  // namespace seednorm::lab

@@ -1,24 +1,43 @@
-// A run's metrics.jsonl, as the page draws it.
+// A run's metrics.jsonl: curves, what was measured on the way, and samples.
 #ifndef SEEDNORM_LAB_REPORT_METRICS_H_
 #define SEEDNORM_LAB_REPORT_METRICS_H_
 
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "lab/report/run_summary.h"
+
 namespace seednorm::lab {
 
-// {"train": {"step": [...], "tokens", "seconds", "loss", "ema", "grad_norm"},
-//  "valid": [{"step", "tokens", "seconds", "valid": {name: loss}}],
-//  "tasks": [{"step", "tokens", "seconds", "tasks": {name: value}}],
-//  "norms": [{"step", "norms": {name: {...}}}], "samples": [{"step", "sample"}], "diverged_at": step}
-// A long run's curve is thinned to points that keep its look: the least and the greatest loss of each
-// stretch. What had to be left out is added to `notes`, a sentence each.
-nlohmann::ordered_json read_metrics(const std::filesystem::path& file, std::vector<std::string>& notes);
+// A training step, numbers that the line does not have being NaN.
+struct TrainPoint {
+  static constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+  double step = kNaN, units = kNaN, seconds = kNaN, loss = kNaN, ema = kNaN, grad_norm = kNaN;
+};
 
-// Finite numbers keep `digits` significant digits, so that the page is small; others are null.
-nlohmann::ordered_json rounded(double value, int digits = 6);
+// A line with values of metrics: a validation, an evaluation of tasks.
+struct Measured {
+  double step = 0, units = 0, seconds = 0;
+  Named<double> values;
+};
+
+struct Curves {
+  std::vector<TrainPoint> train;   // of finite loss
+  std::vector<Measured> measured;  // with the mean of validation sets, as add_mean_of_sets says
+  nlohmann::ordered_json norms = nlohmann::ordered_json::array();  // [{"step", "norms": {name: {statistic}}}]
+  nlohmann::ordered_json samples =
+      nlohmann::ordered_json::array();  // [{"step", "items": [{"title", "text" or
+                                        //   "image": PNG in base64}]}]
+  std::optional<int64_t> diverged_at;   // the step
+};
+
+// `info` says what is counted and which values are metrics; those that it lacks and that undescribed_metric
+// knows are added to it. What had to be left out is added to `notes`, a sentence each.
+Curves read_metrics(const std::filesystem::path& file, RunInfo& info, std::vector<std::string>& notes);
 
 }  // namespace seednorm::lab
 

@@ -8,15 +8,15 @@
 #include "lab/base/file.h"
 #include "lab/base/machine.h"
 #include "lab/report/collect.h"
-#include "lab/report/headline.h"
+#include "lab/report/page_data.h"
 
 namespace seednorm::lab {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kTemplate =
-#include "report_template.inc"
+constexpr std::string_view kPage =
+#include "report_page.inc"
     ;
 
 std::string now() {
@@ -66,7 +66,7 @@ std::string for_html(std::string_view text) {
   return out;
 }
 
-// The template with the texts in place of their marks. What the texts hold is not looked at.
+// The page with the texts in place of their marks. What the texts hold is not looked at.
 std::string filled(std::string_view page,
                    const std::vector<std::pair<std::string_view, std::string>>& texts) {
   std::string out;
@@ -85,16 +85,16 @@ void write_report(const std::vector<fs::path>& dirs, const fs::path& html) {
   const fs::path folder = html.has_parent_path() ? html.parent_path() : ".";
   if (!fs::is_directory(folder)) throw UserError(folder.string() + ": no such folder to write a report to");
   if (fs::is_directory(html)) throw UserError(html.string() + ": is a folder; name a file to write");
-  nlohmann::ordered_json data = collect(dirs);
-  add_headlines(data);
+  nlohmann::ordered_json data = page_data(collect(dirs));
   data["written"] = now();
   data["version"] = SEEDNORM_VERSION;
   data["machine"] = machine();
+  data["smoothed_loss"] = kTrainLoss;
   const std::string title =
       for_html(data["title"].get<std::string>() + ". " + data["answer"].get<std::string>());
   const std::string answer = for_html(data["answer"].get<std::string>());
-  replace_file(html, filled(kTemplate,
-                            {{"{{title}}", title}, {"{{answer}}", answer}, {"{{data}}", for_script(data)}}));
+  replace_file(html,
+               filled(kPage, {{"{{title}}", title}, {"{{answer}}", answer}, {"{{data}}", for_script(data)}}));
 }
 
 }  // namespace seednorm::lab

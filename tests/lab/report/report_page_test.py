@@ -3,17 +3,23 @@
 usage: report_page_test.py PROGRAM
 Ends with code 77, for skipped, where there is no Chromium.
 """
+import base64
 import json
 import math
 import os
 import pathlib
+import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+import xml.dom.minidom
+import zlib
 
+PAGE = pathlib.Path(__file__).resolve().parents[3] / "lab/report/page"
 PROGRAM = ""
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LABELS = ["rms_norm", "dyt", "block:seed_norm+qk:seed_norm+output:rms_norm"]
@@ -150,6 +156,50 @@ def write_race(folder, labels, seeds=3):
     (folder / "results.json").write_text(json.dumps({"recipe": "olmo2-3m", "runs": runs, "pairs": pairs}))
 
 
+def png(level):
+    """A PNG of 2 by 2 grey pixels, in base64."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    pixels = zlib.compress(b"".join(b"\0" + bytes([level, level]) for _ in range(2)))
+    header = struct.pack(">IIBBBBB", 2, 2, 8, 0, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return base64.b64encode(data).decode()
+
+
+def write_vision_race(folder):
+    """A race in the format that says its metrics: more is better, images are counted, and two of six runs diverged."""
+    metrics = [{"name": "top1", "title": "Top-1 accuracy", "unit": "%", "lower_is_better": False},
+               {"name": "train_loss", "title": "Training loss (smoothed)", "unit": "nats per image", "lower_is_better": True}]
+    info = {"format": 1, "workload": "classify", "unit": "image", "metrics": metrics}
+    labels, runs = ["rms_norm", "seed_norm", "wild"], []
+    for i, label in enumerate(labels):
+        for seed in range(2):
+            run = folder / "runs" / folder_of(label, seed)
+            run.mkdir(parents=True)
+            (run / "config.toml").write_text(f"steps = 20\nseed = {seed}\n")
+            (run / "run.json").write_text(json.dumps(info))
+            top1, diverged, lines = 50 + 2 * i + seed, label == "wild", []
+            for step in range(1, 8 if diverged else 21):
+                common = {"step": step, "images": step * 64, "seconds": step * (0.5 - 0.1 * i)}
+                lines.append(common | {"loss": 3 - step / 20, "loss_ema": 3 - step / 20})
+                if step % 5 == 0:
+                    samples = [{"image": png(40 * step % 256), "title": f"class {k}"} for k in range(2)]
+                    lines.append(common | {"top1": top1 - 10 + step / 2, "samples": samples})
+            if diverged:
+                lines.append({"step": 8, "images": 512, "diverged": True})
+            (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+            result = {"norm": label, "seed": seed, "steps": 20, "images": 1280, "seconds": 20 * (0.5 - 0.1 * i),
+                      "diverged": diverged, "dir": f"runs/{run.name}", "train_loss": 2.0, "top1": top1,
+                      "top1_equal_time": top1 - 0.5 * (label == "rms_norm")}
+            runs.append(result | ({"diverged_at": 8, "top1": 0.0, "train_loss": 0.0} if diverged else {}))
+    pairs = [{"a": "rms_norm", "b": "seed_norm", "metric": metric, "mean_diff": 2, "ci95": [1, 3], "n": 2, "p": 0.01,
+              "p_holm": 0.03} for metric in ["top1", "top1_equal_time"]]
+    entrants = [{"label": label, "settings": ["norm=" + label]} for label in labels]
+    (folder / "race.json").write_text(json.dumps({"recipe": "steps = 20\n", "seeds": 2, "entrants": entrants}))
+    (folder / "results.json").write_text(json.dumps(
+        {"recipe": "vit-tiny", "runs": runs, "pairs": pairs, "equal_time_s": 8.0} | info))
+
+
 def report(*folders):
     return report_of(folders[0] / "report.html", *folders)
 
@@ -237,6 +287,114 @@ class Page(unittest.TestCase):
         self.assertIn("tokens", self.value("document.querySelector('.tip:not([hidden])').innerText"))
         self.assertEqual(self.browser.errors(), [])
 
+    def text_of(self, selector):
+        return self.value(f"[...document.querySelectorAll({json.dumps(selector)})].map(x => x.innerText).join('\\n')")
+
+    def column(self, table, label):
+        """The cells of a table's column, by the label that a phone shows."""
+        return self.value(f"[...document.querySelectorAll('table')][{table}].querySelectorAll('td[data-label=\"{label}\"]')"
+                          ".values().map(x => x.innerText.trim()).toArray()")
+
+    def test_spread_and_divergence(self):
+        """A standard deviation beside each mean, and no loss of a run that diverged."""
+        self.open(self.race)
+        self.assertRegex(self.column(0, "Validation loss")[0], r"^3\.0500 \u00b1 0\.0000$")
+        self.assertEqual(self.column(0, "Diverged"), ["none", "1 of 3", "none", "none"])
+        self.assertEqual(self.column(0, "Runs"), ["3"] * 4)
+        self.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        runs = self.value("[...document.querySelectorAll('table')].findIndex(t => t.caption.innerText.startsWith('Each run'))")
+        states = self.column(runs, "State")
+        self.assertEqual(states.count("diverged at step 120"), 1)
+        self.assertEqual(self.column(runs, "Validation loss")[states.index("diverged at step 120")], "\u2013")
+        self.assertNotIn("\n0.0000", "\n" + self.text_of("td[data-label='Validation loss']"))
+        # Intervals stand beside the number of pairs, and the page says what several of them mean.
+        self.assertIn("4 norms there are 6 pairs", self.text_of("p.hint"))
+        self.assertIn("not corrected for the number of pairs", self.text_of("p.hint"))
+        self.assertIn("This is one interval of 6, not corrected", self.value("document.getElementById('answer').innerText"))
+
+    def test_equal_time_is_one(self):
+        """Old results compared each two norms at another time: those pairs are not shown beside the table's values."""
+        self.open(self.race)
+        self.assertEqual(len(self.column(0, "Validation loss at equal time")), 4)
+        self.assertNotIn("at equal time; left", self.text_of("th.part"))
+        self.assertIn("differences at equal time were left out", self.text_of(".notes"))
+
+    def test_metrics_have_directions(self):
+        folder = self.folder / "vision"
+        write_vision_race(folder)
+        for width, scheme in [(1280, "light"), (390, "dark")]:
+            self.open(folder, width=width, scheme=scheme)
+            self.assertLessEqual(self.value("document.documentElement.scrollWidth"), width)
+        self.open(folder)
+        answer = self.value("document.getElementById('answer').innerText")
+        self.assertIn("Top-1 accuracy, seed_norm \u2212 rms_norm: +2.00 \u00b1 1.00%", answer)
+        self.assertIn("corrected p = 0.030): seed_norm is better; wild diverged in 2 of 2 runs.", answer)
+        self.assertEqual(self.column(0, "Top-1 accuracy"), ["50.50 \u00b1 0.71", "52.50 \u00b1 0.71", "\u2013"])
+        self.assertEqual(self.column(0, "Top-1 accuracy at equal time"), ["50.00 \u00b1 0.71", "52.50 \u00b1 0.71", "\u2013"])
+        self.assertIn("After 8 s".lower(), self.text_of("caption").lower())
+        best = "[...document.querySelectorAll('table')][0].querySelectorAll('td.best[data-label^=Top]').length"
+        self.assertEqual(self.value(best), 2)
+        self.assertIn("right of 0 is better", self.text_of("th.part"))
+        self.assertIn("0.030", self.text_of("td[data-label='p, corrected']"))
+        self.assertIn("corrected p (Holm", self.text_of("p.hint"))
+        body = self.value("document.body.innerText")
+        self.assertIn("Images per second", body)
+        for word in ["nats per token", "tokens", "0.0000"]:
+            self.assertNotIn(word, body)
+
+    def test_sample_images(self):
+        """Grids of images, side by side for the entrants, at each step."""
+        folder = self.folder / "images"
+        write_vision_race(folder)
+        self.open(folder)
+        images = "[...document.querySelectorAll('img')]"
+        self.assertEqual(self.value(images + ".length"), 3 * 2 - 2)  # the one that diverged has none at the last step
+        self.assertTrue(self.value(images + ".every(x => x.complete && x.naturalWidth === 2 && x.alt.length > 5)"))
+        first = self.value(images + "[0].src")
+        self.value("""[...document.querySelectorAll('select')].filter(x => x.labels[0].innerText.startsWith('Step')).forEach(x => {
+          x.value = '5';
+          x.dispatchEvent(new Event('change'));
+        })""")
+        self.assertEqual(self.value(images + ".length"), 6)
+        self.assertNotEqual(self.value(images + "[0].src"), first)
+        self.assertIn("class 1", self.text_of("figcaption"))
+        self.assertEqual(self.browser.errors(), [])
+
+    def test_charts_are_saved(self):
+        self.open(self.race)
+        downloads = self.folder / "downloads"
+        downloads.mkdir()
+        self.browser.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
+        for kind in ("SVG", "PNG", "CSV"):
+            self.value(f"document.querySelector('button[aria-label=\"Save Validation loss as {kind}\"]').click()")
+        files = [downloads / f"validation-loss.{kind}" for kind in ("svg", "png", "csv")]
+        until = time.monotonic() + 60
+        while not all(file.exists() and file.stat().st_size for file in files):
+            assert time.monotonic() < until, list(downloads.iterdir())
+            time.sleep(0.05)
+        self.assertEqual(self.browser.errors(), [])
+        svg, image, rows = files[0].read_text(), files[1].read_bytes(), files[2].read_text().splitlines()
+        xml.dom.minidom.parseString(svg)
+        self.assertNotIn("var(", svg)  # it must look the same without the page
+        self.assertIn(">Validation loss</text>", svg)
+        self.assertIn("rgb(", svg)
+        width, height = struct.unpack(">II", image[16:24])
+        self.assertGreater(width, 1000)
+        self.assertGreater(height, 400)
+        self.assertEqual(rows[0], "norm,seed,curve,tokens,Validation loss")
+        self.assertIn("rms_norm,0,seed,40000,5.", "\n".join(rows))
+        # Names are quoted as CSV wants it.
+        self.assertTrue(any(row.startswith('"' + EVIL.replace('"', '""')) for row in rows))
+        self.browser.open(files[0], 1280, "light")
+        self.assertEqual(self.value("document.documentElement.localName"), "svg")
+
+    def test_says_how_to_get_an_interval(self):
+        folder = self.folder / "one seed"
+        write_race(folder, LABELS[:2], seeds=1)
+        self.open(folder)
+        self.assertIn("--seeds 3 --out 'one seed-3-seeds'", self.text_of("pre"))
+        self.assertIn("one pair of runs gives no interval", self.value("document.getElementById('answer').innerText"))
+
     def test_one_run(self):
         write_run(self.folder / "one-s7", "one", 0)
         self.open(self.folder / "one-s7", width=390, scheme="dark")
@@ -285,9 +443,29 @@ class Page(unittest.TestCase):
         self.assertIn("missing is not defined", str(self.browser.errors()))
 
 
+class Sources(unittest.TestCase):
+    """The page's modules, whose imports are for readers and editors: the build joins them into one script."""
+
+    def test_imports_are_true(self):
+        top = {path.name: re.findall(r"^(export )?(?:const|let|function|class) (\w+)", path.read_text(), re.MULTILINE)
+               for path in PAGE.glob("*.js")}
+        names = [name for module in top.values() for _, name in module]
+        self.assertEqual([name for name in set(names) if names.count(name) > 1], [], "at the top of two modules")
+        for path in PAGE.glob("*.js"):
+            text = path.read_text()
+            for wanted, module in re.findall(r"^import {([^}]*)}\s+from \"\./([^\"]*)\";", text, re.MULTILINE):
+                for name in wanted.replace(" ", "").replace("\n", "").split(","):
+                    self.assertIn(("export ", name), top[module], f"{path.name} imports {name}")
+                    self.assertGreater(len(re.findall(rf"\b{name}\b", text)), 1, f"{path.name} does not use {name}")
+            self.assertLessEqual(text.count("\n"), 300, path.name)
+        for path in PAGE.iterdir():
+            self.assertLessEqual(max(map(len, path.read_text().splitlines())), 120, path.name)
+
+
 if __name__ == "__main__":
     PROGRAM = os.path.abspath(sys.argv.pop(1))
     if not CHROMIUM:
+        sources = unittest.main(argv=sys.argv[:1] + ["Sources"], exit=False).result
         print("skipped: no Chromium (Debian's package chromium)")
-        sys.exit(77)
+        sys.exit(77 if sources.wasSuccessful() else 1)
     unittest.main(verbosity=2)

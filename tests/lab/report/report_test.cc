@@ -114,15 +114,22 @@ TEST_F(ReportTest, HoldsTheRace) {
   const json& run = data["runs"][1];
   EXPECT_EQ(run["entrant"], kEvil);
   EXPECT_EQ(run["state"], "finished");
-  EXPECT_EQ(run["val_loss"], 3.9);
-  const json& train = run["metrics"]["train"];
-  EXPECT_EQ(train["tokens"], json({100, 200, 300, 400}));
+  EXPECT_EQ(run["values"]["val_loss"], 3.9);
+  const json& train = run["train"];
+  EXPECT_EQ(train["units"], json({100, 200, 300, 400}));
   EXPECT_EQ(train["loss"], json({3.03, 3.02, 3.01, 3}));
   EXPECT_EQ(train["ema"], json({3.06, 3.04, 3.02, 3}));
-  EXPECT_EQ(run["metrics"]["valid"][0]["valid"], json({{"a", 3}, {"b", 4}}));
-  EXPECT_EQ(run["metrics"]["norms"][0]["norms"]["layers.0.norm"], json({{"saturated", 0.25}}));
-  EXPECT_EQ(run["metrics"]["tasks"][0]["tasks"], json({{"piqa", 0.625}}));
-  EXPECT_EQ(run["metrics"]["samples"][0]["sample"], "In the <beginning>");
+  EXPECT_EQ(run["measured"][0]["values"],
+            json({{"valid/a", 3}, {"valid/b", 4}, {"val_loss", 3.5}, {"tasks/piqa", 0.625}}));
+  EXPECT_EQ(run["norms"][0]["norms"]["layers.0.norm"], json({{"saturated", 0.25}}));
+  EXPECT_EQ(run["samples"][0]["items"], json({{{"text", "In the <beginning>"}}}));
+  EXPECT_EQ(group["unit"], "token");
+  std::map<std::string, std::string> charts;
+  for (const json& metric : group["metrics"]) charts[metric["name"]] = metric["chart"];
+  EXPECT_EQ(charts["val_loss"], "val_loss");
+  EXPECT_EQ(charts["valid/a"], "val_loss");
+  EXPECT_EQ(charts["tasks/piqa"], "tasks");
+  EXPECT_EQ(charts["train_loss"], "train_loss");
   EXPECT_EQ(data["notes"], json::array());
   EXPECT_TRUE(data["machine"].contains("compiler"));
 }
@@ -133,7 +140,7 @@ TEST_F(ReportTest, SaysTheAnswer) {
   const std::string head = "Validation loss, seed_norm \u2212 rms_norm: ";
   EXPECT_EQ(report()["title"], "rms_norm and seed_norm in olmo2-3m, 4 steps");
   EXPECT_EQ(report()["answer"],
-            head + "\u22120.0123 \u00b1 0.0040 nats a token (95%), n = 3: seed_norm is better.");
+            head + "\u22120.0123 \u00b1 0.0040 nats per token (95% interval, n = 3): seed_norm is better.");
   EXPECT_NE(page_.find("<title>rms_norm and seed_norm in olmo2-3m, 4 steps. Validation loss"),
             std::string::npos);
 
@@ -141,13 +148,111 @@ TEST_F(ReportTest, SaysTheAnswer) {
   write_race();
   EXPECT_EQ(report()["answer"],
             head +
-                "\u22120.012 \u00b1 0.020 nats a token (95%), n = 3: no difference shown, "
-                "the interval holds 0.");
+                "\u22120.012 \u00b1 0.020 nats per token (95% interval, n = 3): no difference shown, "
+                "since the interval includes 0.");
   results_["pairs"][0]["ci95"] = {nullptr, nullptr};
   results_["pairs"][0]["n"] = 1;
   write_race();
   EXPECT_EQ(report()["answer"],
-            head + "\u22120.0123 nats a token, n = 1; one pair of runs gives no interval.");
+            head +
+                "\u22120.0123 nats per token (n = 1); one pair of runs gives no interval, three seeds "
+                "(--seeds 3) would.");
+  EXPECT_EQ(
+      report()["groups"][0]["interval_command"],
+      "seednorm race race.toml --norms 'rms_norm,seed_norm=block:seed_norm(alpha_init=0.1)+lr=1' --seeds "
+      "3 --out '" +
+          folder_.path().filename().string() + "-3-seeds'");
+}
+
+TEST_F(ReportTest, SaysThatIntervalsAreNotCorrected) {
+  results_["pairs"][0]["b"] = race_["entrants"][1]["label"] = results_["runs"][1]["norm"] = "seed_norm";
+  race_["entrants"].push_back({{"label", "dyt"}, {"settings", {"norm=dyt"}}});
+  write_race();
+  const std::string head =
+      "Validation loss, seed_norm \u2212 rms_norm: \u22120.0123 \u00b1 0.0040 nats per token (95% interval, "
+      "n = 3";
+  EXPECT_EQ(report()["answer"],
+            head + "): seed_norm is better. This is one interval of 3, not corrected for their number.");
+  results_["pairs"][0]["p"] = 0.002;
+  results_["pairs"][0]["p_holm"] = 0.006;
+  write_race();
+  EXPECT_EQ(report()["answer"], head + ", corrected p = 0.0060): seed_norm is better.");
+  results_["pairs"][0]["p_holm"] = 0.051;
+  write_race();
+  EXPECT_EQ(report()["answer"],
+            head + ", corrected p = 0.051): no difference shown once corrected for all pairs.");
+}
+
+// Results without "equal_time_s": the values are computed, and pairs of another meaning left out.
+TEST_F(ReportTest, EqualTimeOfOldResults) {
+  json pair = results_["pairs"][0];
+  pair["metric"] = "val_loss_equal_time";
+  results_["pairs"].push_back(pair);
+  results_["runs"][1]["seconds"] = 1.5;  // the faster one: its last loss; the other's curve ends at 2 s
+  write_race();
+  write(folder_ / "runs/rms_norm-s0/metrics.jsonl",
+        R"({"step":1,"tokens":100,"seconds":1,"valid":{"a":4,"b":5}})"
+        "\n" +
+            metrics(4, 3));
+  json data = report();
+  EXPECT_EQ(data["groups"][0]["equal_time_s"], 1.5);
+  EXPECT_EQ(data["runs"][0]["values"]["val_loss_equal_time"], 4);  // halfway from 4.5 to 3.5
+  EXPECT_EQ(data["groups"][0]["pairs"].size(), 1U);
+  EXPECT_TRUE(has_note(data, "differences at equal time were left out"));
+
+  // New results have the last word.
+  results_["equal_time_s"] = 1.75;
+  results_["runs"][0]["val_loss_equal_time"] = 4.25;
+  write_race();
+  data = report();
+  EXPECT_EQ(data["groups"][0]["equal_time_s"], 1.75);
+  EXPECT_EQ(data["runs"][0]["values"]["val_loss_equal_time"], 4.25);
+  EXPECT_EQ(data["groups"][0]["pairs"].size(), 2U);
+}
+
+// Another workload: its unit, its metrics and their direction; sample images.
+TEST_F(ReportTest, MetricsComeFromTheFiles) {
+  const json top1 = {
+      {"name", "top1"}, {"title", "Top-1 accuracy"}, {"unit", "%"}, {"lower_is_better", false}};
+  const json info = {{"format", 1}, {"workload", "classify"}, {"unit", "image"}, {"metrics", {top1}}};
+  const fs::path run = folder_ / "vit-s3";
+  fs::create_directories(run);
+  write(run / "config.toml", "steps = 1\nseed = 3\n");
+  write(run / "run.json", info.dump());
+  write(
+      run / "metrics.jsonl",
+      R"({"step":1,"images":64,"seconds":2,"loss":2.5,"top1":61.5,"other":1,"samples":[{"image":"iVBORw0KGgoAAA==",)"
+      R"("title":"4 of them"},{"image":"javascript:0"},{"text":"a"},7]})"
+      "\n");
+  const json data = report({run});
+  EXPECT_EQ(data["answer"], "Top-1 accuracy: vit 61.5000%.");
+  EXPECT_EQ(data["groups"][0]["unit"], "image");
+  EXPECT_EQ(data["runs"][0]["units"], 64);
+  EXPECT_EQ(data["runs"][0]["units_per_s"], 32);
+  EXPECT_EQ(data["runs"][0]["measured"][0]["values"], json({{"top1", 61.5}}));
+  const json items = data["runs"][0]["samples"][0]["items"];
+  EXPECT_EQ(items,
+            json({{{"title", "4 of them"}, {"image", "iVBORw0KGgoAAA=="}}, {{"title", ""}, {"text", "a"}}}));
+  EXPECT_TRUE(has_note(data, "1 sample images that were left out"));
+
+  // Higher is better: of a race, the winner is the higher one.
+  results_ = {{"recipe", "vit"}, {"unit", "image"}, {"metrics", {top1}}, {"equal_time_s", nullptr}};
+  results_["runs"] = json::array();
+  results_["pairs"] = {
+      {{"a", "rms_norm"}, {"b", "b"}, {"metric", "top1"}, {"mean_diff", 1}, {"ci95", {0.5, 1.5}}, {"n", 3}}};
+  for (const char* label : {"rms_norm", "b"}) {
+    results_["runs"].push_back({{"norm", label},
+                                {"seed", 0},
+                                {"images", 64},
+                                {"top1", label[1] == 0 ? 62 : 61},
+                                {"diverged", false},
+                                {"dir", std::string("runs/") + label + "-s0"}});
+  }
+  race_["entrants"][1]["label"] = "b";
+  write_race();
+  fs::remove_all(folder_ / "runs/evil-s0");
+  EXPECT_EQ(report()["answer"],
+            "Top-1 accuracy, b \u2212 rms_norm: +1.00 \u00b1 0.50% (95% interval, n = 3): b is better.");
 }
 
 TEST_F(ReportTest, EscapesWhatUsersNamed) {
@@ -177,7 +282,7 @@ TEST_F(ReportTest, TornAndDamagedLines) {
   const json data = report();
   EXPECT_TRUE(has_note(data, "ends in the middle of a line"));
   EXPECT_TRUE(has_note(data, "has 2 lines that could not be read (the first is line 1)"));
-  EXPECT_EQ(data["runs"][1]["metrics"]["train"]["step"], json({1, 2, 3, 4}));
+  EXPECT_EQ(data["runs"][1]["train"]["step"], json({1, 2, 3, 4}));
 }
 
 TEST_F(ReportTest, OddValues) {
@@ -195,9 +300,9 @@ TEST_F(ReportTest, OddValues) {
   write(folder_ / "results.json", results_.dump());
   const json data = report();
   EXPECT_EQ(data["runs"][1]["state"], "diverged");
-  EXPECT_EQ(data["runs"][1]["metrics"]["diverged_at"], 3);
-  EXPECT_EQ(data["runs"][1]["metrics"]["train"]["tokens"], json({nullptr}));
-  EXPECT_EQ(data["runs"][1]["metrics"]["valid"][0]["valid"], json({{"a", nullptr}}));
+  EXPECT_EQ(data["runs"][1]["diverged_at"], 3);
+  EXPECT_EQ(data["runs"][1]["train"]["units"], json({nullptr}));
+  EXPECT_EQ(data["runs"][1]["measured"][0]["values"], json({{"valid/a", nullptr}, {"val_loss", nullptr}}));
 }
 
 TEST_F(ReportTest, MissingParts) {
@@ -206,11 +311,11 @@ TEST_F(ReportTest, MissingParts) {
   write(folder_ / "results.json", "{");
   json data = report();
   EXPECT_TRUE(has_note(data, "results.json is damaged"));
-  EXPECT_TRUE(has_note(data, "metrics.jsonl is not there"));
+  EXPECT_TRUE(has_note(data, "metrics.jsonl is missing"));
   EXPECT_TRUE(has_note(data, "evil, seed 0 has not finished"));  // found by its folder
-  EXPECT_TRUE(has_note(data, "evil, seed 0 has no validation losses"));
-  EXPECT_EQ(data["runs"][1]["val_loss"], 3.5);  // of rms_norm, from its metrics
-  EXPECT_EQ(data["answer"], "Validation loss: rms_norm 3.5000 nats a token.");
+  EXPECT_TRUE(has_note(data, "evil, seed 0 was never validated"));
+  EXPECT_EQ(data["runs"][1]["values"]["val_loss"], 3.5);  // of rms_norm, from its metrics
+  EXPECT_EQ(data["answer"], "Validation loss: rms_norm 3.5000 nats per token.");
   fs::remove(folder_ / "race.json");
   fs::remove_all(folder_ / "runs");
   data = report();
@@ -222,7 +327,8 @@ TEST_F(ReportTest, Divergence) {
   results_["runs"][1]["norm"] = race_["entrants"][1]["label"] = "dyt";
   results_["pairs"] = json::array();
   write_race();
-  EXPECT_EQ(report()["answer"], "Validation loss: rms_norm 4.0000 nats a token; dyt diverged in 1 of 1 run.");
+  EXPECT_EQ(report()["answer"],
+            "Validation loss: rms_norm 4.0000 nats per token; dyt diverged in 1 of 1 run.");
 }
 
 TEST_F(ReportTest, SingleRunsAndSeveralRaces) {
@@ -230,7 +336,7 @@ TEST_F(ReportTest, SingleRunsAndSeveralRaces) {
   const json one = report({folder_ / "runs/rms_norm-s0/"});
   EXPECT_EQ(one["groups"][0]["kind"], "run");
   EXPECT_EQ(one["groups"][0]["entrants"], json::array({"rms_norm"}));
-  EXPECT_EQ(one["answer"], "Validation loss: rms_norm 3.5000 nats a token.");
+  EXPECT_EQ(one["answer"], "Validation loss: rms_norm 3.5000 nats per token.");
   const json two = report({folder_.path(), folder_ / "runs/rms_norm-s0"});
   const std::string name = folder_.path().filename().string();
   EXPECT_EQ(two["groups"][0]["entrants"][0], name + ": rms_norm");
@@ -247,7 +353,7 @@ TEST_F(ReportTest, ThinsLongCurves) {
     text += json({{"step", step}, {"tokens", step}, {"seconds", step}, {"loss", loss}}).dump() + "\n";
   }
   write(folder_ / "runs/evil-s0/metrics.jsonl", text);
-  const json train = report()["runs"][1]["metrics"]["train"];
+  const json train = report()["runs"][1]["train"];
   EXPECT_LE(train["step"].size(), 2000U);
   EXPECT_EQ(train["step"].front(), 1);
   EXPECT_EQ(train["step"].back(), 50000);
