@@ -54,9 +54,9 @@ using Optional = std::optional<Tensor>;
 Optional optional(const Tensor& t) { return t.defined() ? Optional(t) : std::nullopt; }
 Tensor tensor(const Optional& t) { return t.value_or(Tensor()); }
 
-// Inputs: x, residual, then one tensor for each kind of parameter.
+// Inputs: x, residual, then one tensor for each parameter that a layer can own: gamma, alpha, beta, shift.
 struct NormFunction : torch::autograd::Function<NormFunction> {
-  static constexpr int kFirstParam = 2;
+  static constexpr int kFirstParam = 2, kNumOwned = static_cast<int>(Param::kShift) + 1;
 
   static variable_list forward(AutogradContext* ctx, const Tensor& x, const Optional& residual,
                                const Optional& gamma, const Optional& alpha, const Optional& beta,
@@ -81,8 +81,8 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
     const bool residual = ctx->saved_data["residual"].toBool();
     const variable_list saved = ctx->get_saved_variables();
     const Tensor dsum = residual && grads.size() > 1 ? grads[1] : Tensor();
-    variable_list out(kFirstParam + 5);
-    if (!grads[0].defined()) {  // only the sum went on
+    variable_list out(kFirstParam + kNumOwned + 1);  // one for each input, the layer included
+    if (!grads[0].defined()) {                       // only the sum went on
       out[0] = dsum;
       if (residual) out[1] = dsum;
       return out;
@@ -92,7 +92,7 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
     const Tensor dy = grads[0].contiguous(), dx = at::empty_like(x);
     const int64_t num_rows = x.numel() / layer.dim();
     ParamGrads wanted;
-    for (int p = 0; p < 4; ++p) {
+    for (int p = 0; p < kNumOwned; ++p) {
       const Tensor& value = params[static_cast<Param>(p)];
       if (!value.defined() || !value.requires_grad()) continue;
       out[kFirstParam + p] = at::empty_like(value);
@@ -116,17 +116,6 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
     return out;
   }
 };
-
-const char* state_name(std::string_view norm, Param param) {
-  switch (param) {
-    case Param::kGamma:
-      return "weight";
-    case Param::kBeta:
-      return norm == "seed_norm" ? "beta" : "bias";
-    default:
-      return name_of(param);
-  }
-}
 
 Tensor sigma_of(Sigma sigma, const Tensor& z) {
   switch (sigma) {
@@ -179,14 +168,17 @@ NormLayer::NormLayer(const NormSpec& spec, int64_t dim)
     }
     double initial = layer_.initial_value(p);
     if (p == Param::kAlpha && spec.alpha_init) initial = *spec.alpha_init;
-    params_.push_back({p, state_name(spec.name, p)});
+    params_.push_back({p, layer_.state_name(p)});
     const int64_t size = kind == ParamKind::kScalar ? 1 : dim;
     tensors_[p] = register_parameter(params_.back().name, at::full({size}, initial, at::kFloat));
   }
 }
 
 Role NormLayer::role(const std::string& name) const {
-  return spec_.name == "seed_norm" && name != "weight" ? Role::kDynamic : Role::kGain;
+  const auto own =
+      std::find_if(params_.begin(), params_.end(), [&](const NormParam& p) { return name == p.name; });
+  const bool dynamic = own != params_.end() && layer_.role(own->param) == ParamRole::kDynamic;
+  return dynamic ? Role::kDynamic : Role::kGain;
 }
 
 Tensor NormLayer::forward(const Tensor& x) {
@@ -211,7 +203,7 @@ std::pair<Tensor, Tensor> NormLayer::add(const Tensor& x, const Tensor& residual
 }
 
 void NormLayer::set_watching(bool on) {
-  watching_ = on && spec_.name == "seed_norm" && spec_.options.beta == Form::kVector;
+  watching_ = on && layer_.info().has_sigma && spec_.options.beta == Form::kVector;
   stats_.reset();
 }
 

@@ -13,8 +13,7 @@
 
 namespace seednorm::lab {
 
-// A trained parameter of a norm and its name in state dictionaries: gamma is "weight", beta is "beta" in
-// SeeDNorm and "bias" in the others.
+// A trained parameter of a norm and its name in state dictionaries, as the norm's description has it.
 struct NormParam {
   Param param;
   const char* name;

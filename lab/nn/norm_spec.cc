@@ -36,11 +36,11 @@ T number(std::string_view spec, std::string_view key, std::string_view value) {
   return out;
 }
 
-// The value among name_of(0) .. name_of(last).
+// The enumerator of this name, of the first `count`.
 template <class E>
-E choice(std::string_view spec, std::string_view key, std::string_view value, E last) {
+E choice(std::string_view spec, std::string_view key, std::string_view value, int count) {
   std::string all;
-  for (int i = 0; i <= static_cast<int>(last); ++i) {
+  for (int i = 0; i < count; ++i) {
     const std::string name = name_of(static_cast<E>(i));
     if (value == name) return static_cast<E>(i);
     all += (i == 0 ? "" : ", ") + name;
@@ -58,18 +58,18 @@ void set(NormSpec& out, std::string_view spec, std::string_view key, std::string
   } else if (key == "eps") {
     o.eps = number<double>(spec, key, value);
   } else if (key == "sigma") {
-    o.sigma = choice(spec, key, value, Sigma::kIdentity);
+    o.sigma = choice<Sigma>(spec, key, value, kNumSigmas);
   } else if (key == "dot_scale") {
     out.per_width = value == "1/d";
     if (!out.per_width) o.dot_scale = number<double>(spec, key, value);
   } else if (key == "alpha_init") {
     out.alpha_init = number<double>(spec, key, value);
   } else if (key == "gamma") {
-    o.gamma = choice(spec, key, value, Form::kElementwise);
+    o.gamma = choice<Form>(spec, key, value, kNumForms);
   } else if (key == "alpha") {
-    o.alpha = choice(spec, key, value, Form::kElementwise);
+    o.alpha = choice<Form>(spec, key, value, kNumForms);
   } else if (key == "beta") {
-    o.beta = choice(spec, key, value, Form::kElementwise);
+    o.beta = choice<Form>(spec, key, value, kNumForms);
   } else {
     std::string all;
     for (const char* name : kSettings) all += (all.empty() ? "" : ", ") + std::string(name);
@@ -107,13 +107,7 @@ NormSpec NormSpec::parse(std::string_view text) {
 
 NormSpec NormSpec::with_eps(double eps) const {
   NormSpec out = *this;
-  if (options.eps != Options().eps) return out;
-  out.options.eps = eps;
-  try {
-    (void)seednorm::Norm(name, std::max<int64_t>(options.num_heads, 1), out.options);
-  } catch (const std::invalid_argument&) {  // a norm without eps refuses one
-    return *this;
-  }
+  if (options.eps == Options().eps && norm_info(name).has_eps) out.options.eps = eps;
   return out;
 }
 

@@ -34,31 +34,20 @@ at::ScalarType common_dtype(const fs::path& folder) {
   return first;
 }
 
-Form form_of(const Options& options, Param param) {
-  switch (param) {
-    case Param::kGamma:
-      return options.gamma;
-    case Param::kAlpha:
-      return options.alpha;
-    case Param::kBeta:
-      return options.beta;
-    default:
-      return Form::kVector;
-  }
-}
-
-// Whether `param` is the same thing in both layers. SeeDNorm's alpha and beta are nobody else's.
+// Whether `param` is the same thing in both layers; a slope or a dynamic parameter is its own norm's alone.
 bool is_shared(const seednorm::Norm& a, const seednorm::Norm& b, Param param) {
   if (a.kind(param) != b.kind(param) || form_of(a.options(), param) != form_of(b.options(), param))
     return false;
-  const bool dynamic = a.name() == "seed_norm" || b.name() == "seed_norm";
-  return a.name() == b.name() || param == Param::kGamma || (param == Param::kBeta && !dynamic);
+  if (a.name() == b.name()) return true;
+  return a.role(param) == b.role(param) &&
+         (a.role(param) == ParamRole::kGain || a.role(param) == ParamRole::kOffset);
 }
 
 bool is_lossless(const NormLayer& from, const NormLayer& to) {
   if (from.spec().text() == to.spec().text()) return true;
   const seednorm::Norm &a = from.layer(), &b = to.layer();
-  if (a.name() != "rms_norm" || b.name() != "seed_norm" || a.options().eps != b.options().eps) return false;
+  const char* const start = b.info().starts_as;
+  if (start == nullptr || a.name() != start || a.options().eps != b.options().eps) return false;
   const Options& o = b.options();
   // Without a gamma, RMSNorm's is 1, as SeeDNorm's is at first; SeeDNorm without one has 0.
   const bool gamma =

@@ -45,7 +45,7 @@ std::vector<ModelConfig> every_kind() {
   std::vector<ModelConfig> out;
   for (const std::string& family : family_names()) {
     for (const std::string& norm : norm_names()) {
-      if (norm != "ada_seed_norm") out.push_back(small(family, norm));
+      if (!norm_info(norm).needs_condition()) out.push_back(small(family, norm));
     }
     out.push_back(small(family, "seed_norm(num_heads=4, sigma=softsign, alpha_init=0.1)"));
     ModelConfig mixed = small(family);
