@@ -9,6 +9,7 @@
 from . import functional, modules, reference
 from ._library import version as _version
 from ._pretrained import from_pretrained
+from ._self_contained import save_pretrained
 from .convert import convert
 from .modules import *  # noqa: F403: the layers, modules.__all__
 from .param_groups import check_decay, check_param_groups, param_groups
@@ -24,6 +25,7 @@ __all__ = [
     "functional",
     "param_groups",
     "reference",
+    "save_pretrained",
     "stats",
 ]
 __all__ += modules.__all__

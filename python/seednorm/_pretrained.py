@@ -39,10 +39,13 @@ def from_pretrained(folder: Any, **options: Any) -> Any:
     model, info = cls.from_pretrained(folder, config=config, output_loading_info=True, **options)
     lost = _record.unfulfilled(model)
     if lost:
-        raise ValueError(f"[from_pretrained] {folder}: config.json names modules that {name} does not have: {', '.join(lost)}")
+        names = ", ".join(lost)
+        raise ValueError(f"[from_pretrained] {folder}: config.json names modules that {name} does not have: {names}")
     missing = sorted(key for key in info["missing_keys"] if _is_ours(model, key))
     if missing:
-        raise ValueError(f"[from_pretrained] {folder}: the checkpoint lacks {len(missing)} tensors of its norms, {missing[0]} first")
+        raise ValueError(
+            f"[from_pretrained] {folder}: the checkpoint lacks {len(missing)} tensors of its norms, {missing[0]} first"
+        )
     return (model, info) if wants_info else model
 
 

@@ -66,6 +66,8 @@ def test_save_and_load(tmp_path):
     model.save_pretrained(folder)
     model = seednorm.from_pretrained(folder)
     assert torch.equal(model.model.norm.beta, before.model.norm.beta)
+    seednorm.save_pretrained(model, folder, self_contained=True)
+    assert "AutoModelForCausalLM" in (folder / "config.json").read_text() and (folder / "modeling_seednorm.py").exists()
 
 
 def test_weight_decay_and_statistics(capsys):

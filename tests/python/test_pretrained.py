@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -218,3 +219,34 @@ def test_transformers_loads_them_wherever_seednorm_hf_was_imported(saved):
         "assert type(model.model.norm).__name__ == 'SeeDNorm'\n"
     )
     subprocess.run([sys.executable, "-c", program, str(folder)], check=True)
+
+
+@pytest.mark.parametrize("name, form", [("Llama", {}), ("Gemma2", dict(num_heads=4, sigma="gelu", dot_scale=0.5))])
+def test_self_contained_folders_need_only_transformers(name, form, tmp_path):
+    model, ids = make(name)
+    seednorm.convert(model, **form)
+    train(model.train(), ids)
+    seednorm.save_pretrained(model, tmp_path / "shared", self_contained=True)
+    assert not hasattr(model.config, "auto_map")
+    torch.save((ids, logits(model, ids)), tmp_path / "wanted.pt")
+    program = (
+        "import sys, torch\n"
+        "if sys.argv[2] == 'without': sys.modules['seednorm'] = None  # importing it fails then\n"
+        "import transformers\n"
+        "model, info = transformers.AutoModelForCausalLM.from_pretrained(\n"
+        "    sys.argv[1] + '/shared', trust_remote_code=True, output_loading_info=True)\n"
+        "assert not any(info.values()), info\n"
+        "ids, wanted = torch.load(sys.argv[1] + '/wanted.pt')\n"
+        "with torch.no_grad(): got = model.eval()(ids).logits\n"
+        "if sys.argv[2] == 'with': assert torch.equal(got, wanted), (got - wanted).abs().max()\n"
+        "assert (got - wanted).abs().max() <= 1e-4 * wanted.abs().max(), (got - wanted).abs().max()\n"
+    )
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "home")}
+    for package in ("with", "without"):
+        subprocess.run([sys.executable, "-c", program, str(tmp_path), package], check=True, env=environment)
+    assert torch.equal(logits(seednorm.from_pretrained(tmp_path / "shared"), ids), logits(model, ids))
+
+
+def test_only_converted_models_are_saved_so(tmp_path):
+    with pytest.raises(ValueError, match="expected a transformers model that seednorm.convert has changed"):
+        seednorm.save_pretrained(make("Llama")[0], tmp_path)
