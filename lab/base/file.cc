@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cerrno>
 #include <cstring>
@@ -75,6 +76,28 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;
+}
+
+InputFile::InputFile(const fs::path& path) : path_(path) {
+  struct stat info {};
+  file_ = Descriptor(open_regular(path, info));
+  size_ = static_cast<size_t>(info.st_size);
+  std::string begin(std::min<size_t>(size_, 64), '\0');
+  read(0, begin.data(), begin.size());
+  refuse_lfs_pointer(begin, path.string());
+}
+
+void InputFile::read(size_t offset, char* out, size_t size) const {
+  for (size_t done = 0; done < size;) {
+    const ssize_t count = ::pread(file_.get(), out + done, size - done, static_cast<off_t>(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail_with_errno("read", path_, errno);
+    if (count == 0) {
+      throw UserError(path_.string() + ": has become shorter while it was in use; it had " +
+                      std::to_string(size_) + " bytes");
+    }
+    done += static_cast<size_t>(count);
+  }
 }
 
 std::string read_file(const fs::path& path, size_t max_bytes) {
@@ -170,8 +193,18 @@ void sync_folder(const fs::path& folder) {
 NewFolder::NewFolder(const fs::path& target) : target_(fs::absolute(target).lexically_normal()) {
   if (!target_.has_filename()) target_ = target_.parent_path();  // "out/"
   std::error_code error;
+  if (fs::is_symlink(target_, error)) {
+    target_ = fs::canonical(target_, error);
+    if (error) throw UserError(target.string() + ": is a link to something that is not there");
+  }
   if (fs::exists(target_, error) && !(fs::is_directory(target_, error) && fs::is_empty(target_, error))) {
     throw UserError(target.string() + ": exists already; name a new folder, nothing is overwritten");
+  }
+  struct stat info {
+  }, parent{};
+  if (::stat(target_.c_str(), &info) == 0 && ::stat(target_.parent_path().c_str(), &parent) == 0 &&
+      info.st_dev != parent.st_dev) {
+    throw UserError(target.string() + ": is where a disk is mounted; name a new folder inside of it");
   }
   fs::create_directories(target_.parent_path(), error);
   if (error) fail_with_errno("create", target_.parent_path(), error.value());
@@ -197,8 +230,11 @@ NewFolder::~NewFolder() {
 void NewFolder::commit() {
   sync_folder(temporary_);
   // Replaces an empty folder, and nothing else.
-  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail_with_errno("write", target_, errno);
-  committed_ = true;
+  committed_ = true;  // from here on, nothing removes what was made
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
+    throw std::runtime_error("cannot write " + target_.string() + ": " + reason(errno) +
+                             "; the result is complete and stays in " + temporary_.string());
+  }
   sync_folder(target_.parent_path());
 }
 

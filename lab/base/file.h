@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "lab/base/descriptor.h"
+
 namespace seednorm::lab {
 
 // A file's bytes, mapped and not read. Throws UserError if it is missing, no regular file, not readable, or
@@ -24,6 +26,22 @@ class MappedFile {
 
  private:
   const char* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// A file that is read at any place, by any thread. Unlike a mapping, which ends the program when its file
+// becomes shorter or its disk goes away, reading then throws.
+class InputFile {
+ public:
+  explicit InputFile(const std::filesystem::path& path);  // throws as MappedFile does
+
+  size_t size() const { return size_; }
+  // Bytes offset .. offset + size - 1, which must lie in the file. Throws UserError if it has become shorter.
+  void read(size_t offset, char* out, size_t size) const;
+
+ private:
+  std::filesystem::path path_;
+  Descriptor file_;
   size_t size_ = 0;
 };
 
@@ -77,7 +95,8 @@ void sync_folder(const std::filesystem::path& folder);
 // One process at a time; what a killed one left behind is removed by the next.
 class NewFolder {
  public:
-  // Throws UserError if target exists and is not an empty folder, or if another process is writing it.
+  // Throws UserError if target exists and is not an empty folder (or a link to one), or if another process is
+  // writing it.
   explicit NewFolder(const std::filesystem::path& target);
   ~NewFolder();  // removes what was not committed
   NewFolder(const NewFolder&) = delete;

@@ -1,5 +1,7 @@
 #include "lab/base/interrupt.h"
 
+#include <unistd.h>
+
 #include <csignal>
 
 #include "lab/base/error.h"
@@ -11,6 +13,13 @@ volatile std::sig_atomic_t g_interrupted = 0;
 
 void on_signal(int /*signal*/) { g_interrupted = 1; }
 
+// The instruction that read cannot go on, and nothing can be thrown from here.
+void on_lost_mapping(int /*signal*/) {
+  constexpr char kMessage[] = "seednorm: a file became shorter while it was in use, or its disk went away\n";
+  [[maybe_unused]] const auto ignored = ::write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+  ::_exit(1);
+}
+
 }  // namespace
 
 void catch_interrupts() {
@@ -20,6 +29,14 @@ void catch_interrupts() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction hangup {};
+  sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);
+  struct sigaction bus {};
+  bus.sa_handler = on_lost_mapping;
+  bus.sa_flags = SA_RESETHAND;
+  sigemptyset(&bus.sa_mask);
+  sigaction(SIGBUS, &bus, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
 }

@@ -1,11 +1,12 @@
-// Stopping cleanly on SIGINT and SIGTERM.
+// Stopping cleanly on SIGINT, SIGTERM and SIGHUP.
 #ifndef SEEDNORM_LAB_BASE_INTERRUPT_H_
 #define SEEDNORM_LAB_BASE_INTERRUPT_H_
 
 namespace seednorm::lab {
 
-// From here on the first SIGINT or SIGTERM only sets a flag; the second one kills as usual. A write beyond a
-// limit or to a closed pipe becomes an error of that write.
+// From here on the first SIGINT, SIGTERM or SIGHUP only sets a flag; the second one kills as usual. SIGHUP is
+// left alone where it is ignored, as under nohup. A write beyond a limit or to a closed pipe becomes an error
+// of that write. A mapped file that becomes shorter while it is read still ends the program, by a message.
 void catch_interrupts();
 
 bool interrupted();

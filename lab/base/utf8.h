@@ -28,6 +28,9 @@ size_t valid_utf8_size(std::string_view text);
 // (and Rust's from_utf8_lossy does). Returns how many there were.
 size_t append_lossy_utf8(std::string_view text, std::string& out);
 
+// `text` without the byte order mark that some editors write in front of UTF-8.
+std::string_view without_byte_order_mark(std::string_view text);
+
 void append_utf8(char32_t code_point, std::string& out);
 
 }  // namespace seednorm::lab

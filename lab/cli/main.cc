@@ -2,9 +2,11 @@
 #include <malloc.h>
 #endif
 
+#include "lab/base/standard_streams.h"
 #include "lab/cli/run.h"
 
 int main(int argc, char** argv) {
+  seednorm::lab::open_standard_streams();
 #if defined(__GLIBC__)
   // What a step of training frees, the next one takes again. By default large pieces go back to the system
   // and come as new pages, a page fault for each 4 KB: a fifth of the time of a step

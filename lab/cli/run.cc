@@ -1,14 +1,13 @@
 #include "lab/cli/run.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <new>
 
 #include "lab/base/error.h"
-#include "lab/base/file.h"
 #include "lab/base/interrupt.h"
+#include "lab/base/standard_streams.h"
 #include "lab/base/suggest.h"
 #include "lab/cli/verb.h"
 #include "seednorm/version.h"
@@ -85,12 +84,13 @@ int run(int argc, const char* const* argv) {
   program.require_subcommand(1);
   try {
     add_verbs(program);
-    program.parse(argc, argv);
-    // What was printed may still wait in a buffer for a disk that is full.
-    if (std::fflush(stdout) != 0 && errno != EPIPE) fail_with_errno("write", "the standard output", errno);
+    try {
+      program.parse(argc, argv);
+    } catch (const CLI::Success& help) {
+      program.exit(help);  // prints the help or the version
+    }
+    flush_standard_output();
     return kOk;
-  } catch (const CLI::Success& help) {
-    return program.exit(help);
   } catch (const CLI::ParseError& error) {
     const std::string message = explain(program, error);
     std::fprintf(stderr, "%s\n", message.c_str());

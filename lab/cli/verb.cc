@@ -1,6 +1,8 @@
 #include "lab/cli/verb.h"
 
+#include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <filesystem>
 
 #include "lab/base/error.h"
@@ -22,7 +24,14 @@ void add_json_option(CLI::App& app, std::string& file) {
 
 void write_json(const std::string& file, const nlohmann::json& result) {
   if (file.empty()) return;
-  replace_file(file, result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  const std::string text = result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  if (!std::filesystem::exists(file) || std::filesystem::is_regular_file(file))
+    return replace_file(file, text);
+  // A device or a pipe, such as /dev/stdout.
+  std::FILE* out = std::fopen(file.c_str(), "w");
+  if (out == nullptr) fail_with_errno("open", file, errno);
+  const bool written = std::fwrite(text.data(), 1, text.size(), out) == text.size();
+  if (const bool closed = std::fclose(out) == 0; !written || !closed) fail_with_errno("write", file, errno);
 }
 
 int64_t parse_count(const std::string& option, const std::string& text, int64_t min, int64_t max) {

@@ -8,9 +8,11 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <new>
 #include <vector>
 
 #include "lab/base/error.h"
+#include "lab/base/file.h"
 
 namespace seednorm::lab {
 namespace {
@@ -26,6 +28,7 @@ class PlainSource : public ByteSource {
     if (count == 0 && std::ferror(file_.get()) != 0) {
       throw UserError(name_ + ": cannot be read: " + std::strerror(errno));
     }
+    if (position_ == 0) refuse_lfs_pointer({buffer, count}, name_);
     position_ += count;
     return count;
   }
@@ -39,30 +42,75 @@ class PlainSource : public ByteSource {
 
 class GzipSource : public ByteSource {
  public:
-  explicit GzipSource(const std::string& name) : name_(name), file_(gzopen(name.c_str(), "rb"), &gzclose_r) {
-    if (file_ == nullptr) throw UserError(name + ": cannot be read: " + std::strerror(errno));
-    gzbuffer(file_.get(), 1U << 18);
-    // What is no gzip would be read as it is.
-    if (gzdirect(file_.get()) != 0 && std::filesystem::file_size(name) > 0)
+  explicit GzipSource(const std::string& name) : name_(name), plain_(name), packed_(kPackedBytes) {
+    constexpr int kGzipOnly = 16;
+    if (inflateInit2(&stream_, MAX_WBITS + kGzipOnly) != Z_OK) throw std::bad_alloc();
+    stream_.avail_in = 0;
+    // A text under this name is a mistake of another kind than a damaged file.
+    if (refill() && packed_[0] != kMagic) {
+      inflateEnd(&stream_);
       throw UserError(name + ": is not gzip");
-  }
-  size_t read(char* buffer, size_t size) override {
-    const int count = gzread(file_.get(), buffer, static_cast<unsigned>(std::min<size_t>(size, 1U << 30)));
-    int error = Z_OK;
-    const char* message = gzerror(file_.get(), &error);
-    if (count < 0 || (error != Z_OK && error != Z_STREAM_END)) {
-      throw UserError(name_ + ": damaged gzip (" +
-                      (error == Z_BUF_ERROR ? "it ends early" : std::string(message)) + "); fetch it again");
     }
-    return static_cast<size_t>(count);
   }
-  uint64_t position() const override {
-    return static_cast<uint64_t>(std::max<z_off_t>(gzoffset(file_.get()), 0));
+  ~GzipSource() override { inflateEnd(&stream_); }
+
+  size_t read(char* buffer, size_t size) override {
+    stream_.next_out = reinterpret_cast<unsigned char*>(buffer);
+    stream_.avail_out = static_cast<unsigned>(std::min<size_t>(size, 1U << 30));
+    const unsigned wanted = stream_.avail_out;
+    while (stream_.avail_out == wanted) {
+      if (stream_.avail_in == 0 && !flushing_ && !refill()) {
+        if (state_ == kInMember) fail("it ends early");
+        return 0;
+      }
+      if (state_ != kInMember && !begin_member()) continue;
+      const int code = inflate(&stream_, Z_NO_FLUSH);
+      flushing_ = stream_.avail_out == 0 && code == Z_OK;  // there may be more without new input
+      if (code == Z_STREAM_END) {
+        state_ = kBehindMember;
+      } else if (code != Z_OK && code != Z_BUF_ERROR) {
+        fail(stream_.msg != nullptr ? stream_.msg : "code " + std::to_string(code));
+      }
+    }
+    return wanted - stream_.avail_out;
   }
+  uint64_t position() const override { return plain_.position(); }
 
  private:
+  static constexpr size_t kPackedBytes = size_t{1} << 18;
+  static constexpr char kMagic = '\x1f';
+  enum State { kInMember, kBehindMember, kInPadding };
+
+  // Another member begins, unless there are only zeros to the end, with which some programs fill a block.
+  bool begin_member() {
+    if (*stream_.next_in == 0) {
+      state_ = kInPadding;
+      ++stream_.next_in;
+      --stream_.avail_in;
+      return false;
+    }
+    if (state_ == kInPadding || *stream_.next_in != static_cast<unsigned char>(kMagic)) {
+      fail("what follows byte " + std::to_string(plain_.position() - stream_.avail_in) + " is not gzip");
+    }
+    inflateReset(&stream_);
+    state_ = kInMember;
+    return true;
+  }
+  bool refill() {
+    stream_.next_in = reinterpret_cast<unsigned char*>(packed_.data());
+    stream_.avail_in = static_cast<unsigned>(plain_.read(packed_.data(), packed_.size()));
+    return stream_.avail_in > 0;
+  }
+  [[noreturn]] void fail(const std::string& reason) const {
+    throw UserError(name_ + ": damaged gzip (" + reason + "); fetch it again");
+  }
+
   std::string name_;
-  std::unique_ptr<gzFile_s, int (*)(gzFile)> file_;
+  PlainSource plain_;
+  std::vector<char> packed_;
+  z_stream stream_{};
+  State state_ = kInMember;
+  bool flushing_ = false;
 };
 
 class ZstdSource : public ByteSource {
@@ -102,7 +150,7 @@ class ZstdSource : public ByteSource {
   std::unique_ptr<ZSTD_DStream, size_t (*)(ZSTD_DStream*)> stream_;
   std::vector<char> packed_;
   ZSTD_inBuffer input_ = {nullptr, 0, 0};
-  bool inside_frame_ = false, flushing_ = false;
+  bool inside_frame_ = true, flushing_ = false;  // an empty file has lost its frame
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lab/base/error.h"
+#include "lab/base/utf8.h"
 #include "lab/language/data/byte_source.h"
 
 namespace seednorm::lab {
@@ -15,7 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kMaxRecordBytes = size_t{1} << 30;
+// A document needs about seven times its size: the text, its ids, and room in which they grow. A small file
+// that unpacks to more than this is a mistake, or hostile.
+constexpr size_t kMaxRecordBytes = size_t{256} << 20;
 
 // A name without what compression added to it.
 std::string_view unpacked_name(std::string_view file) {
@@ -148,7 +151,8 @@ class RecordReader::Lines {
           whole_ ? nullptr : static_cast<const char*>(std::memchr(begin, '\n', end_ - begin_));
       const size_t count = newline == nullptr ? end_ - begin_ : static_cast<size_t>(newline - begin);
       if (line.size() + count > kMaxRecordBytes) {
-        throw UserError(file_ + ":" + std::to_string(number_ + 1) + ": a document of more than 1 GiB");
+        throw UserError(file_ + ":" + std::to_string(number_ + 1) +
+                        ": a document of more than 256 MiB; cut it into several");
       }
       line.append(begin, count);
       begin_ += count;
@@ -195,6 +199,10 @@ bool RecordReader::next(Record& record) {
       lines_ = std::make_unique<Lines>(files_[next_file_++]);
     }
     while (lines_->next(record.bytes, record.line)) {
+      const bool begins_file = record.line <= 1;
+      if (begins_file && without_byte_order_mark(record.bytes).size() < record.bytes.size()) {
+        record.bytes = without_byte_order_mark(record.bytes);
+      }
       // Blank lines separate nothing and hold nothing.
       const bool blank = record.bytes.find_first_not_of(" \t\r") == std::string::npos;
       if (record.line > 0 && blank) continue;

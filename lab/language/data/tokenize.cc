@@ -24,7 +24,11 @@ class Pipeline {
 
   void run(int workers) {
     std::vector<std::thread> threads;
-    for (int i = 1; i < workers; ++i) threads.emplace_back([this] { work(); });
+    try {
+      for (int i = 1; i < workers; ++i) threads.emplace_back([this] { work(); });
+    } catch (const std::exception&) {
+      // The system has no more threads to give; those that run do the same work.
+    }
     work();
     for (std::thread& thread : threads) thread.join();
     if (error_) std::rethrow_exception(error_);

@@ -116,6 +116,64 @@ TEST(Reader, TornAndWrongFiles) {
   EXPECT_NE(user_error([&] { read({folder / "plain.jsonl.zst"}); }).find("damaged zstd"), std::string::npos);
 }
 
+// A damaged byte between two members, or behind the last one, must not end the file early.
+TEST(Reader, DamageBetweenMembersIsFound) {
+  const TestFolder folder;
+  const std::string one = "{\"text\": \"one\"}\n", two = "{\"text\": \"two\"}\n";
+  std::string damaged = gzip(two);
+  damaged[0] = 'x';
+  for (const std::string& rest :
+       {damaged, std::string("garbage"), std::string("\0\0x", 3), gzip(two).substr(0, 1)}) {
+    write(folder / "a.jsonl.gz", gzip(one) + rest);
+    EXPECT_NE(user_error([&] { read({folder / "a.jsonl.gz"}); }).find("damaged gzip"), std::string::npos)
+        << rest;
+  }
+  write(folder / "a.jsonl.gz",
+        gzip(one) + gzip("") + gzip(two) + std::string(1000, '\0'));  // padding is allowed
+  EXPECT_EQ(read({folder / "a.jsonl.gz"}), (Texts{"one", "two"}));
+  damaged = zstd(two);
+  damaged[0] ^= 1;
+  for (const std::string& rest : {damaged, std::string("garbage"), zstd(two).substr(0, 2)}) {
+    write(folder / "a.jsonl.zst", zstd(one) + rest);
+    EXPECT_NE(user_error([&] { read({folder / "a.jsonl.zst"}); }).find("damaged zstd"), std::string::npos);
+  }
+  for (const char* name : {"empty.txt.gz", "empty.txt.zst"}) {
+    write(folder / name, "");
+    EXPECT_NE(user_error([&] { read({folder / name}); }).find("it ends early"), std::string::npos);
+  }
+}
+
+// What is left in zlib when the input has ended and the output was full.
+TEST(Reader, GzipThatUnpacksToMuchMoreThanItsSize) {
+  const TestFolder folder;
+  for (const size_t size : {(size_t{1} << 18) - 1, size_t{1} << 18, (size_t{1} << 20) + 1, size_t{5000000}}) {
+    const std::string text(size, 'a');
+    write(folder / "a.txt.gz", gzip(text));
+    EXPECT_TRUE(read({folder / "a.txt.gz"}) == Texts{text}) << size;
+  }
+  std::string member = gzip(std::string(size_t{1} << 26, 'a')), members;
+  for (int i = 0; i < 5; ++i) members += member;
+  write(folder / "bomb.txt.gz", members);
+  EXPECT_NE(user_error([&] { read({folder / "bomb.txt.gz"}); }).find("more than 256 MiB"), std::string::npos);
+}
+
+TEST(Reader, ByteOrderMarksAreNoText) {
+  const TestFolder folder;
+  const std::string mark = "\xEF\xBB\xBF";
+  write(folder / "a.txt", mark + "text" + mark);
+  write(folder / "b.txt.gz", gzip(mark + "text"));
+  write(folder / "c.jsonl", mark + "{\"text\": \"one\"}\n{\"text\": \"two\"}\n");
+  EXPECT_EQ(read({folder / "a.txt"}), Texts{"text" + mark});
+  EXPECT_EQ(read({folder / "b.txt.gz"}), Texts{"text"});
+  EXPECT_EQ(read({folder / "c.jsonl"}), (Texts{"one", "two"}));
+}
+
+TEST(Reader, GitLfsPointersAreNamed) {
+  const TestFolder folder;
+  write(folder / "a.txt", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n");
+  EXPECT_NE(user_error([&] { read({folder / "a.txt"}); }).find("pointer of git-lfs"), std::string::npos);
+}
+
 TEST(Reader, InputsThatAreNone) {
   const TestFolder folder;
   write(folder / "a.md", "x");
