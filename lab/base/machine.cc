@@ -1,11 +1,15 @@
 #include "lab/base/machine.h"
 
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <fstream>
 #include <string>
 #include <thread>
+
+#include "lab/base/error.h"
+#include "lab/base/progress.h"
 
 namespace seednorm::lab {
 namespace {
@@ -47,6 +51,14 @@ nlohmann::ordered_json machine() {
   }
   out["compiler"] = compiler();
   return out;
+}
+
+void refuse_more_than_memory(double bytes, const std::string& what) {
+  const double memory =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  if (bytes <= memory) return;
+  throw UserError(what + ": needs about " + with_unit(bytes) + "B, this machine has " + with_unit(memory) +
+                  "B; choose a smaller model");
 }
 
 }  // namespace seednorm::lab

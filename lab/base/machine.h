@@ -3,11 +3,15 @@
 #define SEEDNORM_LAB_BASE_MACHINE_H_
 
 #include <nlohmann/json.hpp>
+#include <string>
 
 namespace seednorm::lab {
 
 // {"cpu", "cores", "memory_gib", "os", "kernel", "compiler"}; what cannot be found out is left out.
 nlohmann::ordered_json machine();
+
+// Errors (UserError): `bytes` for `what` are more than this machine's memory.
+void refuse_more_than_memory(double bytes, const std::string& what);
 
 }  // namespace seednorm::lab
 

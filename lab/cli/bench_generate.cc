@@ -25,9 +25,10 @@ TextModel load(const Arguments& a) {
   if (!a.model.empty()) {
     out.model = load_text_model(a.model, "byte", dtype).model;
   } else {
-    Recipe recipe = a.recipe.load();
-    if (recipe.model.vocab_size == 0) recipe.model.vocab_size = out.tokenizer.vocab_size();
-    out.model = std::make_unique<Model>(recipe.model, static_cast<uint64_t>(recipe.train.seed));
+    const Recipe recipe = a.recipe.load();
+    ModelConfig config = language_config_of(recipe).model;
+    if (config.vocab_size == 0) config.vocab_size = out.tokenizer.vocab_size();
+    out.model = std::make_unique<Model>(config, static_cast<uint64_t>(recipe.train.seed));
     cast_weights(*out.model, dtype);
   }
   out.model->set_dtype(dtype);

@@ -13,19 +13,15 @@
 #include "lab/base/stopwatch.h"
 #include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
-#include "lab/language/interop/hf_config.h"
-#include "lab/language/models/counts.h"
 #include "lab/nn/cpu/matmul_speed.h"
 #include "lab/nn/cpu/products.h"
-#include "lab/race/race.h"
+#include "lab/race/entrants.h"
+#include "lab/recipes/workloads.h"
 #include "lab/train/threads.h"
 #include "lab/train/trainer.h"
 
 namespace seednorm::lab {
 namespace {
-
-// The 50,280 ids of the tokenizer of OLMo and OLMoE, as their models round them up.
-constexpr int64_t kVocabSize = 50304;
 
 struct Arguments {
   RecipeOptions recipe;
@@ -40,20 +36,15 @@ double seconds_of(Trainer& trainer) {
   return watch.seconds();
 }
 
-// A model in training on random tokens: what a step costs does not depend on them.
+// A model in training on random data: what a step costs does not depend on them.
 struct Contestant {
   Contestant(const std::string& name, const Recipe& recipe)
-      : label(name),
-        model(recipe.model, static_cast<uint64_t>(recipe.train.seed)),
-        trainer(model, recipe.train,
-                [tokens = at::randint(recipe.model.vocab_size,
-                                      {recipe.train.batch_size, recipe.model.context + 1})](
-                    int64_t, int64_t index) { return tokens[index]; }) {
+      : label(name), workload(make_workload(recipe, Purpose::kBenchmark)), trainer(*workload, recipe.train) {
     first_step = seconds_of(trainer);
   }
 
   std::string label;
-  Model model;
+  std::unique_ptr<Workload> workload;
   Trainer trainer;
   double first_step;
   std::vector<double> steps;  // seconds
@@ -61,12 +52,10 @@ struct Contestant {
 
 std::vector<std::unique_ptr<Contestant>> contestants(const Arguments& arguments, const Recipe& recipe) {
   std::vector<Entrant> entrants = {{"recipe", {}}};
-  if (!arguments.norms.empty()) entrants = parse_entrants(arguments.norms);
+  if (!arguments.norms.empty()) entrants = parse_entrants(recipe, arguments.norms);
   std::vector<std::unique_ptr<Contestant>> out;
   for (const Entrant& entrant : entrants) {
-    Recipe own = recipe;
-    for (const std::string& setting : entrant.settings) apply_setting(own, setting);
-    out.push_back(std::make_unique<Contestant>(entrant.label, own));
+    out.push_back(std::make_unique<Contestant>(entrant.label, entrant_recipe(recipe, entrant)));
   }
   return out;
 }
@@ -90,20 +79,19 @@ int64_t peak_memory_bytes() {
   return usage.ru_maxrss * 1024;
 }
 
-nlohmann::ordered_json result_of(const Contestant& c, const Recipe& recipe, double peak) {
-  const double seconds = median(c.steps);
-  const auto tokens = static_cast<double>(recipe.train.batch_size * recipe.model.context);
-  const double speed = tokens / seconds, flops = count(c.model).flops_per_token * speed;
-  std::printf("%-24s %8.1f ms a step  %8s tokens/s  %5.1f%% of matrix products' speed\n", c.label.c_str(),
-              1e3 * seconds, with_unit(speed).c_str(), 100 * flops / peak);
-  return {{"norm", c.label},         {"median_step_s", seconds}, {"tokens_per_s", speed},
+nlohmann::ordered_json result_of(const Contestant& c, double peak) {
+  const std::string unit = c.workload->unit();
+  const double seconds = median(c.steps), speed = static_cast<double>(c.trainer.units_per_step()) / seconds;
+  const double flops = c.workload->counts().flops_per_unit * speed;
+  std::printf("%-24s %8.1f ms per step  %8s %ss/s  %5.1f%% of matrix products' speed\n", c.label.c_str(),
+              1e3 * seconds, with_unit(speed).c_str(), unit.c_str(), 100 * flops / peak);
+  return {{"norm", c.label},         {"median_step_s", seconds}, {unit + "s_per_s", speed},
           {"of_peak", flops / peak}, {"step_s", c.steps},        {"first_step_s", c.first_step}};
 }
 
 void run_bench(const Arguments& arguments) {
-  Recipe recipe = arguments.recipe.load();
-  if (recipe.model.vocab_size == 0) recipe.model.vocab_size = kVocabSize;
-  recipe.train.check();
+  const Recipe recipe = arguments.recipe.load();
+  recipe.check();
   set_training_threads(recipe.train.threads);
   const bool half = recipe.train.dtype == Precision::kBFloat16;
   const at::ScalarType products = product_dtype(half ? at::kBFloat16 : at::kFloat);
@@ -112,7 +100,7 @@ void run_bench(const Arguments& arguments) {
     for (int64_t i = 0; i < arguments.warmup; ++i) seconds_of(c->trainer);
   }
   if (arguments.turns) {
-    std::cout << nlohmann::ordered_json{{"config", hf_config(recipe.model, "float32")}} << std::endl;
+    std::cout << nlohmann::ordered_json{{"config", all[0]->workload->model_config()}} << std::endl;
     for (std::string line; std::getline(std::cin, line);) {
       std::cout << take_steps(all, arguments.steps) << std::endl;
     }
@@ -124,10 +112,10 @@ void run_bench(const Arguments& arguments) {
                                  {"settings", arguments.recipe.settings},
                                  {"dtype", half ? "bfloat16" : "float32"},
                                  {"threads", at::get_num_threads()},
-                                 {"tokens_per_step", recipe.train.batch_size * recipe.model.context},
+                                 {recipe.unit() + "s_per_step", all[0]->trainer.units_per_step()},
                                  {"matmul_flops_per_s", peak},
                                  {"results", nlohmann::ordered_json::array()}};
-  for (const auto& c : all) json["results"].push_back(result_of(*c, recipe, peak));
+  for (const auto& c : all) json["results"].push_back(result_of(*c, peak));
   json["peak_memory_bytes"] = peak_memory_bytes();
   std::printf("peak memory %sB, matrix products %sFLOP/s, %d threads\n",
               with_unit(static_cast<double>(peak_memory_bytes())).c_str(), with_unit(peak).c_str(),

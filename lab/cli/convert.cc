@@ -13,7 +13,7 @@ namespace {
 
 struct Arguments {
   std::string in, out, norm, json;
-  std::vector<std::string> positions = {"block", "qk", "output"};
+  std::vector<std::string> sites;  // of the model; empty: all
   int64_t heads = 0;
 };
 
@@ -32,9 +32,12 @@ NormSpec spec_of(const Arguments& a) {
 void run_convert(const Arguments& a) {
   const NormSpec spec = spec_of(a);
   const ModelConfig config = read_hf_config(a.in);
-  NormSet norms = {config.block_norm, config.qk_norm, config.output_norm};
-  for (const std::string& position : a.positions) {
-    (position == "block" ? norms.block : position == "qk" ? norms.qk : norms.output) = spec;
+  NormSites norms = config.norms;
+  if (a.sites.empty()) norms.set_all(spec);
+  try {
+    for (const std::string& site : a.sites) norms[site] = spec;
+  } catch (const std::invalid_argument& error) {
+    throw UserError(std::string("--position: ") + error.what());
   }
   const Conversion done = convert(a.in, a.out, norms);
   std::printf("%s: %lld norms replaced; %s\n", a.out.c_str(), static_cast<long long>(done.num_replaced),
@@ -55,10 +58,9 @@ void add_convert(CLI::App& app) {
   app.add_option("--heads", arguments->heads, "Its heads, the same as num_heads=H in --norm")
       ->check(CLI::PositiveNumber)
       ->type_name("H");
-  app.add_option("--position", arguments->positions, "Where: block, qk and output, or some of these")
+  app.add_option("--position", arguments->sites,
+                 "The sites of the new norm, as in block,qk (default: every site of the model)")
       ->delimiter(',')
-      ->check(CLI::IsMember({"block", "qk", "output"}))
-      ->default_str("block,qk,output")
       ->type_name("LIST");
   add_json_option(app, arguments->json);
   app.callback([arguments] { run_convert(*arguments); });

@@ -5,7 +5,7 @@
 #include "lab/base/progress.h"
 #include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
-#include "lab/language/models/counts.h"
+#include "lab/recipes/workloads.h"
 #include "lab/train/optimizer.h"
 
 namespace seednorm::lab {
@@ -23,26 +23,29 @@ void list_recipes() {
   }
 }
 
-void list_settings(const Recipe& recipe) {
-  for (const Setting& s : settings()) std::printf("%-18s %-12s %s\n", s.name, s.get(recipe).c_str(), s.help);
+void list_settings(Recipe recipe) {
+  for (const Setting& s : recipe.settings()) {
+    std::printf("%-18s %-12s %s\n", s.name.c_str(), s.get().c_str(), s.help.c_str());
+  }
 }
 
 void run_info(const Arguments& arguments) {
   if (arguments.list) return list_recipes();
-  if (arguments.recipe.recipe.empty()) throw UserError("info: which recipe? --list shows all");
-  Recipe recipe = arguments.recipe.load();
+  if (arguments.recipe.recipe.empty()) throw UserError("info: expected a recipe; see --list");
+  const Recipe recipe = arguments.recipe.load();
   if (arguments.settings_help) return list_settings(recipe);
-  if (recipe.model.vocab_size == 0) recipe.model.vocab_size = 257;  // of the byte tokenizer
-  const Model model(recipe.model);  // never written to, so it takes no memory whatever its size
-  const Counts counts = count(model);
-  const std::vector<ParamGroup> groups = param_groups(model, recipe.train);
+  const std::unique_ptr<Workload> workload = make_workload(recipe, Purpose::kCounting);
+  const Counts counts = workload->counts();
+  const std::vector<ParamGroup> groups = param_groups(workload->params(), recipe.train);
   std::printf("%s: %s\n", recipe.name.c_str(), recipe.about.c_str());
   std::printf("parameters      %14lld\n", static_cast<long long>(counts.params));
-  std::printf("  active        %14lld  a token\n", static_cast<long long>(counts.active_params));
+  std::printf("  active        %14lld  per %s\n", static_cast<long long>(counts.active_params),
+              workload->unit().c_str());
   std::printf("  of norms      %14lld\n", static_cast<long long>(counts.norm_params));
   std::printf("  over RMSNorm  %14lld  (%.4f%%)\n", static_cast<long long>(counts.extra_params),
               100 * static_cast<double>(counts.extra_params) / static_cast<double>(counts.params));
-  std::printf("FLOPs a token   %14.4g  forward and backward, at the full context\n", counts.flops_per_token);
+  std::printf("FLOPs per %-5s %14.4g  forward and backward\n", workload->unit().c_str(),
+              counts.flops_per_unit);
   std::printf("memory          %14s  weights, gradients and AdamW's state, float32\n",
               (with_unit(16 * static_cast<double>(counts.params)) + "B").c_str());
   std::fputs(to_text(groups).c_str(), stdout);
@@ -50,7 +53,7 @@ void run_info(const Arguments& arguments) {
                          {"active_params", counts.active_params},
                          {"norm_params", counts.norm_params},
                          {"extra_params", counts.extra_params},
-                         {"flops_per_token", counts.flops_per_token},
+                         {"flops_per_" + workload->unit(), counts.flops_per_unit},
                          {"groups", nlohmann::json::array()}};
   for (const ParamGroup& g : groups) {
     json["groups"].push_back({{"role", name_of(g.role)},

@@ -20,13 +20,13 @@ void run_race(const Arguments& arguments) {
   RaceSpec spec;
   spec.dir = arguments.out;
   spec.recipe = arguments.recipe.load();
-  spec.entrants = parse_entrants(arguments.norms);
+  spec.entrants = parse_entrants(spec.recipe, arguments.norms);
   spec.seeds = arguments.seeds;
-  const std::vector<RacedRun> runs = race(spec);
+  const RaceResult result = race(spec);
   check_interrupt();
-  write_json(arguments.json, race_results(spec, runs));
+  write_json(arguments.json, race_summary_json(summarize(spec.recipe.name, result)));
   write_report({spec.dir}, spec.dir / "report.html");
-  std::fputs(race_table(runs).c_str(), stdout);
+  std::fputs(race_table(result).c_str(), stdout);
   std::printf("%s\n", (spec.dir / "report.html").c_str());
 }
 
@@ -36,7 +36,7 @@ void add_race(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   add_recipe_options(app, arguments->recipe)->required();
   app.add_option("--norms", arguments->norms,
-                 "The entrants: norms, or by position as in block:seed_norm+qk:seed_norm+output:rms_norm")
+                 "The entrants: norms, or by site as in block:seed_norm+qk:seed_norm+output:rms_norm")
       ->required()
       ->type_name("LIST");
   app.add_option("--seeds", arguments->seeds, "Runs of each, paired in data and shared weights")

@@ -1,11 +1,21 @@
 #include "lab/cli/recipe_options.h"
 
+#include "lab/base/error.h"
+
 namespace seednorm::lab {
 
 Recipe RecipeOptions::load() const {
   Recipe out = load_recipe(recipe);
-  for (const std::string& setting : settings) apply_setting(out, setting);
+  apply_settings(out, settings);
   return out;
+}
+
+const LanguageConfig& language_config_of(const Recipe& recipe) {
+  if (recipe.workload() != "language") {
+    throw UserError(recipe.name + ": a recipe of the workload " + recipe.workload() +
+                    ", expected one of a language model");
+  }
+  return recipe.config_as<LanguageConfig>();
 }
 
 CLI::Option* add_recipe_options(CLI::App& app, RecipeOptions& options) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "lab/language/config.h"
 #include "lab/recipes/recipe.h"
 
 namespace seednorm::lab {
@@ -17,6 +18,9 @@ struct RecipeOptions {
   // Errors (UserError): see load_recipe and apply_setting.
   Recipe load() const;
 };
+
+// For verbs of language models. Errors (UserError): a recipe of another workload.
+const LanguageConfig& language_config_of(const Recipe& recipe);
 
 // Adds RECIPE and SETTING... to `app`.
 CLI::Option* add_recipe_options(CLI::App& app, RecipeOptions& options);

@@ -5,6 +5,7 @@
 #include "lab/base/error.h"
 #include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
+#include "lab/recipes/workloads.h"
 #include "lab/train/run.h"
 
 namespace seednorm::lab {
@@ -18,26 +19,25 @@ struct Arguments {
 
 void run_train(const Arguments& arguments) {
   const Recipe recipe = arguments.recipe.load();
-  const RunResult result = train_run({.dir = arguments.out,
-                                      .resume = arguments.resume,
-                                      .dry_run = arguments.dry_run,
-                                      .overfit = arguments.overfit,
-                                      .model = recipe.model,
-                                      .train = recipe.train,
-                                      .config_text = to_toml(recipe)});
+  RunSpec spec = run_spec(recipe, arguments.out);
+  spec.resume = arguments.resume;
+  spec.dry_run = arguments.dry_run;
+  spec.overfit = arguments.overfit;
+  const RunResult result = train_run(spec);
   if (result.interrupted) throw Interrupted("stopped and saved; --resume goes on");
-  std::printf("%s: %lld steps, %lld tokens, loss %.4f", arguments.out.c_str(),
-              static_cast<long long>(result.steps), static_cast<long long>(result.tokens), result.train_loss);
-  for (const auto& [name, loss] : result.valid_loss) std::printf(", %s %.4f", name.c_str(), loss);
+  const nlohmann::ordered_json valid = result.measured.value("valid", nlohmann::ordered_json::object());
+  std::printf("%s: %lld steps, %lld %ss, loss %.4f", arguments.out.c_str(),
+              static_cast<long long>(result.steps), static_cast<long long>(result.units),
+              result.info.unit.c_str(), result.value(kTrainLoss));
+  for (const auto& [name, loss] : valid.items()) std::printf(", %s %.4f", name.c_str(), loss.get<double>());
   std::printf("\n");
-  nlohmann::json valid = nlohmann::json::object();
-  for (const auto& [name, loss] : result.valid_loss) valid[name] = loss;
-  write_json(arguments.json, {{"steps", result.steps},
-                              {"tokens", result.tokens},
-                              {"train_loss", result.train_loss},
-                              {"valid_loss", valid},
-                              {"tokens_per_s", result.tokens_per_s},
-                              {"diverged", result.diverged}});
+  nlohmann::json json = {{"steps", result.steps},
+                         {result.info.unit + "s", result.units},
+                         {"valid_loss", valid},
+                         {result.info.unit + "s_per_s", result.units_per_s},
+                         {"diverged", result.diverged}};
+  for (const auto& [name, value] : result.values) json[name] = value;
+  write_json(arguments.json, json);
   if (result.diverged) throw std::runtime_error(arguments.out + ": diverged");
 }
 

@@ -7,26 +7,16 @@
 #define SEEDNORM_LAB_RACE_RACE_H_
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "lab/race/entrants.h"
 #include "lab/recipes/recipe.h"
-#include "lab/train/run.h"
+#include "lab/report/run_summary.h"
 
 namespace seednorm::lab {
-
-// One entrant: a norm for all positions, or parts joined by "+" that say more:
-//   seed_norm
-//   block:seed_norm+qk:seed_norm(alpha_init=0.1)+output:rms_norm
-//   dyt+embedding_scale=true                       any setting of the recipe
-// A part may begin with LABEL= in front of all: "best=block:seed_norm+output:rms_norm" names the entrant.
-struct Entrant {
-  std::string label;                  // as in results and folders; unique
-  std::vector<std::string> settings;  // for apply_setting
-};
-// From a list separated by commas outside of brackets. Errors (UserError): nothing in it, a label twice.
-std::vector<Entrant> parse_entrants(const std::string& list);
 
 struct RaceSpec {
   std::filesystem::path dir;
@@ -35,25 +25,29 @@ struct RaceSpec {
   int64_t seeds = 1;  // the recipe's seed and the ones after it; data and weights both
 };
 
+// A metric against seconds trained, one point for each measurement.
+using Curve = std::vector<std::pair<double, double>>;
+
 struct RacedRun {
-  std::string label;
-  int64_t seed = 0;
-  std::string dir;
-  RunResult result;
-  // Mean over the validation sets against seconds trained, one point for each validation.
-  std::vector<std::pair<double, double>> valid_curve;
-  double valid_loss() const;  // the last one; NaN without validation sets
+  RunSummary summary;
+  std::map<std::string, Curve> curves;  // by metric
+};
+
+struct RaceResult {
+  RunInfo info;
+  std::vector<RacedRun> runs;  // those that have finished
 };
 
 // Runs what is missing and goes on with what was begun: a race that was stopped is resumed by calling it
-// again. A run that diverges is a result. Errors (UserError): dir holds another race; see train_run.
-std::vector<RacedRun> race(const RaceSpec& spec);
+// again. A run that diverges is a result. Errors (UserError): a mistake in any entrant, found before
+// anything is written; dir holds another race, or another process races in it; see train_run.
+RaceResult race(const RaceSpec& spec);
 
-// results.json. Metrics of the pairs: train_loss (smoothed), val_loss, and val_loss_equal_time, the loss when
-// the faster of the two had finished.
-nlohmann::json race_results(const RaceSpec& spec, const std::vector<RacedRun>& runs);
-// A line for each entrant: mean and spread of the losses, speed.
-std::string race_table(const std::vector<RacedRun>& runs);
+// results.json. Pairs have a difference in each metric, and for those that are measured on the way also
+// NAME_equal_time: the value that each had when the fastest entrant had finished.
+RaceSummary summarize(const std::string& recipe, const RaceResult& result);
+// A line for each entrant: how many runs, mean and standard deviation of each metric, speed.
+std::string race_table(const RaceResult& result);
 
 }  // namespace seednorm::lab
 

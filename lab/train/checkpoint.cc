@@ -9,8 +9,8 @@
 
 #include "lab/base/error.h"
 #include "lab/base/file.h"
+#include "lab/base/json_field.h"
 #include "lab/base/sha256.h"
-#include "lab/language/interop/model_dir.h"
 #include "lab/tensors/safetensors.h"
 
 namespace seednorm::lab {
@@ -22,13 +22,19 @@ constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr int kFormat = 2;
 constexpr const char* kOwnSum = "sha256";  // of the state's text without it
 
+// "step-" and digits: not what a killed process left of one.
+bool is_checkpoint_name(const std::string& name) {
+  return name.starts_with("step-") && name.size() > 5 &&
+         name.find_first_not_of("0123456789", 5) == std::string::npos;
+}
+
 // Checkpoints of a run, newest first.
 std::vector<fs::path> checkpoints_of(const fs::path& run) {
   std::vector<fs::path> found;
   const fs::path folder = run / "checkpoints";
   if (!fs::is_directory(folder)) return found;
   for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.is_directory() && entry.path().filename().string().starts_with("step-"))
+    if (entry.is_directory() && is_checkpoint_name(entry.path().filename().string()))
       found.push_back(entry.path());
   }
   std::sort(found.rbegin(), found.rend());
@@ -42,8 +48,7 @@ std::string own_sum(nlohmann::json state) {
 
 nlohmann::json read_state(const fs::path& checkpoint) {
   const fs::path file = checkpoint / kStateFile;
-  const auto json =
-      nlohmann::json::parse(read_file(file, size_t{1} << 20), nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json json = parse_json_or_null(read_file(file, size_t{1} << 20));
   if (!json.is_object() || json.value("format", 0) != kFormat || !json.contains("files")) {
     throw UserError(file.string() + ": not a trainer's state of this version");
   }
@@ -75,10 +80,39 @@ std::string damage_of(const fs::path& checkpoint) {
   }
 }
 
+// Whether all files have the sizes that they were written with: what a torn checkpoint fails, without
+// reading it.
+bool has_all_files(const fs::path& checkpoint) {
+  try {
+    for (const auto& [name, about] : read_state(checkpoint).at("files").items()) {
+      std::error_code none;
+      if (fs::file_size(checkpoint / name, none) != about.at("bytes").get<uintmax_t>()) return false;
+    }
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+// Keeps the checkpoint just written and the whole ones before it, `keep` in all, and removes what is
+// older. Newer ones are damaged, since the run was resumed before them; the run replaces them when it gets
+// there.
+void remove_old(const fs::path& run, const fs::path& written, int64_t keep) {
+  int64_t kept = 1;
+  for (const fs::path& checkpoint : checkpoints_of(run)) {
+    if (checkpoint >= written) continue;
+    if (kept >= keep) {
+      fs::remove_all(checkpoint);
+    } else if (has_all_files(checkpoint)) {
+      ++kept;
+    }
+  }
+}
+
 }  // namespace
 
-void save_checkpoint(const fs::path& run, const Model& model, const AdamW& optimizer,
-                     const TrainerState& state, const TokenizerInfo& tokenizer, int64_t keep) {
+void save_checkpoint(const fs::path& run, const Workload& workload, const AdamW& optimizer,
+                     const TrainerState& state, int64_t keep) {
   fs::create_directories(run / "checkpoints");
   char name[32];
   std::snprintf(name, sizeof(name), "step-%08lld", static_cast<long long>(state.step));
@@ -88,12 +122,7 @@ void save_checkpoint(const fs::path& run, const Model& model, const AdamW& optim
   fs::remove_all(target);
   {
     NewFolder folder(target);
-    nlohmann::json more = nlohmann::json::object();
-    if (tokenizer.eos_id) more["eos_token_id"] = *tokenizer.eos_id;
-    write_model(model, folder.path(), at::kFloat, more);
-    if (!tokenizer.file.empty()) {
-      replace_file(folder.path() / tokenizer.file.filename(), MappedFile(tokenizer.file).bytes());
-    }
+    workload.save(folder.path());
     std::vector<TensorSource> tensors;
     for (const auto& [tensor_name, tensor] : optimizer.state())
       tensors.push_back(source_of(tensor_name, tensor));
@@ -115,9 +144,17 @@ void save_checkpoint(const fs::path& run, const Model& model, const AdamW& optim
     replace_file(folder.path() / kStateFile, json.dump(1) + "\n");
     folder.commit();
   }
-  const std::vector<fs::path> all = checkpoints_of(run);
-  for (size_t i = static_cast<size_t>(std::max<int64_t>(keep, 1)); i < all.size(); ++i)
-    fs::remove_all(all[i]);
+  remove_old(run, target, keep);
+}
+
+void remove_torn_checkpoints(const fs::path& run) {
+  std::error_code none;
+  std::vector<fs::path> torn;
+  for (const auto& entry : fs::directory_iterator(run / "checkpoints", none)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("step-") && name.find(".partial") != std::string::npos) torn.push_back(entry.path());
+  }
+  for (const fs::path& path : torn) fs::remove_all(path, none);
 }
 
 FoundCheckpoint find_checkpoint(const fs::path& run) {
@@ -133,7 +170,7 @@ FoundCheckpoint find_checkpoint(const fs::path& run) {
   return found;
 }
 
-TrainerState load_checkpoint(const fs::path& checkpoint, Model& model, AdamW& optimizer) {
+TrainerState load_checkpoint(const fs::path& checkpoint, Workload& workload, AdamW& optimizer) {
   const nlohmann::json json = read_state(checkpoint);
   const TensorMap stored = read_safetensors(checkpoint / kOptimizerFile);
   const auto slots = optimizer.state();
@@ -144,7 +181,7 @@ TrainerState load_checkpoint(const fs::path& checkpoint, Model& model, AdamW& op
     }
   }
   if (stored.size() != slots.size()) throw UserError(checkpoint.string() + ": a checkpoint of another model");
-  load_weights(model, checkpoint);
+  workload.load(checkpoint);
   for (auto [name, tensor] : slots) tensor.copy_(stored.at(name));
   return {.step = json.at("step").get<int64_t>(),
           .data_fingerprint = json.at("data_fingerprint").get<std::string>(),

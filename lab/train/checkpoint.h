@@ -1,10 +1,9 @@
 // Checkpoints: a model directory with the optimizer's and the trainer's state beside it.
 //
-//   checkpoints/step-00000100/  config.json, model.safetensors,
-//                               tokenizer.json if known           a model directory like any other
-//                               optimizer.safetensors            AdamW's tensors by parameter
-//                               trainer.json                     the state below, every file's size and
-//                                                                SHA-256, and its own
+//   checkpoints/step-00000100/  config.json, model.safetensors, ...  a model directory like any other
+//                               optimizer.safetensors               AdamW's tensors by parameter
+//                               trainer.json                        the state below, the size and SHA-256 of
+//                                                                   every file, and its own
 #ifndef SEEDNORM_LAB_TRAIN_CHECKPOINT_H_
 #define SEEDNORM_LAB_TRAIN_CHECKPOINT_H_
 
@@ -13,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "lab/language/models/model.h"
 #include "lab/train/optimizer.h"
 #include "lab/train/run_log.h"
+#include "lab/train/workload.h"
 
 namespace seednorm::lab {
 
@@ -27,24 +26,22 @@ struct TrainerState {
   double seconds = 0;  // of training so far
 };
 
-// What the training data were made with.
-struct TokenizerInfo {
-  std::filesystem::path file;     // a tokenizer.json; empty: not known
-  std::optional<int32_t> eos_id;  // ends each document
-};
+// Writes RUN/checkpoints/step-N, complete or not at all, and then removes older ones: `keep` remain, torn
+// ones not counted.
+void save_checkpoint(const std::filesystem::path& run, const Workload& workload, const AdamW& optimizer,
+                     const TrainerState& state, int64_t keep);
 
-// Writes RUN/checkpoints/step-N, complete or not at all, and then removes all but the `keep` newest.
-void save_checkpoint(const std::filesystem::path& run, const Model& model, const AdamW& optimizer,
-                     const TrainerState& state, const TokenizerInfo& tokenizer, int64_t keep);
+// Removes what killed processes left of checkpoints that they were writing. For who holds the run's lock.
+void remove_torn_checkpoints(const std::filesystem::path& run);
 
 struct FoundCheckpoint {
-  std::optional<std::filesystem::path> path;  // the newest whole one; none if there is none
+  std::optional<std::filesystem::path> path;  // the newest whole one, if there is one
   std::vector<std::string> damaged;  // a line for each newer one that was passed over: which file, why
 };
 FoundCheckpoint find_checkpoint(const std::filesystem::path& run);
 
 // Errors (UserError): a checkpoint of another model.
-TrainerState load_checkpoint(const std::filesystem::path& checkpoint, Model& model, AdamW& optimizer);
+TrainerState load_checkpoint(const std::filesystem::path& checkpoint, Workload& workload, AdamW& optimizer);
 
 }  // namespace seednorm::lab
 

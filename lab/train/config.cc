@@ -1,39 +1,84 @@
 #include "lab/train/config.h"
 
+#include <algorithm>
 #include <stdexcept>
+
+#include "lab/base/error.h"
 
 namespace seednorm::lab {
 namespace {
 
-// Written so that NaN does not hold.
-void require(bool holds, const char* setting, const char* expected) {
-  if (!holds) throw std::invalid_argument(std::string(setting) + ": expected " + expected);
+// More than any machine has, and small enough for products of two to be counted in 64 bits.
+constexpr int64_t kMaxThreads = 4096, kMaxRows = int64_t{1} << 30, kMaxSteps = int64_t{1} << 40;
+
+// NaN fails every check.
+void require(bool holds, const std::string& setting, const char* expected) {
+  if (!holds) throw std::invalid_argument(setting + ": expected " + expected);
+}
+
+void parse_precision(std::string_view value, Precision& out) {
+  if (value != "float32" && value != "bfloat16") {
+    throw UserError("expected float32 or bfloat16, got " + quote(value));
+  }
+  out = value == "float32" ? Precision::kFloat32 : Precision::kBFloat16;
 }
 
 }  // namespace
 
-void TrainConfig::check() const {
-  require(steps >= 1, "steps", "1 or more");
-  require(batch_size >= 1, "batch_size", "1 or more");
-  require(micro_batch_size >= 0, "micro_batch_size", "1 or more, or 0 for the whole batch");
-  require(lr > 0, "lr", "more than 0");
+int64_t TrainConfig::micro_rows() const {
+  return micro_batch_size > 0 ? std::min(micro_batch_size, batch_size) : batch_size;
+}
+
+void TrainConfig::check(const std::string& unit) const {
+  require(steps >= 1 && steps <= kMaxSteps, "steps", "1 to 2^40");
+  require(batch_size >= 1 && batch_size <= kMaxRows, "batch_size", "1 to 2^30");
+  require(micro_batch_size >= 0 && micro_batch_size <= kMaxRows, "micro_batch_size",
+          "1 to 2^30, or 0 for the whole batch");
+  require(lr > 0 && lr <= 1e30, "lr", "more than 0, at most 1e30");
   require(min_lr_ratio >= 0 && min_lr_ratio <= 1, "min_lr_ratio", "a number from 0 to 1");
-  require(warmup_tokens >= 0, "warmup_tokens", "0 or more");
+  require(warmup >= 0 && warmup <= 1e18, "warmup_" + unit + "s", "0 to 1e18");
   require(beta1 >= 0 && beta1 < 1, "beta1", "a number from 0 to below 1");
   require(beta2 >= 0 && beta2 < 1, "beta2", "a number from 0 to below 1");
-  require(adam_eps > 0, "adam_eps", "more than 0");
-  require(weight_decay >= 0, "weight_decay", "0 or more");
-  require(grad_clip >= 0, "grad_clip", "more than 0, or 0 for none");
-  require(balance_weight >= 0, "balance_weight", "0 or more");
-  require(router_z_weight >= 0, "router_z_weight", "0 or more");
-  require(threads >= 0, "threads", "1 or more, or 0 for libtorch's choice");
-  require(eval_every >= 0 && eval_batches >= 0, "eval_every, eval_batches", "0 or more");
-  require(sample_tokens >= 1, "sample_tokens", "1 or more");
-  require(tasks.empty() == tasks_data.empty(), "tasks, tasks_data", "both, or none of them");
-  require(tasks_every >= 0 && tasks_limit >= 0, "tasks_every, tasks_limit", "0 or more");
+  require(adam_eps > 0 && adam_eps <= 1, "adam_eps", "more than 0, at most 1");
+  require(weight_decay >= 0 && weight_decay <= 1e6, "weight_decay", "0 to 1e6");
+  require(grad_clip >= 0 && grad_clip <= 1e30, "grad_clip", "more than 0, or 0 for none");
+  require(threads >= 0 && threads <= kMaxThreads, "threads", "1 to 4096, or 0 for libtorch's choice");
+  require(eval_every >= 0, "eval_every", "0 or more");
+  require(eval_rows >= 0 && eval_rows <= kMaxRows, "eval_rows", "1 to 2^30, or 0 for all of each set");
   require(checkpoint_every >= 0, "checkpoint_every", "0 or more");
   require(keep_checkpoints >= 1, "keep_checkpoints", "1 or more");
   require(log_every >= 1, "log_every", "1 or more");
+}
+
+Settings train_settings(TrainConfig& c, const std::string& unit) {
+  return {
+      {"steps", "optimizer steps", c.steps},
+      {"seed", "seed of the initial weights", c.seed, Scope::kSeed},
+      {"data_seed", "seed of the order of the data", c.data_seed, Scope::kSeed},
+      {"batch_size", "rows (sequences, images) a step", c.batch_size},
+      {"micro_batch_size", "rows a pass, to save memory; 0: the whole batch", c.micro_batch_size},
+      {"lr", "peak learning rate", c.lr},
+      {"min_lr_ratio", "learning rate at the end, as a part of the peak", c.min_lr_ratio},
+      {"warmup_" + unit + "s", unit + "s of linear warm-up", c.warmup},
+      {"beta1", "AdamW's first decay rate", c.beta1},
+      {"beta2", "AdamW's second decay rate", c.beta2},
+      {"adam_eps", "AdamW's eps", c.adam_eps},
+      {"weight_decay", "of matrices and of SeeDNorm's alpha and beta", c.weight_decay},
+      {"decay_gain", "decay norms' gains too", c.decay_gain},
+      {"decay_embedding", "decay the embedding too", c.decay_embedding},
+      {"grad_clip", "largest norm of the gradient; 0: none", c.grad_clip},
+      {"dtype", "of activations and matrix products: float32 or bfloat16",
+       [&c](std::string_view value) { parse_precision(value, c.dtype); },
+       [&c] { return std::string(c.dtype == Precision::kFloat32 ? "float32" : "bfloat16"); }},
+      {"checkpointing", "make activations again in backward, to save memory", c.checkpointing},
+      {"threads", "threads; 0: libtorch's choice", c.threads, Scope::kMachine},
+      {"eval_every", "steps between validations; 0: only at the end", c.eval_every},
+      {"eval_rows", "rows (sequences, images) of each validation set; 0: all", c.eval_rows,
+       Scope::kMeasurement},
+      {"checkpoint_every", "steps between checkpoints; 0: only at the end", c.checkpoint_every},
+      {"keep_checkpoints", "newest checkpoints to keep", c.keep_checkpoints},
+      {"log_every", "steps between lines of metrics.jsonl", c.log_every},
+  };
 }
 
 }  // namespace seednorm::lab

@@ -33,12 +33,11 @@ int64_t ParamGroup::num_elements() const {
   return total;
 }
 
-std::vector<ParamGroup> param_groups(const Model& model, const TrainConfig& config) {
+std::vector<ParamGroup> param_groups(const std::vector<ParamInfo>& params, const TrainConfig& config) {
   std::vector<ParamGroup> groups;
-  const std::vector<ParamInfo> all = model.params();
   for (const Role role : {Role::kMatrix, Role::kEmbedding, Role::kGain, Role::kDynamic, Role::kStatic}) {
     ParamGroup group = {role, decay_of(role, config), {}};
-    for (const ParamInfo& p : all) {
+    for (const ParamInfo& p : params) {
       if (p.role == role) group.params.push_back(p);
     }
     if (!group.params.empty()) groups.push_back(std::move(group));

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "lab/language/models/model.h"
+#include "lab/nn/param_info.h"
 #include "lab/train/config.h"
 
 namespace seednorm::lab {
@@ -18,9 +18,9 @@ struct ParamGroup {
   int64_t num_elements() const;
 };
 
-// One group for each role that the model has. SeeDNorm's alpha and beta (and the dynamic part of
+// One group for each role among the parameters. SeeDNorm's alpha and beta (and the dynamic part of
 // Frac-Connections) are decayed whatever the recipe says of gains (paper, Section 3 and Table 4).
-std::vector<ParamGroup> param_groups(const Model& model, const TrainConfig& config);
+std::vector<ParamGroup> param_groups(const std::vector<ParamInfo>& params, const TrainConfig& config);
 // A table of the groups: role, parameters, elements, weight decay.
 std::string to_text(const std::vector<ParamGroup>& groups);
 

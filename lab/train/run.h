@@ -1,48 +1,49 @@
-// A run of training in a directory of its own.
-//
-//   RUN/config.toml         every setting, as `seednorm train` reads it
-//   RUN/metrics.jsonl       a line for each logged step and each validation; `seconds` is the time trained
-//   RUN/events.out.tfevents.seednorm   the same for TensorBoard
-//   RUN/checkpoints/        see checkpoint.h
+// One run of training in a directory of its own: settings, metrics, checkpoints, and going on after a stop.
 #ifndef SEEDNORM_LAB_TRAIN_RUN_H_
 #define SEEDNORM_LAB_TRAIN_RUN_H_
 
 #include <filesystem>
-#include <map>
-#include <optional>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
-#include "lab/language/models/config.h"
+#include "lab/report/run_summary.h"
 #include "lab/train/config.h"
+#include "lab/train/run_directory.h"
+#include "lab/train/workload.h"
 
 namespace seednorm::lab {
 
 struct RunSpec {
   std::filesystem::path dir;
-  bool resume = false;   // go on from the newest checkpoint, or begin if there is none
+  bool resume = false;   // go on from the newest checkpoint, or begin if there is no run
   bool dry_run = false;  // build everything, take one step, write nothing
-  bool overfit = false;  // train on the first batch again and again: a model that cannot is broken
-  ModelConfig model;
+  bool overfit = false;  // train on the first batch again and again: a model that cannot learn it is broken
   TrainConfig train;
-  std::string config_text;  // for config.toml
+  std::function<std::unique_ptr<Workload>()> workload;  // opens the data and builds the model
+  RunSettings settings;
 };
 
 struct RunResult {
-  int64_t steps = 0, tokens = 0;
-  double train_loss = 0;                     // smoothed, at the end
-  std::map<std::string, double> valid_loss;  // by the name of the set's folder, at the end
-  double seconds = 0;                        // of training, over all calls
-  double tokens_per_s = 0;                   // over all steps of this call
+  RunInfo info;  // its metrics: those of the probes, and the smoothed training loss
+  int64_t steps = 0, units = 0;
+  double seconds = 0;      // of training, over all calls
+  double units_per_s = 0;  // over the steps of this call
   bool diverged = false;
-  bool interrupted = false;  // by SIGINT or SIGTERM: saved, to be resumed
+  bool interrupted = false;  // by a signal: saved, to be resumed
+  Named<double> values;      // of the metrics that were measured, at the end
+  nlohmann::ordered_json measured =
+      nlohmann::ordered_json::object();  // the probes' members of metrics.jsonl, at the end
+
+  // NaN if it was not measured.
+  double value(const std::string& metric) const;
 };
 
-// The paper smooths its curves so.
-inline constexpr double kLossEma = 0.99;
-
-// Writes status lines to stderr. Errors (UserError): the directory is taken and resume is not set, holds a
-// run with other settings, or data that are missing, torn or made with another tokenizer than the
-// checkpoint's.
+// Writes status lines to stderr. Errors (UserError): see RunDirectory and the workload; data other than
+// the checkpoint's.
 RunResult train_run(const RunSpec& spec);
 
 }  // namespace seednorm::lab

@@ -25,13 +25,16 @@ void add_scalars(const nlohmann::ordered_json& numbers, const std::string& prefi
   }
 }
 
-Scalars scalars_of(const nlohmann::ordered_json& line) {
+Scalars scalars_of(const nlohmann::ordered_json& line, const std::string& units) {
   Scalars out;
   nlohmann::ordered_json numbers = line;
-  for (const char* axis : {"step", "tokens", "seconds"}) numbers.erase(axis);
+  for (const std::string& axis : {std::string("step"), units, std::string("seconds")}) numbers.erase(axis);
   add_scalars(numbers, "train/", &out);
   if (line.contains("valid")) add_scalars(line["valid"], "valid/", &out);
   if (line.contains("tasks")) add_scalars(line["tasks"], "tasks/", &out);
+  if (line.contains("metrics") && !line.contains("valid") && !line.contains("tasks")) {
+    add_scalars(line["metrics"], "eval/", &out);
+  }
   if (line.contains("norms")) {
     for (const auto& [norm, stats] : line["norms"].items()) add_scalars(stats, norm + "/", &out);
   }
@@ -40,8 +43,10 @@ Scalars scalars_of(const nlohmann::ordered_json& line) {
 
 }  // namespace
 
-RunLog::RunLog(const fs::path& dir, const Sizes& sizes)
-    : metrics_(open(dir / kMetricsFile, sizes.metrics)), events_(open(dir / kEventFile, sizes.events)) {
+RunLog::RunLog(const fs::path& dir, const Sizes& sizes, const std::string& unit)
+    : metrics_(open(dir / kMetricsFile, sizes.metrics)),
+      events_(open(dir / kEventFile, sizes.events)),
+      units_(unit + "s") {
   if (sizes.events == 0) {
     begin_ = wall_time();
     append(events_, event_file_begin(begin_));
@@ -72,7 +77,7 @@ void RunLog::append(File& file, const std::string& bytes) {
 void RunLog::write(const nlohmann::ordered_json& line) {
   append(metrics_, line.dump() + "\n");
   seconds_ = line.value("seconds", seconds_);
-  append(events_, event_record(begin_ + seconds_, line.at("step").get<int64_t>(), scalars_of(line)));
+  append(events_, event_record(begin_ + seconds_, line.at("step").get<int64_t>(), scalars_of(line, units_)));
 }
 
 void RunLog::sync() const {

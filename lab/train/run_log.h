@@ -18,11 +18,11 @@ class RunLog {
     int64_t metrics = 0, events = 0;
   };
 
-  // Goes on behind these sizes; what stands there is of steps that will be taken again, and goes. Errors
-  // (UserError): a file is shorter.
-  RunLog(const std::filesystem::path& dir, const Sizes& sizes);
+  // Truncates the files to these sizes, since later steps will be taken again, and appends. `unit` names
+  // what is counted beside steps: "token". Errors (UserError): a file is shorter.
+  RunLog(const std::filesystem::path& dir, const Sizes& sizes, const std::string& unit);
 
-  // A line of metrics.jsonl. TensorBoard's time is that of the run's begin plus the line's `seconds`, so that
+  // A line of metrics.jsonl. TensorBoard's time is the start of the run plus the line's `seconds`, so that
   // pauses do not show and a line written again is the same. Its numbers are scalars of `step`: "train/loss"
   // and so on, "valid/SET", "tasks/TASK", and "NORM/saturated" and so on. Errors (std::runtime_error): it
   // cannot be written.
@@ -40,6 +40,7 @@ class RunLog {
   static void append(File& file, const std::string& bytes);
 
   File metrics_, events_;
+  std::string units_;   // "tokens"
   double begin_;        // when the run began, in seconds since 1970
   double seconds_ = 0;  // trained, by the last line
 };

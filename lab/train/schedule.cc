@@ -6,13 +6,13 @@
 
 namespace seednorm::lab {
 
-double learning_rate(const TrainConfig& config, int64_t step, int64_t tokens_per_step) {
+double learning_rate(const TrainConfig& config, int64_t step, int64_t units_per_step) {
   // The rate of a step is that of its end, so that the first step already learns.
-  const double tokens = static_cast<double>((step + 1) * tokens_per_step);
-  if (tokens < config.warmup_tokens) return config.lr * tokens / config.warmup_tokens;
-  const double total = static_cast<double>(config.steps * tokens_per_step);
-  const double rest = std::max(total - config.warmup_tokens, 1.0);
-  const double done = std::min((tokens - config.warmup_tokens) / rest, 1.0);
+  const double tokens = static_cast<double>((step + 1) * units_per_step);
+  if (tokens < config.warmup) return config.lr * tokens / config.warmup;
+  const double total = static_cast<double>(config.steps * units_per_step);
+  const double rest = std::max(total - config.warmup, 1.0);
+  const double done = std::min((tokens - config.warmup) / rest, 1.0);
   const double low = config.min_lr_ratio * config.lr;
   return low + (config.lr - low) * (1 + std::cos(std::numbers::pi * done)) / 2;
 }

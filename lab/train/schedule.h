@@ -8,9 +8,9 @@
 
 namespace seednorm::lab {
 
-// Linear warm-up over warmup_tokens from 0 to lr, then a cosine to min_lr_ratio lr at the last step. `step`
-// counts from 0; tokens_per_step = batch_size * context.
-double learning_rate(const TrainConfig& config, int64_t step, int64_t tokens_per_step);
+// Linear warm-up over config.warmup units (tokens, images) from 0 to lr, then a cosine to min_lr_ratio lr
+// at the last step. `step` counts from 0; units_per_step: units that a step trains on.
+double learning_rate(const TrainConfig& config, int64_t step, int64_t units_per_step);
 
 }  // namespace seednorm::lab
 

@@ -80,10 +80,8 @@ void share_weights(const Model& from, const Model& to) {
   }
 }
 
-std::unique_ptr<Model> model_with(ModelConfig config, const NormSet& norms) {
-  config.block_norm = norms.block;
-  config.qk_norm = norms.qk;
-  config.output_norm = norms.output;
+std::unique_ptr<Model> model_with(ModelConfig config, const NormSites& norms) {
+  config.norms = norms;
   try {
     return std::make_unique<Model>(config);
   } catch (const std::invalid_argument& error) {
@@ -103,7 +101,7 @@ json special_tokens(const fs::path& folder) {
 
 }  // namespace
 
-Conversion convert(const fs::path& in, const fs::path& out, const NormSet& to) {
+Conversion convert(const fs::path& in, const fs::path& out, const NormSites& to) {
   const at::NoGradGuard no_grad;
   const std::unique_ptr<Model> old_model = load_model(in, Weights::kStored);
   const std::unique_ptr<Model> new_model = model_with(old_model->config(), to);
@@ -116,6 +114,12 @@ Conversion convert(const fs::path& in, const fs::path& out, const NormSet& to) {
   }
   target.commit();
   return result;
+}
+
+Conversion convert(const fs::path& in, const fs::path& out, const NormSpec& everywhere) {
+  NormSites norms = read_hf_config(in).norms;
+  norms.set_all(everywhere);
+  return convert(in, out, norms);
 }
 
 }  // namespace seednorm::lab

@@ -5,14 +5,9 @@
 #include <cstdint>
 #include <filesystem>
 
-#include "lab/nn/norm_spec.h"
+#include "lab/nn/norm_sites.h"
 
 namespace seednorm::lab {
-
-struct NormSet {
-  NormSpec block, qk, output;
-  static NormSet everywhere(const NormSpec& spec) { return {spec, spec, spec}; }
-};
 
 struct Conversion {
   int64_t num_replaced = 0;
@@ -23,7 +18,10 @@ struct Conversion {
 // at all, with the tokenizer's files. Weights keep their dtype. Norms keep the parameters that mean the same
 // in both; others get their initial values: with SeeDNorm's beta = 0, RMSNorm to SeeDNorm is lossless (Eq.
 // 4). Errors (UserError): as load_model; `out` exists; a norm does not fit the model.
-Conversion convert(const std::filesystem::path& in, const std::filesystem::path& out, const NormSet& to);
+Conversion convert(const std::filesystem::path& in, const std::filesystem::path& out, const NormSites& to);
+// The same with one norm at every site.
+Conversion convert(const std::filesystem::path& in, const std::filesystem::path& out,
+                   const NormSpec& everywhere);
 
 }  // namespace seednorm::lab
 

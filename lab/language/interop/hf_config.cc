@@ -99,9 +99,7 @@ NormSpec spec_in(const JsonField& field, double eps) {
 
 void read_own(const JsonField& own, ModelConfig& out) {
   const JsonField norm = own["norm"];
-  out.block_norm = spec_in(norm["block"], out.norm_eps);
-  out.qk_norm = spec_in(norm["qk"], out.norm_eps);
-  out.output_norm = spec_in(norm["output"], out.norm_eps);
+  for (auto& [site, spec] : out.norms) spec = spec_in(norm[site.name], out.norm_eps);
   const std::string& qk = own["qk_norm"].string();
   if (qk != "head" && qk != "all") own["qk_norm"].fail("expected \"head\" or \"all\", got " + quote(qk));
   out.qk_norm_per_head = qk == "head";
@@ -113,9 +111,10 @@ void read_own(const JsonField& own, ModelConfig& out) {
 
 bool is_hugging_face(const ModelConfig& config) {
   const std::string plain = NormSpec().with_eps(config.norm_eps).text();
-  const auto is_plain = [&](const NormSpec& spec) { return spec.with_eps(config.norm_eps).text() == plain; };
-  return is_plain(config.block_norm) && is_plain(config.qk_norm) && is_plain(config.output_norm) &&
-         !config.qk_norm_per_head && config.frac_rate == 0 && !config.embedding_scale;
+  const bool has_plain_norms = std::all_of(config.norms.begin(), config.norms.end(), [&](const auto& entry) {
+    return entry.spec.with_eps(config.norm_eps).text() == plain;
+  });
+  return has_plain_norms && !config.qk_norm_per_head && config.frac_rate == 0 && !config.embedding_scale;
 }
 
 Json hf_config(const ModelConfig& c, const std::string& dtype) {
@@ -150,14 +149,14 @@ Json hf_config(const ModelConfig& c, const std::string& dtype) {
                     {"clip_qkv", nullptr}});
   }
   if (!is_hugging_face(c)) {
-    const auto text = [&](const NormSpec& spec) { return spec.with_eps(c.norm_eps).text(); };
+    Json norms = Json::object();
+    for (const auto& [site, spec] : c.norms) norms[site.name] = spec.with_eps(c.norm_eps).text();
     type = kOwnPrefix + type;
     architecture = "SeeDNorm" + architecture;
-    out["seednorm"] = {
-        {"norm", {{"block", text(c.block_norm)}, {"qk", text(c.qk_norm)}, {"output", text(c.output_norm)}}},
-        {"qk_norm", c.qk_norm_per_head ? "head" : "all"},
-        {"frac_rate", c.frac_rate},
-        {"embedding_scale", c.embedding_scale}};
+    out["seednorm"] = {{"norm", norms},
+                       {"qk_norm", c.qk_norm_per_head ? "head" : "all"},
+                       {"frac_rate", c.frac_rate},
+                       {"embedding_scale", c.embedding_scale}};
   }
   out["model_type"] = type;
   out["architectures"] = {architecture};
@@ -169,7 +168,7 @@ ModelConfig parse_hf_config(std::string_view text, const std::string& file) {
   const JsonField root(json, file);
   refuse_unsupported(root);
   ModelConfig out;
-  out.family = family_in(root);
+  out.set_family(family_in(root));
   out.vocab_size = root["vocab_size"].integer(1, kMaxSize);
   out.context = root["max_position_embeddings"].integer(1, kMaxContext);
   out.dim = root["hidden_size"].integer(1, kMaxSize);
@@ -191,8 +190,7 @@ ModelConfig parse_hf_config(std::string_view text, const std::string& file) {
     out.norm_topk_prob = flag_or(root.find("norm_topk_prob"), false);
   }
   out.qk_norm_per_head = false;
-  for (NormSpec* spec : {&out.block_norm, &out.qk_norm, &out.output_norm})
-    *spec = spec->with_eps(out.norm_eps);
+  out.norms.set_eps(out.norm_eps);
   try {
     if (const JsonField own = root.find("seednorm"); !own.is_null()) {
       read_own(own, out);

@@ -1,14 +1,27 @@
 #include "lab/language/models/config.h"
 
+#include <algorithm>
+#include <sstream>
 #include <stdexcept>
 
 namespace seednorm::lab {
 namespace {
 
-void require(bool holds, const std::string& setting, const std::string& expected, int64_t got) {
-  if (!holds) {
-    throw std::invalid_argument(setting + ": expected " + expected + ", got " + std::to_string(got));
-  }
+constexpr int64_t kMaxVocabSize = int64_t{1} << 27, kMaxContext = int64_t{1} << 24,
+                  kMaxDim = int64_t{1} << 20, kMaxLayers = 4096, kMaxExperts = 65536;
+constexpr double kMaxParams = 1e13;
+
+std::string text_of(int64_t value) { return std::to_string(value); }
+std::string text_of(double value) {
+  std::ostringstream out;
+  out << value;
+  return out.str();
+}
+
+// NaN fails every check.
+template <class T>
+void require(bool holds, const std::string& setting, const std::string& expected, T got) {
+  if (!holds) throw std::invalid_argument(setting + ": expected " + expected + ", got " + text_of(got));
 }
 
 }  // namespace
@@ -40,15 +53,47 @@ Family family_of(const std::string& name) {
   throw std::invalid_argument("family: expected one of " + all + ", got \"" + name + "\"");
 }
 
+const std::vector<NormSite>& norm_sites(Family) {
+  // Both families are decoders that normalize in the same places.
+  static const std::vector<NormSite> kDecoderSites = {
+      {"block", "norm of the sublayers, as in seed_norm(alpha_init=0.1)"},
+      {"qk", "norm of queries and keys"},
+      {"output", "norm before the head"}};
+  return kDecoderSites;
+}
+
+void ModelConfig::set_family(Family other) {
+  family = other;
+  norms.declare(norm_sites(other));
+}
+
+double ModelConfig::estimated_params() const {
+  const auto width = static_cast<double>(dim), hidden = static_cast<double>(ffn_dim);
+  const double kv = width * static_cast<double>(num_kv_heads) / static_cast<double>(num_heads);
+  const double attention = 2 * width * width + 2 * width * kv;
+  const double feed_forward = 3 * width * hidden * static_cast<double>(std::max<int64_t>(num_experts, 1));
+  return static_cast<double>(vocab_size) * width * (tied ? 1 : 2) +
+         static_cast<double>(num_layers) * (attention + feed_forward);
+}
+
 void ModelConfig::check() const {
-  for (const auto& [setting, value] : {std::pair{"vocab_size", vocab_size},
-                                       {"context", context},
-                                       {"dim", dim},
-                                       {"num_layers", num_layers},
-                                       {"num_heads", num_heads},
-                                       {"num_kv_heads", num_kv_heads},
-                                       {"ffn_dim", ffn_dim}}) {
-    require(value >= 1, setting, "1 or more", value);
+  struct Size {
+    const char* setting;
+    int64_t value, least, most;
+  };
+  // Beyond what anybody has trained, and small enough for products of two to be counted in 64 bits.
+  for (const Size& s : {Size{"vocab_size", vocab_size, 1, kMaxVocabSize},
+                        {"context", context, 1, kMaxContext},
+                        {"dim", dim, 1, kMaxDim},
+                        {"num_layers", num_layers, 1, kMaxLayers},
+                        {"num_heads", num_heads, 1, kMaxDim},
+                        {"num_kv_heads", num_kv_heads, 1, kMaxDim},
+                        {"ffn_dim", ffn_dim, 1, kMaxDim},
+                        {"num_experts", num_experts, 0, kMaxExperts},
+                        {"top_k", top_k, 0, kMaxExperts},
+                        {"frac_rate", frac_rate, 0, kMaxDim}}) {
+    require(s.value >= s.least && s.value <= s.most, s.setting,
+            std::to_string(s.least) + " to " + std::to_string(s.most), s.value);
   }
   require(dim % (2 * num_heads) == 0, "num_heads",
           "heads of an even width that fill the width " + std::to_string(dim), num_heads);
@@ -61,8 +106,14 @@ void ModelConfig::check() const {
   }
   require(frac_rate >= 0 && (frac_rate == 0 || dim % frac_rate == 0), "frac_rate",
           "0, or a divisor of the width " + std::to_string(dim), frac_rate);
-  if (!(rope_theta > 1)) throw std::invalid_argument("rope_theta: expected more than 1");
-  if (!(norm_eps > 0)) throw std::invalid_argument("norm_eps: expected more than 0");
+  require(rope_theta > 1 && rope_theta <= 1e12, "rope_theta", "more than 1, at most 1e12", rope_theta);
+  require(norm_eps > 0 && norm_eps <= 1, "norm_eps", "more than 0, at most 1", norm_eps);
+  require(init_std >= 0 && init_std <= 1e6, "init_std", "0 to 1e6", init_std);
+  if (!(estimated_params() <= kMaxParams)) {
+    throw std::invalid_argument(
+        "dim, num_layers, ffn_dim, vocab_size: expected a model of at most 1e13 parameters, got " +
+        text_of(estimated_params()));
+  }
 }
 
 }  // namespace seednorm::lab

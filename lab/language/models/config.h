@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "lab/nn/norm_spec.h"
+#include "lab/nn/norm_sites.h"
 
 namespace seednorm::lab {
 
@@ -20,6 +20,8 @@ const char* name_of(Family family);
 std::vector<std::string> family_names();
 // Errors (std::invalid_argument): not one of family_names().
 Family family_of(const std::string& name);
+// Where the family's models have norms that can be chosen.
+const std::vector<NormSite>& norm_sites(Family family);
 
 struct ModelConfig {
   Family family = Family::k_olmo2;
@@ -34,7 +36,7 @@ struct ModelConfig {
   bool embedding_scale =
       false;  // a learned factor on the embedding, sqrt(dim) at first (DyT's language recipe)
 
-  NormSpec block_norm, qk_norm, output_norm;
+  NormSites norms{norm_sites(Family::k_olmo2)};
   bool qk_norm_per_head = true;
 
   // Mixture of experts.
@@ -43,7 +45,11 @@ struct ModelConfig {
 
   int64_t frac_rate = 0;  // Frac-Connections: pieces of the residual stream; 0: plain residual
 
-  // Errors (std::invalid_argument): sizes that do not fit together.
+  // Another family and its norm sites.
+  void set_family(Family other);
+  // About how many parameters the model has, without building it; exact to a few percent.
+  double estimated_params() const;
+  // Errors (std::invalid_argument): sizes that do not fit together, or a model that no machine can hold.
   void check() const;
 };
 

@@ -22,7 +22,7 @@ Counts count(const Model& model) {
     out.extra_params -= norm->layer().dim();  // what RMSNorm would have
   }
   out.extra_params += out.norm_params;
-  out.flops_per_token = 6 * matrices + 6.0 * static_cast<double>(c.num_layers * c.context * c.dim);
+  out.flops_per_unit = 6 * matrices + 6.0 * static_cast<double>(c.num_layers * c.context * c.dim);
   return out;
 }
 

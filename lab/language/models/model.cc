@@ -7,7 +7,7 @@
 #include <cmath>
 #include <stdexcept>
 
-#include "lab/language/models/checkpoint.h"
+#include "lab/language/models/recompute.h"
 #include "lab/nn/cpu/products.h"
 
 namespace seednorm::lab {
@@ -67,9 +67,7 @@ Model::Model(const ModelConfig& config, uint64_t seed) : Model(config) { initial
 
 Model::Model(const ModelConfig& config)
     : config_(checked(config)), rope_(config.dim / config.num_heads, config.context, config.rope_theta) {
-  for (NormSpec* spec : {&config_.block_norm, &config_.qk_norm, &config_.output_norm}) {
-    *spec = spec->with_eps(config.norm_eps);
-  }
+  config_.norms.set_eps(config.norm_eps);
   const auto body = register_module("model", std::make_shared<Holder>());
   const auto embedding = std::make_shared<Embedding>(config.vocab_size, config.dim);
   embedding_ = body->register_module("embed_tokens", embedding)->weight;
@@ -81,7 +79,7 @@ Model::Model(const ModelConfig& config)
   for (int64_t i = 0; i < config.num_layers; ++i) {
     blocks_.push_back(layers->register_module(std::to_string(i), make_block(config_)));
   }
-  norm_ = body->register_module("norm", std::make_shared<NormLayer>(config_.output_norm, config.dim));
+  norm_ = body->register_module("norm", std::make_shared<NormLayer>(config_.norms["output"], config.dim));
   head_ = embedding_;
   if (!config.tied) {
     head_ = register_module("lm_head", std::make_shared<Linear>(config.dim, config.vocab_size))->weight;
@@ -139,18 +137,6 @@ KvCache Model::make_cache(int64_t rows, int64_t capacity) const {
 }
 
 Tensor Model::project(const Tensor& hidden) const { return product(hidden, head_).to(at::kFloat); }
-
-std::vector<ParamInfo> Model::params() const {
-  std::vector<ParamInfo> out;
-  for (const auto& module : named_modules({}, /*include_self=*/false)) {
-    const auto* roles = dynamic_cast<const HasRoles*>(module.value().get());
-    for (const auto& p : module.value()->named_parameters(/*recurse=*/false)) {
-      if (roles == nullptr) throw std::logic_error(module.key() + ": parameters without roles");
-      out.push_back({module.key() + "." + p.key(), p.value(), roles->role(p.key())});
-    }
-  }
-  return out;
-}
 
 std::vector<std::pair<std::string, NormLayer*>> Model::norms() const {
   std::vector<std::pair<std::string, NormLayer*>> out;

@@ -11,6 +11,7 @@
 #include "lab/nn/feed_forward.h"
 #include "lab/nn/frac.h"
 #include "lab/nn/norm_layer.h"
+#include "lab/nn/param_info.h"
 
 namespace seednorm::lab {
 
@@ -31,12 +32,6 @@ class Block : public torch::nn::Module {
 #define SEEDNORM_MODEL(name) std::shared_ptr<Block> make_##name##_block(const ModelConfig& config);
 #include "lab/language/models/models.def"
 #undef SEEDNORM_MODEL
-
-struct ParamInfo {
-  std::string name;  // as in the state dictionary
-  at::Tensor tensor;
-  Role role;
-};
 
 // Names of modules and parameters are Hugging Face's.
 class Model : public torch::nn::Module {
@@ -71,7 +66,7 @@ class Model : public torch::nn::Module {
 
   const ModelConfig& config() const { return config_; }
   // Every parameter once, in a fixed order.
-  std::vector<ParamInfo> params() const;
+  std::vector<ParamInfo> params() const { return params_of(*this); }
   // Every norm with its name, in a fixed order.
   std::vector<std::pair<std::string, NormLayer*>> norms() const;
 

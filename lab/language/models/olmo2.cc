@@ -13,9 +13,9 @@ class Olmo2Block : public Block {
     attention_ = register_module("self_attn", std::make_shared<Attention>(attention_config(c)));
     feed_forward_ = register_module("mlp", std::make_shared<SwiGlu>(c.dim, c.ffn_dim));
     attention_norm_ =
-        register_module("post_attention_layernorm", std::make_shared<NormLayer>(c.block_norm, c.dim));
+        register_module("post_attention_layernorm", std::make_shared<NormLayer>(c.norms["block"], c.dim));
     feed_forward_norm_ =
-        register_module("post_feedforward_layernorm", std::make_shared<NormLayer>(c.block_norm, c.dim));
+        register_module("post_feedforward_layernorm", std::make_shared<NormLayer>(c.norms["block"], c.dim));
     if (c.frac_rate > 0) {
       attention_site_ = register_module("attention_site", frac_site(c));
       feed_forward_site_ = register_module("feed_forward_site", frac_site(c));

@@ -16,9 +16,10 @@ class OlmoeBlock : public Block {
                                                                       .num_experts = c.num_experts,
                                                                       .top_k = c.top_k,
                                                                       .norm_topk_prob = c.norm_topk_prob}));
-    attention_norm_ = register_module("input_layernorm", std::make_shared<NormLayer>(c.block_norm, c.dim));
+    attention_norm_ =
+        register_module("input_layernorm", std::make_shared<NormLayer>(c.norms["block"], c.dim));
     experts_norm_ =
-        register_module("post_attention_layernorm", std::make_shared<NormLayer>(c.block_norm, c.dim));
+        register_module("post_attention_layernorm", std::make_shared<NormLayer>(c.norms["block"], c.dim));
     if (c.frac_rate > 0) {
       attention_site_ = register_module("attention_site", frac_site(c));
       experts_site_ = register_module("experts_site", frac_site(c));

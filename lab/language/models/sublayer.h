@@ -13,7 +13,7 @@ inline AttentionConfig attention_config(const ModelConfig& c) {
   return {.dim = c.dim,
           .num_heads = c.num_heads,
           .num_kv_heads = c.num_kv_heads,
-          .qk_norm = c.qk_norm,
+          .qk_norm = c.norms["qk"],
           .qk_norm_per_head = c.qk_norm_per_head};
 }
 

@@ -266,7 +266,7 @@ def test_bad_files(model, tmp_path):
 
 BAD_TOKENS = {
     "[1, 2": "is not valid JSON",
-    "[" * 10_000: "is not valid JSON",
+    "[" * 10_000: "is nested deeper than 100 levels",
     "[1]": "has 1 tokens; scoring it needs 2",
     "[1, 257]": "[1]: expected a whole number from 0 to 256, got 257",
     "[1, -1]": "[1]: expected a whole number",

@@ -10,7 +10,7 @@ namespace seednorm::lab {
 
 inline ModelConfig small_model(const std::string& family, const std::string& norm = "rms_norm") {
   ModelConfig c;
-  c.family = family_of(family);
+  c.set_family(family_of(family));
   c.vocab_size = 50;
   c.context = 16;
   c.dim = 32;
@@ -19,7 +19,7 @@ inline ModelConfig small_model(const std::string& family, const std::string& nor
   c.num_kv_heads = 2;
   c.ffn_dim = 24;
   if (family == "olmoe") c.num_experts = 8, c.top_k = 3;
-  c.block_norm = c.qk_norm = c.output_norm = NormSpec::parse(norm);
+  c.norms.set_all(NormSpec::parse(norm));
   c.init_std = 0.2;
   return c;
 }

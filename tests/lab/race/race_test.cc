@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "lab/base/file.h"
+#include "lab/base/file_lock.h"
 #include "lab/language/data/tokenize.h"
 #include "lab/race/paired.h"
 #include "lab/race/race.h"
@@ -29,6 +30,7 @@ TEST(Paired, MeanAndInterval) {
 
 TEST(Entrants, NormsPositionsSettingsLabels) {
   const auto all = parse_entrants(
+      load_recipe("demo"),
       "rms_norm,seed_norm(alpha_init=0.1, num_heads=2),best=block:seed_norm+qk:seed_norm+output:rms_norm,"
       "dyt+embedding_scale=true");
   ASSERT_EQ(all.size(), 4U);
@@ -39,10 +41,12 @@ TEST(Entrants, NormsPositionsSettingsLabels) {
   EXPECT_EQ(all[2].settings,
             (std::vector<std::string>{"norm.block=seed_norm", "norm.qk=seed_norm", "norm.output=rms_norm"}));
   EXPECT_EQ(all[3].settings, (std::vector<std::string>{"norm=dyt", "embedding_scale=true"}));
-  EXPECT_NE(user_error([] { parse_entrants("rms_norm,rms_norm"); }).find("twice"), std::string::npos);
-  EXPECT_EQ(user_error([] { parse_entrants("rms_norm,seed=block:seed_norm"); }),
+  EXPECT_NE(user_error([] { parse_entrants(load_recipe("demo"), "rms_norm,rms_norm"); }).find("twice"),
+            std::string::npos);
+  EXPECT_EQ(user_error([] { parse_entrants(load_recipe("demo"), "rms_norm,seed=block:seed_norm"); }),
             "--norms: \"seed\" is the name of a setting; choose another label");
-  EXPECT_NE(user_error([] { parse_entrants("rms_norm,"); }).find("empty"), std::string::npos);
+  EXPECT_NE(user_error([] { parse_entrants(load_recipe("demo"), "rms_norm,"); }).find("empty"),
+            std::string::npos);
 }
 
 class RaceTest : public testing::Test {
@@ -65,7 +69,7 @@ class RaceTest : public testing::Test {
              "valid_data=" + folder_ / "data", "eval_every=2", "eval_batches=1"}) {
       apply_setting(s.recipe, setting);
     }
-    s.entrants = parse_entrants(norms);
+    s.entrants = parse_entrants(s.recipe, norms);
     s.seeds = 2;
     return s;
   }
@@ -74,7 +78,7 @@ class RaceTest : public testing::Test {
 
 TEST_F(RaceTest, ResultsArePairedAndResumable) {
   const RaceSpec s = spec("rms_norm,seed_norm");
-  const std::vector<RacedRun> runs = race(s);
+  const std::vector<RacedRun> runs = race(s).runs;
   ASSERT_EQ(runs.size(), 4U);
   const auto results = nlohmann::json::parse(read_file(s.dir / "results.json", 1 << 20));
   ASSERT_EQ(results.at("runs").size(), 4U);
@@ -88,17 +92,18 @@ TEST_F(RaceTest, ResultsArePairedAndResumable) {
   }
   // Paired: with beta = 0 both begin as the same function, and they see the same data.
   const auto first_loss = [&](const RacedRun& r) {
-    const std::string metrics = read_file(s.dir / r.dir / "metrics.jsonl", 1 << 20);
+    const std::string metrics = read_file(s.dir / r.summary.dir / "metrics.jsonl", 1 << 20);
     return nlohmann::json::parse(metrics.substr(0, metrics.find('\n'))).at("loss").get<double>();
   };
   EXPECT_EQ(first_loss(runs[0]), first_loss(runs[1]));
   EXPECT_EQ(first_loss(runs[2]), first_loss(runs[3]));
   EXPECT_NE(first_loss(runs[0]), first_loss(runs[2]));
   // Again: nothing is trained a second time, and a run that is missing is made.
-  fs::remove_all(s.dir / runs[3].dir);
-  const std::vector<RacedRun> again = race(s);
+  fs::remove_all(s.dir / runs[3].summary.dir);
+  const std::vector<RacedRun> again = race(s).runs;
   ASSERT_EQ(again.size(), 4U);
-  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(again[i].valid_loss(), runs[i].valid_loss()) << i;
+  for (size_t i = 0; i < 4; ++i)
+    EXPECT_EQ(again[i].summary.value("val_loss"), runs[i].summary.value("val_loss")) << i;
   EXPECT_NE(user_error([&] { race(spec("rms_norm,dyt")); }).find("another race"), std::string::npos);
 }
 
@@ -106,12 +111,66 @@ TEST_F(RaceTest, DivergedRunsAreResults) {
   RaceSpec s = spec("rms_norm,wild=rms_norm+lr=1e30+grad_clip=0");
   s.seeds = 1;
   apply_setting(s.recipe, "warmup_tokens=0");
-  const std::vector<RacedRun> runs = race(s);
-  ASSERT_EQ(runs.size(), 2U);
-  EXPECT_FALSE(runs[0].result.diverged);
-  EXPECT_TRUE(runs[1].result.diverged);
-  EXPECT_EQ(race_results(s, runs)["pairs"][0]["n"], 0);
-  EXPECT_TRUE(race(s)[1].result.diverged);
+  const RaceResult result = race(s);
+  ASSERT_EQ(result.runs.size(), 2U);
+  EXPECT_FALSE(result.runs[0].summary.diverged);
+  EXPECT_TRUE(result.runs[1].summary.diverged);
+  EXPECT_EQ(summarize("", result).pairs[0].n, 0);
+  const std::string table = race_table(result);
+  EXPECT_EQ(table.find("0.0000"), std::string::npos) << table;  // a diverged run has no loss
+  EXPECT_TRUE(race(s).runs[1].summary.diverged);
+}
+
+TEST_F(RaceTest, EntrantsThatOnlySaveMemoryAreEqual) {
+  RaceSpec s = spec("a=rms_norm,b=rms_norm+micro_batch_size=1");
+  const RaceResult result = race(s);
+  for (size_t k : {0, 2}) {
+    EXPECT_NEAR(result.runs[k].summary.value("val_loss"), result.runs[k + 1].summary.value("val_loss"), 1e-4);
+  }
+}
+
+TEST_F(RaceTest, EntrantsThatCannotBeComparedAreRefused) {
+  const auto message = [&](const std::string& entrant) {
+    return user_error([&] { race(spec("rms_norm,other=rms_norm+" + entrant)); });
+  };
+  for (const std::string& setting :
+       {std::string("context=16"), std::string("eval_rows=8"), std::string("eval_batches=8"),
+        std::string("vocab_size=300"), "valid_data=" + folder_ / "nowhere"}) {
+    EXPECT_NE(message(setting).find("cannot be compared"), std::string::npos) << message(setting);
+  }
+  EXPECT_NE(message("seed=3").find("same seeds"), std::string::npos);
+  EXPECT_NE(message("data_seed=3").find("same seeds"), std::string::npos);
+  EXPECT_NE(message("dim=33").find("--norms: other: "), std::string::npos);
+  // A mistake leaves nothing behind that would make the mended race another one.
+  EXPECT_NE(user_error([&] {
+              RaceSpec s = spec("rms_norm");
+              apply_setting(s.recipe, "train_data=" + folder_ / "nowhere");
+              race(s);
+            }).find("nowhere"),
+            std::string::npos);
+  EXPECT_FALSE(fs::exists(folder_ / "race"));
+}
+
+TEST_F(RaceTest, AKilledFirstWriteBlocksNothing) {
+  const RaceSpec s = spec("rms_norm");
+  fs::create_directories(s.dir);
+  const fs::path partial = s.dir / "race.json.partial-12";
+  write(partial.string(), "{");
+  EXPECT_EQ(race(s).runs.size(), 2U);
+  EXPECT_FALSE(fs::exists(partial));
+  const fs::path run = s.dir / "runs/rms_norm-s0", config = run / "config.toml.partial-12";
+  fs::remove_all(run);
+  fs::create_directories(run);
+  write(config.string(), "dim");
+  EXPECT_EQ(race(s).runs.size(), 2U);
+  EXPECT_FALSE(fs::exists(config));
+}
+
+TEST_F(RaceTest, OneProcessAtATime) {
+  const RaceSpec s = spec("rms_norm");
+  fs::create_directories(s.dir);
+  const FileLock held(s.dir);
+  EXPECT_NE(user_error([&] { race(s); }).find("is in use by"), std::string::npos);
 }
 
 }  // namespace

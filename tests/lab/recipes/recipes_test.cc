@@ -1,6 +1,7 @@
 // Recipes: the built-in ones are whole, settings round-trip, mistakes are named.
 #include <gtest/gtest.h>
 
+#include "lab/language/config.h"
 #include "lab/recipes/recipe.h"
 #include "tests/lab/support.h"
 
@@ -16,12 +17,15 @@ class RecipeFile {
   TestFolder folder_;
 };
 
+std::string norm_of(const Recipe& recipe, const std::string& site) {
+  return recipe.config_as<LanguageConfig>().model.norms[site].text();
+}
+
 TEST(Recipes, BuiltInOnesAreWhole) {
   for (const std::string& name : recipe_names()) {
     Recipe recipe = load_recipe(name);
     EXPECT_FALSE(recipe.about.empty()) << name;
-    if (recipe.model.vocab_size == 0) recipe.model.vocab_size = 257;  // comes with the tokenizer
-    EXPECT_NO_THROW(recipe.model.check()) << name;
+    EXPECT_NO_THROW(recipe.check()) << name;
     EXPECT_GT(recipe.train.lr, 0) << name;
     EXPECT_GT(recipe.train.steps, 0) << name;
     EXPECT_GT(recipe.train.batch_size, 0) << name;
@@ -33,7 +37,7 @@ TEST(Recipes, EverySettingRoundTrips) {
     const Recipe recipe = load_recipe(name);
     EXPECT_EQ(recipe.name, name);
     const Recipe again = load_recipe(RecipeFile(to_toml(recipe)).path());
-    for (const Setting& s : settings()) EXPECT_EQ(s.get(again), s.get(recipe)) << name << " " << s.name;
+    EXPECT_EQ(again.values(), recipe.values()) << name;
   }
 }
 
@@ -41,13 +45,107 @@ TEST(Recipes, NormsByPosition) {
   Recipe r = load_recipe("olmo2-3m");
   apply_setting(r, "norm=seed_norm(alpha_init=0.1)");
   apply_setting(r, "norm.output=rms_norm");
-  EXPECT_EQ(r.model.block_norm.text(), "seed_norm(alpha_init=0.1)");
-  EXPECT_EQ(r.model.qk_norm.text(), "seed_norm(alpha_init=0.1)");
-  EXPECT_EQ(r.model.output_norm.text(), "rms_norm");
+  EXPECT_EQ(norm_of(r, "block"), "seed_norm(alpha_init=0.1)");
+  EXPECT_EQ(norm_of(r, "qk"), "seed_norm(alpha_init=0.1)");
+  EXPECT_EQ(norm_of(r, "output"), "rms_norm");
   // In a file a position's own norm wins over "norm"; TOML has no place for both, so files name positions.
   const Recipe f = load_recipe(RecipeFile("base = \"olmo2-3m\"\n[norm]\nblock = \"dyt\"\n").path());
-  EXPECT_EQ(f.model.block_norm.text(), "dyt");
-  EXPECT_EQ(f.model.qk_norm.text(), "rms_norm");
+  EXPECT_EQ(norm_of(f, "block"), "dyt");
+  EXPECT_EQ(norm_of(f, "qk"), "rms_norm");
+}
+
+TEST(Recipes, SitesAreThoseOfTheFamily) {
+  Recipe r = load_recipe("demo");
+  EXPECT_EQ(user_error([&] { apply_setting(r, "norm.blok=dyt"); }),
+            "no setting \"norm.blok\" (did you mean norm.block?)");
+  std::vector<std::string> sites;
+  for (const auto& [name, value] : r.values()) {
+    if (name.starts_with("norm.")) sites.push_back(name.substr(5));
+  }
+  EXPECT_EQ(sites, (std::vector<std::string>{"block", "qk", "output"}));
+  apply_setting(r, "norm=dyt");
+  apply_setting(r, "family=olmoe");
+  for (const std::string& site : sites) EXPECT_EQ(norm_of(r, site), "dyt");
+}
+
+// Whatever the text of a setting is, the file that a run writes gives it back.
+TEST(Recipes, AnyTextRoundTrips) {
+  for (const std::string& text :
+       {std::string("2026-11"), std::string("007"), std::string("1e5"), std::string("e"), std::string("-"),
+        std::string("1.2.3"), std::string("true"), std::string("inf"), std::string("12:30:00"),
+        std::string("one\ntwo"), std::string("\"\"\""), std::string("a\\b'c\""), std::string("tab\tbell\x07"),
+        std::string("\x01\x1f\x7f"), std::string("\u00e9\u4e2d"), std::string("#x = [y]"), std::string(" "),
+        std::string("")}) {
+    Recipe r = load_recipe("demo");
+    apply_setting(r, "sample_prompt=" + text);
+    apply_setting(r, "train_data=" + text);
+    r.about = text;
+    const Recipe again = load_recipe(RecipeFile(to_toml(r)).path());
+    EXPECT_EQ(again.values(), r.values()) << to_toml(r);
+    EXPECT_EQ(again.about, text);
+  }
+  Recipe r = load_recipe("demo");
+  EXPECT_EQ(user_error([&] { apply_setting(r, "sample_prompt=\xff"); }),
+            "sample_prompt: expected UTF-8, got \"\\xff\"");
+}
+
+TEST(Recipes, ValidationIsCountedInRows) {
+  Recipe r = load_recipe("demo");
+  EXPECT_EQ(r.train.eval_rows, 8 * r.train.batch_size);
+  const int64_t rows = r.train.eval_rows;
+  apply_setting(r, "micro_batch_size=2");
+  EXPECT_EQ(r.train.eval_rows, rows);  // a setting that only saves memory
+  apply_settings(r, {"eval_batches=3", "batch_size=5"});
+  EXPECT_EQ(r.train.eval_rows, 15);
+  // A run of an earlier version counted passes of micro_batch_size.
+  const std::string old =
+      "base = \"demo\"\nbatch_size = 8\nmicro_batch_size = 2\neval_batches = 3\nkeep_checkpoints = "
+      "2\nlog_every = 1\n";
+  EXPECT_EQ(load_recipe(RecipeFile(old).path()).train.eval_rows, 6);
+}
+
+TEST(Recipes, DifferencesAreNamed) {
+  const Recipe old = load_recipe("demo");
+  Recipe now = old;
+  EXPECT_FALSE(difference(old, now).has_value());
+  apply_setting(now, "threads=7");  // another machine trains the same
+  EXPECT_FALSE(difference(old, now).has_value());
+  apply_setting(now, "lr=0.5");
+  EXPECT_EQ(difference(old, now)->substr(0, 4), "lr: ");
+  EXPECT_NE(difference(old, now)->find("0.5 now"), std::string::npos);
+}
+
+TEST(Recipes, SettingsHaveBounds) {
+  for (const char* setting : {"dim=1099511627776",
+                              "ffn_dim=9223372036854775807",
+                              "num_layers=1000000",
+                              "vocab_size=1000000000",
+                              "context=100000000",
+                              "num_experts=1000000",
+                              "norm_eps=inf",
+                              "norm_eps=nan",
+                              "init_std=inf",
+                              "rope_theta=inf",
+                              "steps=9223372036854775807",
+                              "batch_size=4294967296",
+                              "threads=1000000",
+                              "threads=4294967297",
+                              "lr=inf",
+                              "warmup_tokens=inf",
+                              "weight_decay=inf",
+                              "grad_clip=inf",
+                              "balance_weight=inf",
+                              "eval_rows=-1",
+                              "keep_checkpoints=0",
+                              "sample_tokens=0"}) {
+    Recipe r = load_recipe("demo");
+    apply_setting(r, setting);
+    const std::string name = std::string(setting).substr(0, std::string(setting).find('='));
+    EXPECT_NE(user_error([&] { r.check(); }).find(name), std::string::npos) << setting;
+  }
+  Recipe r = load_recipe("demo");  // each within its bounds, the model beyond any machine
+  apply_settings(r, {"dim=1048576", "num_heads=64", "num_kv_heads=64", "num_layers=4096"});
+  EXPECT_NE(user_error([&] { r.check(); }).find("parameters"), std::string::npos);
 }
 
 TEST(Recipes, MistakesAreNamed) {
@@ -67,6 +165,18 @@ TEST(Recipes, MistakesAreNamed) {
   EXPECT_NE(user_error([] { load_recipe("nowhere.toml"); }).find("nowhere.toml"), std::string::npos);
   EXPECT_NE(user_error([] { load_recipe(RecipeFile("dim = [1]\n").path()); }).find("dim"), std::string::npos);
   EXPECT_NE(user_error([] { load_recipe(RecipeFile("dim = = 1\n").path()); }).find(":1:"), std::string::npos);
+  EXPECT_NE(user_error([] {
+              load_recipe(RecipeFile("workload = \"langage\"\n").path());
+            }).find("did you mean language?"),
+            std::string::npos);
+  std::string deep = "a";
+  for (int i = 0; i < 100000; ++i) deep += ".a";
+  EXPECT_NE(user_error([&] { load_recipe(RecipeFile(deep + " = 1\n").path()); }).find("nested deeper"),
+            std::string::npos);
+  EXPECT_NE(user_error([] {
+              load_recipe(RecipeFile("dim = " + std::string(100000, '[') + "\n").path());
+            }).find("nested deeper"),
+            std::string::npos);
 }
 
 }  // namespace

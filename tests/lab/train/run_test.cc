@@ -5,8 +5,10 @@
 #include <sstream>
 
 #include "lab/base/file.h"
+#include "lab/base/file_lock.h"
 #include "lab/language/data/tokenize.h"
 #include "lab/recipes/recipe.h"
+#include "lab/recipes/workloads.h"
 #include "lab/train/checkpoint.h"
 #include "lab/train/run.h"
 #include "tests/lab/support.h"
@@ -38,16 +40,14 @@ class RunTest : public testing::Test {
              "eval_batches=2", "checkpoint_every=3"}) {
       apply_setting(r, s);
     }
-    for (const std::string& s : more) apply_setting(r, s);
+    apply_settings(r, more);
     return r;
   }
 
   RunResult run(const Recipe& r, const std::string& name, bool resume = false) const {
-    return train_run({.dir = folder_ / name,
-                      .resume = resume,
-                      .model = r.model,
-                      .train = r.train,
-                      .config_text = to_toml(r)});
+    RunSpec spec = run_spec(r, folder_ / name);
+    spec.resume = resume;
+    return train_run(spec);
   }
 
   // The lines of metrics.jsonl without times.
@@ -71,16 +71,20 @@ class RunTest : public testing::Test {
 TEST_F(RunTest, LeavesConfigMetricsAndCheckpoints) {
   const RunResult result = run(recipe(), "a");
   EXPECT_EQ(result.steps, 8);
-  EXPECT_EQ(result.tokens, 8 * 4 * 32);
+  EXPECT_EQ(result.units, 8 * 4 * 32);
   EXPECT_FALSE(result.diverged);
-  EXPECT_GT(result.valid_loss.at("valid"), 0);
+  EXPECT_GT(result.value("val_loss"), 0);
   EXPECT_EQ(to_toml(load_recipe(folder_ / "a/config.toml")), to_toml(recipe()));
   const auto lines = metrics("a");
   ASSERT_EQ(lines.size(), 10U);  // 8 steps, validations after 4 and 8
   EXPECT_EQ(lines[0].at("step"), 1);
   EXPECT_EQ(lines[0].at("tokens"), 128);
   EXPECT_LT(lines[8].at("loss"), lines[0].at("loss"));
-  EXPECT_EQ(lines[9].at("valid").at("valid"), result.valid_loss.at("valid"));
+  EXPECT_EQ(lines[9].at("valid").at("valid"), result.value("val_loss"));
+  EXPECT_EQ(lines[9].at("metrics").at("val_loss"), result.value("val_loss"));
+  const auto info = nlohmann::json::parse(read_file(fs::path(folder_ / "a/run.json"), 1 << 20));
+  EXPECT_EQ(info.at("unit"), "token");
+  EXPECT_EQ(info.at("metrics").at(0).at("name"), "val_loss");
   // SeeDNorm everywhere: two block norms and two of queries and keys a layer, one before the head.
   ASSERT_EQ(lines[9].at("norms").size(), 9U);
   for (const auto& [name, stats] : lines[9]["norms"].items()) {
@@ -172,6 +176,92 @@ TEST_F(RunTest, DamagedCheckpointsArePassedOver) {
   EXPECT_TRUE(find_checkpoint(folder_ / "a").damaged.empty());
 }
 
+// A run without a whole checkpoint is not begun again over what it has written.
+TEST_F(RunTest, NoWholeCheckpointIsRefused) {
+  run(recipe({"keep_checkpoints=1"}), "a");
+  const std::string state = folder_ / "a/checkpoints/step-00000008/optimizer.safetensors";
+  std::string bytes = read_file(state, 1 << 24);
+  bytes[bytes.size() / 2] ^= 1;
+  write(state, bytes);
+  const auto before = metrics("a");
+  const std::string message = user_error([&] { run(recipe({"keep_checkpoints=1"}), "a", true); });
+  EXPECT_NE(message.find("optimizer.safetensors: altered"), std::string::npos) << message;
+  EXPECT_EQ(metrics("a"), before);
+  // Without any checkpoint it begins again, and keeps the old log under another name.
+  fs::remove_all(folder_ / "a/checkpoints");
+  EXPECT_EQ(run(recipe({"keep_checkpoints=1"}), "a", true).steps, 8);
+  EXPECT_EQ(metrics("a"), before);
+  EXPECT_TRUE(fs::exists(folder_ / "a/before-1.metrics.jsonl"));
+}
+
+// Torn and damaged checkpoints do not count among those to keep.
+TEST_F(RunTest, DamagedCheckpointsDoNotCrowdOutGoodOnes) {
+  const Recipe r = recipe({"keep_checkpoints=1", "steps=4", "checkpoint_every=2"});
+  run(r, "a");
+  const fs::path checkpoints = folder_ / "a/checkpoints";
+  // As after a kill while step 9 was written, and damage to step 6.
+  fs::copy(checkpoints / "step-00000004", checkpoints / "step-00000006", fs::copy_options::recursive);
+  fs::resize_file(checkpoints / "step-00000006/model.safetensors", 100);
+  fs::create_directories(checkpoints / "step-00000009.partial");
+  // What is resumed saves step 4 again where it is missing.
+  EXPECT_EQ(run(r, "a", true).steps, 4);
+  EXPECT_TRUE(find_checkpoint(folder_ / "a").path.has_value());
+  EXPECT_FALSE(fs::exists(checkpoints / "step-00000009.partial"));
+}
+
+TEST_F(RunTest, WhatAKilledProcessLeftBlocksNothing) {
+  fs::create_directories(folder_ / "a");
+  write(folder_ / "a/config.toml.partial-12", "dim");
+  EXPECT_EQ(run(recipe(), "a").steps, 8);
+  EXPECT_FALSE(fs::exists(folder_ / "a/config.toml.partial-12"));
+}
+
+TEST_F(RunTest, OneProcessAtATime) {
+  run(recipe(), "a");
+  const FileLock held(folder_ / "a");
+  const std::string message = user_error([&] { run(recipe(), "a", true); });
+  EXPECT_NE(message.find(std::to_string(getpid())), std::string::npos) << message;
+}
+
+TEST_F(RunTest, TheTokenizerIsKeptWhenTheDataMove) {
+  const std::string tokenizer = read_file(folder_ / "train/tokenizer.json", 1 << 24);
+  const auto workload = make_workload(recipe());
+  fs::rename(folder_ / "train", folder_ / "gone");
+  fs::create_directories(folder_ / "model");
+  workload->save(folder_ / "model");
+  EXPECT_EQ(read_file(folder_ / "model/tokenizer.json", 1 << 24), tokenizer);
+}
+
+TEST_F(RunTest, ValidationSetsAreToldApart) {
+  for (const char* parent : {"books", "web"}) {
+    fs::create_directories(folder_ / parent);
+    fs::copy(folder_ / "valid", fs::path(folder_ / parent) / "valid", fs::copy_options::recursive);
+  }
+  run(recipe({"valid_data=" + folder_ / "books/valid" + "," + folder_ / "web/valid"}), "a");
+  const auto valid = metrics("a").back().at("valid");
+  EXPECT_TRUE(valid.contains("books/valid") && valid.contains("web/valid")) << valid;
+  EXPECT_NE(user_error([&] {
+              run(recipe({"valid_data=" + folder_ / "valid" + "," + folder_ / "books/../valid"}), "b");
+            }).find("twice"),
+            std::string::npos);
+}
+
+TEST_F(RunTest, ValidationSetsAreCheckedBeforeTraining) {
+  write(folder_ / "short.txt", "too short");
+  tokenize({.inputs = {folder_ / "short.txt"}, .out = folder_ / "short"}, Tokenizer::load("byte"),
+           [](const TokenizeProgress&) {});
+  const std::string message = user_error([&] { run(recipe({"valid_data=" + folder_ / "short"}), "a"); });
+  EXPECT_NE(message.find(folder_ / "short"), std::string::npos) << message;
+  // Made with another tokenizer.
+  std::string about = read_file(folder_ / "valid/tokens.json", 1 << 20);
+  const size_t at = about.find("\"tokenizer_sha256\": \"");
+  ASSERT_NE(at, std::string::npos);
+  about[at + 23] = about[at + 23] == 'a' ? 'b' : 'a';
+  write(folder_ / "valid/tokens.json", about);
+  EXPECT_NE(user_error([&] { run(recipe(), "a"); }).find("valid_data: "), std::string::npos);
+  EXPECT_FALSE(fs::exists(folder_ / "a"));
+}
+
 TEST_F(RunTest, AnAlteredStateIsFoundOut) {
   run(recipe(), "a");
   const std::string newest = folder_ / "a/checkpoints/step-00000008/trainer.json";
@@ -194,8 +284,7 @@ TEST_F(RunTest, AFinishedRunAskedForAgainStaysAsItIs) {
     if (entry.is_regular_file()) before[entry.path()] = read_file(entry.path(), 1 << 24);
   }
   const RunResult again = run(recipe(), "a", /*resume=*/true);
-  EXPECT_EQ(again.train_loss, first.train_loss);
-  EXPECT_EQ(again.valid_loss, first.valid_loss);
+  EXPECT_EQ(again.values, first.values);
   size_t files = 0;
   for (const auto& entry : fs::recursive_directory_iterator(folder_ / "a")) {
     if (!entry.is_regular_file()) continue;
@@ -213,7 +302,7 @@ TEST_F(RunTest, ImpossibleSettingsAreRefused) {
     try {
       run(recipe({setting}), "a");
       ADD_FAILURE() << setting;
-    } catch (const std::invalid_argument& error) {  // exit code 2, see lab/cli/run.cc
+    } catch (const UserError& error) {
       const std::string name = std::string(setting).substr(0, std::string(setting).find('='));
       EXPECT_NE(std::string(error.what()).find(name), std::string::npos) << error.what();
     }
@@ -224,8 +313,9 @@ TEST_F(RunTest, ImpossibleSettingsAreRefused) {
 TEST_F(RunTest, NothingIsOverwritten) {
   run(recipe(), "a");
   EXPECT_NE(user_error([&] { run(recipe(), "a"); }).find("--resume"), std::string::npos);
-  EXPECT_NE(user_error([&] { run(recipe({"lr=1e-4"}), "a", true); }).find("other settings"),
+  EXPECT_NE(user_error([&] { run(recipe({"lr=1e-4"}), "a", true); }).find("other settings (lr: "),
             std::string::npos);
+  EXPECT_EQ(run(recipe({"threads=1"}), "a", true).steps, 8);  // another machine goes on
   fs::create_directory(folder_ / "mine");
   write(folder_ / "mine/notes.txt", "keep");
   EXPECT_NE(user_error([&] { run(recipe(), "mine"); }).find("not empty"), std::string::npos);
@@ -244,16 +334,18 @@ TEST_F(RunTest, DivergenceStopsAndKeepsTheLastGoodCheckpoint) {
 
 TEST_F(RunTest, DryRunWritesNothing) {
   const Recipe r = recipe();
-  const RunResult result = train_run(
-      {.dir = folder_ / "a", .dry_run = true, .model = r.model, .train = r.train, .config_text = ""});
+  RunSpec spec = run_spec(r, folder_ / "a");
+  spec.dry_run = true;
+  const RunResult result = train_run(spec);
   EXPECT_EQ(result.steps, 1);
   EXPECT_FALSE(fs::exists(folder_ / "a"));
 }
 
 TEST_F(RunTest, OneBatchIsLearnedByHeart) {
   const Recipe r = recipe({"steps=60", "lr=1e-2", "batch_size=2"});
-  const RunResult result = train_run(
-      {.dir = folder_ / "a", .overfit = true, .model = r.model, .train = r.train, .config_text = ""});
+  RunSpec spec = run_spec(r, folder_ / "a");
+  spec.overfit = true;
+  const RunResult result = train_run(spec);
   EXPECT_EQ(result.steps, 60);
   const auto lines = metrics("a");
   EXPECT_LT(lines[lines.size() - 2].at("loss"), 0.5);

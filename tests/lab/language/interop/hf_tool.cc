@@ -60,7 +60,7 @@ int run(const std::vector<std::string>& args) {
   } else if (arg(0) == "make") {
     make(arg(1), arg(2), arg(3) == "noise");
   } else if (arg(0) == "convert") {
-    const Conversion done = convert(arg(1), arg(2), NormSet::everywhere(NormSpec::parse(arg(3))));
+    const Conversion done = convert(arg(1), arg(2), NormSpec::parse(arg(3)));
     std::printf("%d %s\n", static_cast<int>(done.num_replaced), done.lossless ? "lossless" : "changed");
   } else {
     throw UserError("expected logits, save, make or convert");

@@ -49,8 +49,8 @@ std::vector<ModelConfig> every_kind() {
     }
     out.push_back(small(family, "seed_norm(num_heads=4, sigma=softsign, alpha_init=0.1)"));
     ModelConfig mixed = small(family);
-    mixed.block_norm = NormSpec::parse("seed_norm(num_heads=2, dot_scale=1/d)");
-    mixed.qk_norm = NormSpec::parse("layer_norm(eps=0.001)");
+    mixed.norms["block"] = NormSpec::parse("seed_norm(num_heads=2, dot_scale=1/d)");
+    mixed.norms["qk"] = NormSpec::parse("layer_norm(eps=0.001)");
     mixed.qk_norm_per_head = true;
     mixed.norm_eps = 1e-5;
     mixed.rope_theta = 500000;
@@ -240,12 +240,15 @@ TEST_F(Damaged, Config) {
   expect_config({{"partial_rotary_factor", 0.5}}, {"config.json: partial_rotary_factor"});
   expect_config({{"quantization_config", json::object()}}, {"config.json: quantization_config"});
   expect_config({{"max_position_embeddings", 1 << 30}}, {"config.json: max_position_embeddings"});
+  // Sizes that no machine can hold.
+  expect_config({{"hidden_size", 1 << 30}}, {"config.json: dim: expected 1 to"});
+  expect_config({{"num_hidden_layers", 1 << 30}}, {"config.json: num_layers: expected 1 to"});
   // Sizes that the tensors do not have, before any memory is taken.
-  expect_config({{"hidden_size", 1 << 30}}, {"embed_tokens"});
-  expect_config({{"vocab_size", 1 << 30}}, {"embed_tokens"});
-  expect_config({{"num_hidden_layers", 1 << 30}}, {"model.layers.1073741823"});
-  expect_config({{"num_experts", 1 << 30}}, {"mlp.gate.weight"});
-  expect_config({{"intermediate_size", 1 << 30}}, {"gate_proj.weight"});
+  expect_config({{"hidden_size", 1 << 18}}, {"embed_tokens"});
+  expect_config({{"vocab_size", 1 << 26}}, {"embed_tokens"});
+  expect_config({{"num_hidden_layers", 4000}}, {"model.layers.3999"});
+  expect_config({{"num_experts", 1 << 15}}, {"mlp.gate.weight"});
+  expect_config({{"intermediate_size", 1 << 18}}, {"gate_proj.weight"});
   expect_config({{"num_hidden_layers", 1}}, {"model.layers.1", "no such tensor"});
 }
 
@@ -347,7 +350,7 @@ TEST(Convert, RmsNormToSeeDNormIsLossless) {
       save_model(model, folder / "in", dtype, {{"eos_token_id", 4}});
       write(folder / "in/tokenizer.json", "{}");
       const NormSpec to = NormSpec::parse("seed_norm(num_heads=4, alpha_init=0.3)");
-      const Conversion done = convert(folder / "in", folder / "out", NormSet::everywhere(to));
+      const Conversion done = convert(folder / "in", folder / "out", to);
       EXPECT_TRUE(done.lossless);
       EXPECT_EQ(done.num_replaced, 9);
       EXPECT_TRUE(at::equal(logits(folder / "in"), logits(folder / "out")));
@@ -356,9 +359,7 @@ TEST(Convert, RmsNormToSeeDNormIsLossless) {
       EXPECT_EQ(out.at("model.norm.beta").abs().max().item<float>(), 0);
       EXPECT_TRUE(std::filesystem::exists(folder / "out/tokenizer.json"));
       EXPECT_EQ(json::parse(read_file(folder / "out/config.json", 1 << 20))["eos_token_id"], 4);
-      EXPECT_NE(user_error([&] {
-                  convert(folder / "in", folder / "out", NormSet::everywhere(to));
-                }).find("exists already"),
+      EXPECT_NE(user_error([&] { convert(folder / "in", folder / "out", to); }).find("exists already"),
                 std::string::npos);
     }
   }
@@ -371,16 +372,16 @@ TEST(Convert, SaysWhatIsNotLossless) {
   for (const std::string norm : {"seed_norm(sigma=sigmoid)", "seed_norm(eps=0.001)", "seed_norm(gamma=none)",
                                  "layer_norm", "dyt", "scale_norm", "rms_norm(gamma=plus_one)"}) {
     const std::string out = folder / std::to_string(count++);
-    EXPECT_FALSE(convert(folder / "in", out, NormSet::everywhere(NormSpec::parse(norm))).lossless) << norm;
+    EXPECT_FALSE(convert(folder / "in", out, NormSpec::parse(norm)).lossless) << norm;
     EXPECT_NO_THROW(load_model(out)) << norm;
   }
-  const NormSpec plain = NormSpec::parse("rms_norm"), seed = NormSpec::parse("seed_norm");
-  const Conversion some = convert(folder / "in", folder / "some", {seed, plain, plain});
+  NormSites sites = read_hf_config(folder / "in").norms;
+  sites["block"] = NormSpec::parse("seed_norm");
+  const Conversion some = convert(folder / "in", folder / "some", sites);
   EXPECT_TRUE(some.lossless);
   EXPECT_EQ(some.num_replaced, 4);
   EXPECT_NE(user_error([&] {
-              convert(folder / "in", folder / "x",
-                      NormSet::everywhere(NormSpec::parse("seed_norm(num_heads=5)")));
+              convert(folder / "in", folder / "x", NormSpec::parse("seed_norm(num_heads=5)"));
             }).find("num_heads"),
             std::string::npos);
   EXPECT_FALSE(std::filesystem::exists(folder / "x"));

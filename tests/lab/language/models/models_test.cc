@@ -148,7 +148,7 @@ TEST(Counts, ExtraParametersOfThePaper) {
     config.num_layers = layers, config.num_heads = config.num_kv_heads = heads, config.dim = dim;
     config.ffn_dim = 8;
     const auto count = [&](const std::string& norm) {
-      config.block_norm = config.qk_norm = config.output_norm = NormSpec::parse(norm);
+      config.norms.set_all(NormSpec::parse(norm));
       int64_t total = 0;
       for (const ParamInfo& p : Model(config, 0).params()) total += p.tensor.numel();
       return total;

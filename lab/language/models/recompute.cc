@@ -1,4 +1,4 @@
-#include "lab/language/models/checkpoint.h"
+#include "lab/language/models/recompute.h"
 
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>

@@ -1,6 +1,6 @@
 // Activation checkpointing: a block's activations are made again in backward.
-#ifndef SEEDNORM_LAB_LANGUAGE_MODELS_CHECKPOINT_H_
-#define SEEDNORM_LAB_LANGUAGE_MODELS_CHECKPOINT_H_
+#ifndef SEEDNORM_LAB_LANGUAGE_MODELS_RECOMPUTE_H_
+#define SEEDNORM_LAB_LANGUAGE_MODELS_RECOMPUTE_H_
 
 #include <vector>
 
@@ -14,4 +14,4 @@ Stream checkpointed(Block& block, const Stream& in, const Rope& rope, std::vecto
 
 }  // namespace seednorm::lab
 
-#endif  // SEEDNORM_LAB_LANGUAGE_MODELS_CHECKPOINT_H_
+#endif  // SEEDNORM_LAB_LANGUAGE_MODELS_RECOMPUTE_H_

@@ -1,0 +1,38 @@
+// The settings of the workload "language": a decoder, token shards, and what is measured of it. Without
+// libtorch.
+#ifndef SEEDNORM_LAB_LANGUAGE_CONFIG_H_
+#define SEEDNORM_LAB_LANGUAGE_CONFIG_H_
+
+#include <memory>
+#include <string>
+
+#include "lab/language/models/config.h"
+#include "lab/train/workload_config.h"
+
+namespace seednorm::lab {
+
+struct LanguageConfig : WorkloadConfig {
+  ModelConfig model;
+
+  double balance_weight = 0;  // of the load-balance loss of experts
+  double router_z_weight = 0;
+
+  std::string train_data;      // folders of token shards, separated by commas
+  std::string valid_data;      // folders, separated by commas; empty: none
+  std::string sample_prompt;   // continued at each validation; empty: not
+  int64_t sample_tokens = 64;  // at most
+  std::string tasks;           // names, separated by commas, or "all"; empty: none
+  std::string tasks_data;      // the folder of their files
+  int64_t tasks_every = 0;     // steps; 0: only at the end
+  int64_t tasks_limit = 0;     // documents of each; 0: all
+
+  std::unique_ptr<WorkloadConfig> clone() const override { return std::make_unique<LanguageConfig>(*this); }
+  std::string unit() const override { return "token"; }
+  Settings settings() override;
+  void check() const override;
+  double estimated_params() const override { return model.estimated_params(); }
+};
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_LANGUAGE_CONFIG_H_

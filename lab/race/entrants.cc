@@ -1,0 +1,107 @@
+#include "lab/race/entrants.h"
+
+#include <algorithm>
+#include <set>
+
+#include "lab/base/error.h"
+#include "lab/base/file.h"
+
+namespace seednorm::lab {
+namespace {
+
+// Pieces between `separator`s that stand outside of brackets.
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> out(1);
+  int depth = 0;
+  for (const char c : text) {
+    depth += (c == '(') - (c == ')');
+    if (c == separator && depth == 0) {
+      out.emplace_back();
+    } else {
+      out.back() += c;
+    }
+  }
+  return out;
+}
+
+bool is_setting(const Recipe& recipe, const std::string& key) {
+  const auto all = recipe.values();
+  return std::any_of(all.begin(), all.end(), [&](const auto& s) { return s.first == key; });
+}
+
+Entrant parse_entrant(const Recipe& recipe, const std::string& text) {
+  Entrant out;
+  std::string rest = text;
+  const size_t equals = rest.find('='), bracket = rest.find_first_of("(:+");
+  if (equals != std::string::npos && equals < bracket && !is_setting(recipe, rest.substr(0, equals))) {
+    out.label = rest.substr(0, equals);
+    rest = rest.substr(equals + 1);
+  }
+  for (const std::string& part : split(rest, '+')) {
+    const size_t colon = part.find(':'), open = part.find('('), assign = part.find('=');
+    if (assign < colon && colon < open) {
+      throw UserError("--norms: " + quote(part.substr(0, assign)) +
+                      " is the name of a setting; choose another label");
+    }
+    if (colon < open) {
+      out.settings.push_back("norm." + part.substr(0, colon) + "=" + part.substr(colon + 1));
+    } else if (assign < open) {
+      out.settings.push_back(part);
+    } else {
+      out.settings.push_back("norm=" + part);
+    }
+  }
+  if (out.label.empty()) {
+    for (const char c : text) {
+      if (c != ' ') out.label += c;
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<Entrant> parse_entrants(const Recipe& recipe, const std::string& list) {
+  std::vector<Entrant> out;
+  std::set<std::string> folders;
+  for (const std::string& text : split(list, ',')) {
+    if (text.empty()) throw UserError("--norms: an empty entry in " + quote(list, 200));
+    out.push_back(parse_entrant(recipe, text));
+    if (!folders.insert(plain_file_name(out.back().label)).second) {
+      throw UserError("--norms: " + quote(out.back().label) +
+                      " twice, or too much like another; LABEL= names it");
+    }
+  }
+  return out;
+}
+
+Recipe entrant_recipe(const Recipe& recipe, const Entrant& entrant) {
+  Recipe out(recipe), base(recipe);
+  try {
+    apply_settings(out, entrant.settings);
+    const Settings before = base.settings(), after = out.settings();
+    for (const Setting& s : after) {
+      const bool is_named = std::any_of(entrant.settings.begin(), entrant.settings.end(),
+                                        [&](const std::string& a) { return a.starts_with(s.name + "="); });
+      if (s.scope == Scope::kSeed && is_named) {
+        throw UserError(
+            s.name +
+            ": a race gives all entrants the same seeds; set it for the whole race, and use --seeds");
+      }
+      const auto old =
+          std::find_if(before.begin(), before.end(), [&](const Setting& b) { return b.name == s.name; });
+      if (s.scope == Scope::kMeasurement && old != before.end() && old->get() != s.get()) {
+        throw UserError(
+            s.name +
+            ": decides what is measured, so that entrants with different values cannot be compared; set it "
+            "for the whole race");
+      }
+    }
+    out.check();
+  } catch (const UserError& e) {
+    throw UserError("--norms: " + entrant.label + ": " + e.what());
+  }
+  return out;
+}
+
+}  // namespace seednorm::lab

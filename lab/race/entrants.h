@@ -1,0 +1,32 @@
+// Who takes part in a race, as the user writes it.
+#ifndef SEEDNORM_LAB_RACE_ENTRANTS_H_
+#define SEEDNORM_LAB_RACE_ENTRANTS_H_
+
+#include <string>
+#include <vector>
+
+#include "lab/recipes/recipe.h"
+
+namespace seednorm::lab {
+
+// One entrant: a norm for all sites, or parts joined by "+" that say more:
+//   seed_norm
+//   block:seed_norm+qk:seed_norm(alpha_init=0.1)+output:rms_norm
+//   dyt+embedding_scale=true                       any setting of the recipe
+// LABEL= in front names the entrant: "best=block:seed_norm+output:rms_norm".
+struct Entrant {
+  std::string label;                  // as in results and folders; unique
+  std::vector<std::string> settings;  // for apply_settings
+};
+
+// From a list separated by commas outside of brackets. `recipe` says which words are settings. Errors
+// (UserError): an empty entry, a label twice.
+std::vector<Entrant> parse_entrants(const Recipe& recipe, const std::string& list);
+
+// The entrant's recipe. Errors (UserError): a setting that does not exist or cannot be; one that the race
+// itself sets (seeds); one that changes what is measured, so that the entrants could not be compared.
+Recipe entrant_recipe(const Recipe& recipe, const Entrant& entrant);
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_RACE_ENTRANTS_H_

@@ -1,0 +1,22 @@
+// From a recipe to something that can be trained.
+#ifndef SEEDNORM_LAB_RECIPES_WORKLOADS_H_
+#define SEEDNORM_LAB_RECIPES_WORKLOADS_H_
+
+#include <filesystem>
+#include <memory>
+
+#include "lab/recipes/recipe.h"
+#include "lab/train/run.h"
+#include "lab/train/workload.h"
+
+namespace seednorm::lab {
+
+// Errors (UserError): settings that cannot be, data that are missing or do not fit.
+std::unique_ptr<Workload> make_workload(const Recipe& recipe, Purpose purpose = Purpose::kTraining);
+
+// What train_run needs to train the recipe in `dir`.
+RunSpec run_spec(const Recipe& recipe, const std::filesystem::path& dir);
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_RECIPES_WORKLOADS_H_

@@ -1,0 +1,48 @@
+#include "lab/train/run_status.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+
+#include <cstdio>
+
+#include "lab/nn/cpu/matmul_speed.h"
+#include "lab/nn/cpu/products.h"
+#include "seednorm/simd.h"
+
+namespace seednorm::lab {
+
+RunStatus::RunStatus(const Workload& workload, const Trainer& trainer, const TrainConfig& config)
+    : workload_(workload),
+      trainer_(trainer),
+      config_(config),
+      products_(product_dtype(config.dtype == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat)),
+      peak_flops_(matmul_flops_per_s(products_)),
+      flops_per_unit_(workload.counts().flops_per_unit) {}
+
+std::string RunStatus::banner() const {
+  int64_t params = 0;
+  for (const ParamGroup& g : trainer_.optimizer().groups()) params += g.num_elements();
+  std::string out = workload_.summary();
+  out += with_unit(static_cast<double>(config_.steps) * static_cast<double>(trainer_.units_per_step())) +
+         " " + workload_.unit() + "s to train on; " + std::to_string(at::get_num_threads()) + " threads\n";
+  out += with_unit(16 * static_cast<double>(params)) +
+         "B for weights, gradients and AdamW's state; norms by " + simd_target() + ", libtorch by " +
+         at::get_cpu_capability() + ", matrix products in " + c10::toString(products_) + " at " +
+         with_unit(peak_flops_) + "FLOP/s\n";
+  return out + to_text(trainer_.optimizer().groups());
+}
+
+void RunStatus::show(const StepResult& step, double loss_ema, double seconds_per_step) {
+  if (!progress_.is_due()) return;
+  const double left = seconds_per_step * static_cast<double>(config_.steps - trainer_.steps_done());
+  const double speed = static_cast<double>(trainer_.units_per_step()) / seconds_per_step;
+  char line[160];
+  std::snprintf(line, sizeof(line),
+                "step %lld/%lld  loss %.4f (%.4f)  grad %.2f  lr %.2e  %s %ss/s, %.0f%% of peak  %.0f s left",
+                static_cast<long long>(trainer_.steps_done()), static_cast<long long>(config_.steps),
+                step.loss, loss_ema, step.grad_norm, step.lr, with_unit(speed).c_str(),
+                workload_.unit().c_str(), 100 * speed * flops_per_unit_ / peak_flops_, left);
+  progress_.show(line);
+}
+
+}  // namespace seednorm::lab
