@@ -147,8 +147,9 @@ struct Inputs {
 inline std::array<double, 2> param_scale(const LayerCase& c, Param param) {
   const Norm norm(c.norm, c.dim, c.options);
   if (norm.kind(param) == ParamKind::kAbsent) return {0, 0};
-  const double head_width = static_cast<double>(c.dim / c.options.num_heads),
-               start = norm.initial_value(param);
+  const int64_t columns = c.dim / c.options.num_heads;  // of a head
+  const auto head_width = static_cast<double>(columns);
+  const double start = norm.initial_value(param);
   switch (norm.role(param)) {
     case ParamRole::kGain:
       return {start, norm.kind(param) == ParamKind::kScalar ? 0.1 : 0.3};
