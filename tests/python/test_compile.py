@@ -105,7 +105,7 @@ BAD = [
      r"\[seed_norm\] num_heads: expected 1 with beta elementwise, got 2"),
     ("seed_norm", {"x": torch.ones(4, DIM, dtype=torch.int64)},
      r"\[seed_norm\] x: expected float32, bfloat16, float16 or float64, got int64"),
-    ("seed_norm", {"x": torch.tensor(1.0)}, r"\[seed_norm\] x: expected one dimension or more, the last one the row"),
+    ("seed_norm", {"x": torch.tensor(1.0)}, r"\[seed_norm\] x: expected one dimension or more, of which the last is the row"),
     ("seed_norm", {"x": torch.ones(4, 0)}, r"\[seed_norm\] dim: expected 1 to 2\^40, got 0"),
     ("seed_norm", {"gamma": torch.ones(DIM, device="meta")},
      r"\[seed_norm\] gamma: expected a tensor on (cpu|meta), where x is, got (meta|cpu)"),
