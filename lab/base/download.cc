@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 
 #include "lab/base/error.h"
@@ -84,6 +86,22 @@ class PartFile {
   std::string mark_;
 };
 
+// Bytes begin .. end - 1 of `total`.
+struct ContentRange {
+  int64_t begin = 0, end = 0, total = 0;
+};
+
+// "bytes 100-199/200"; nothing for what is not of this form, or does not say the file's size.
+std::optional<ContentRange> parse_content_range(const std::string& text) {
+  long long first = 0, last = 0, total = 0;
+  int used = 0;
+  if (std::sscanf(text.c_str(), "bytes %lld-%lld/%lld%n", &first, &last, &total, &used) != 3 ||
+      static_cast<size_t>(used) != text.size() || first < 0 || last < first || total <= last) {
+    return std::nullopt;
+  }
+  return ContentRange{first, last + 1, total};
+}
+
 // One request; its answer goes to the part file.
 class Transfer {
  public:
@@ -110,6 +128,10 @@ class Transfer {
     set(CURLOPT_XFERINFODATA, this);
   }
 
+  // Whether the answer was another part of the file, or of another version, than was asked for. Nothing of
+  // such an answer is kept.
+  bool is_other_part() const { return other_part_; }
+
   // Returns the status of the answer. Throws when there is none, or half of one.
   long run() {
     std::unique_ptr<curl_slist, void (*)(curl_slist*)> headers(nullptr, &curl_slist_free_all);
@@ -120,12 +142,17 @@ class Transfer {
       set(CURLOPT_HTTPHEADER, headers.get());
     }
     const CURLcode code = curl_easy_perform(curl_.get());
+    if (other_part_) return status();
     if (failure_) std::rethrow_exception(failure_);
     if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT) {
       throw UserError("not an address of the web; expected http:// or https://");
     }
     if (code != CURLE_OK) throw std::runtime_error(error_[0] != '\0' ? error_ : curl_easy_strerror(code));
     if (status() == 200 && !started_) part_.restart("");  // an empty file
+    if (status() == 206 && part_.size() != range_.end) {
+      throw std::runtime_error("the server sent " + std::to_string(part_.size()) + " of " +
+                               std::to_string(range_.end) + " bytes");
+    }
     return status();
   }
 
@@ -163,10 +190,11 @@ class Transfer {
       return begin == std::string::npos ? "" : line.substr(begin);
     };
     if (line.starts_with("HTTP/"))
-      transfer.strong_mark_ = transfer.weak_mark_ = "";  // of a redirection before
+      transfer.strong_mark_ = transfer.weak_mark_ = transfer.content_range_ = "";  // of a redirection before
     if (const std::string tag = value_of("ETag:"); !tag.empty() && !tag.starts_with("W/"))
       transfer.strong_mark_ = tag;
     if (const std::string date = value_of("Last-Modified:"); !date.empty()) transfer.weak_mark_ = date;
+    if (const std::string range = value_of("Content-Range:"); !range.empty()) transfer.content_range_ = range;
     return size;
   }
 
@@ -175,8 +203,16 @@ class Transfer {
     return transfer.guarded(size, [&] {
       const long status = transfer.status();
       if (status != 200 && status != 206) return;  // the text of an error
-      if (!transfer.started_ && status == 200) {
-        transfer.part_.restart(transfer.strong_mark_.empty() ? transfer.weak_mark_ : transfer.strong_mark_);
+      const std::string& mark = transfer.strong_mark_.empty() ? transfer.weak_mark_ : transfer.strong_mark_;
+      if (!transfer.started_ && status == 200) transfer.part_.restart(mark);
+      if (!transfer.started_ && status == 206) {
+        const auto range = parse_content_range(transfer.content_range_);
+        const bool same_version = mark.empty() || mark == transfer.part_.mark();
+        transfer.other_part_ = !range || transfer.part_.size() == 0 ||
+                               range->begin != transfer.part_.size() || range->end != range->total ||
+                               !same_version;
+        if (transfer.other_part_) throw std::runtime_error("another part than was asked for");
+        transfer.range_ = *range;
       }
       transfer.started_ = true;
       transfer.part_.append(data, size);
@@ -197,34 +233,52 @@ class Transfer {
   const std::function<void(int64_t, int64_t)>& report_;
   std::unique_ptr<CURL, void (*)(CURL*)> curl_;
   char error_[CURL_ERROR_SIZE] = "";
-  std::string strong_mark_, weak_mark_;
-  bool started_ = false;
+  std::string strong_mark_, weak_mark_, content_range_;
+  ContentRange range_;  // of an answer 206 that goes on where the part file ends
+  bool started_ = false, other_part_ = false;
   std::exception_ptr failure_;
 };
 
 // Fetches until the part file is whole.
 void fetch(const std::string& url, PartFile& part, const std::function<void(int64_t, int64_t)>& report) {
+  const std::string shown = without_password(url);
+  bool other_part = false;
   const auto once = [&] {
     try {
-      return Transfer(url, part, report).run();
+      Transfer transfer(url, part, report);
+      const long status = transfer.run();
+      other_part = transfer.is_other_part();
+      return status;
     } catch (const Interrupted&) {
       throw;
     } catch (const UserError& error) {
-      throw UserError(url + ": " + error.what());
+      throw UserError(shown + ": " + error.what());
     }
   };
   long status = once();
-  if (status == 416) {  // the part is not one of this file, or whole already
+  // The part is not one of this file, or whole already; or the server does not know what it was asked for.
+  if (status == 416 || other_part) {
     part.restart("");
     status = once();
   }
+  if (other_part) {
+    throw std::runtime_error("the server answers with a part of the file though all of it was asked for");
+  }
   if (status == 200 || status == 206) return;
-  const std::string what = url + ": the server answers " + std::to_string(status);
-  if (status >= 400 && status < 500) throw UserError(what + "; check the address");
-  throw std::runtime_error(what + "; try again later");
+  const std::string what = "the server answers " + std::to_string(status);
+  if (status >= 400 && status < 500) throw UserError(shown + ": " + what + "; check the address");
+  throw std::runtime_error(what);
 }
 
 }  // namespace
+
+std::string without_password(const std::string& url) {
+  const size_t scheme = url.find("://");
+  const size_t host = scheme == std::string::npos ? 0 : scheme + 3;
+  const size_t end = std::min(url.find_first_of("/?#", host), url.size());
+  const size_t at = url.substr(0, end).rfind('@');
+  return at == std::string::npos || at < host ? url : url.substr(0, host) + "***" + url.substr(at);
+}
 
 std::string file_name_of_url(const std::string& url) {
   const size_t scheme = url.find("://");
@@ -252,22 +306,28 @@ DownloadResult download(const DownloadOptions& options, const std::function<void
   }
   PartFile part(options.target);
   result.resumed_at = part.size();
+  const std::string url = without_password(options.url);
   try {
     fetch(options.url, part, report);
-  } catch (const UserError&) {
-    if (part.size() == 0) part.remove();
-    throw;
-  } catch (const Interrupted&) {
-    if (part.size() == 0) part.remove();
-    throw;
-  } catch (const std::exception& error) {
-    throw std::runtime_error(options.url + ": " + error.what() + "; run the command again to go on");
+  } catch (...) {
+    const bool is_empty = part.size() == 0;
+    if (is_empty) part.remove();
+    try {
+      throw;
+    } catch (const UserError&) {
+      throw;
+    } catch (const Interrupted&) {
+      throw;
+    } catch (const std::exception& error) {
+      throw std::runtime_error(url + ": " + error.what() + "; run the command again " +
+                               (is_empty ? "later" : "to go on"));
+    }
   }
   result.bytes = part.size();
   result.sha256 = sha256_of_file(part.path());
   if (!options.sha256.empty() && result.sha256 != options.sha256) {
     part.remove();
-    throw UserError(options.url + ": its sha256 is " + result.sha256 + ", expected " + options.sha256 +
+    throw UserError(url + ": its sha256 is " + result.sha256 + ", expected " + options.sha256 +
                     "; nothing was kept");
   }
   part.commit(options.target);

@@ -28,6 +28,9 @@ struct DownloadResult {
 // Interrupted.
 DownloadResult download(const DownloadOptions& options, const std::function<void(int64_t, int64_t)>& report);
 
+// An address for messages: *** in place of the user and the password that it may begin with.
+std::string without_password(const std::string& url);
+
 // The last part of the path of a URL; empty if it has none.
 std::string file_name_of_url(const std::string& url);
 

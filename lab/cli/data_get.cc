@@ -36,7 +36,8 @@ DownloadOptions find_source(const Arguments& arguments) {
   }
   const std::string name = file_name_of_url(options.url);
   if (name.empty())
-    throw UserError(options.url + ": names no file; expected an address that ends in a file's name");
+    throw UserError(without_password(options.url) +
+                    ": names no file; expected an address that ends in a file's name");
   options.target = (std::filesystem::path(arguments.out) / name).string();
   return options;
 }
@@ -70,7 +71,7 @@ void run_get(const Arguments& arguments) {
   std::printf("sha256 %s, %s\n", result.sha256.c_str(),
               options.sha256.empty() ? "unverified: nothing to compare it with was given" : "as expected");
   write_json(arguments.json, {{"file", options.target},
-                              {"url", options.url},
+                              {"url", without_password(options.url)},
                               {"bytes", result.bytes},
                               {"sha256", result.sha256},
                               {"verified", !options.sha256.empty()},

@@ -30,9 +30,9 @@ void append(std::string& out, T value) {
 
 }  // namespace
 
-uint32_t crc32_of(std::string_view bytes) {
+uint32_t crc32_of(std::string_view bytes, uint32_t before) {
   return static_cast<uint32_t>(
-      crc32_z(0, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
+      crc32_z(before, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
 }
 
 ShardIndex ShardIndex::parse(std::string_view bytes, int64_t shard_bytes, const std::string& file) {

@@ -15,8 +15,8 @@ namespace seednorm::lab {
 
 inline constexpr int64_t kShardBlockBytes = int64_t{1} << 20;
 
-// CRC-32 as gzip has it.
-uint32_t crc32_of(std::string_view bytes);
+// CRC-32 as gzip has it; `before` is that of the bytes in front of these.
+uint32_t crc32_of(std::string_view bytes, uint32_t before = 0);
 
 // A view into an index; the bytes must outlive it.
 class ShardIndex {

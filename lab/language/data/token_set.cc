@@ -4,6 +4,7 @@
 
 #include "lab/base/error.h"
 #include "lab/base/json_field.h"
+#include "lab/language/data/tokenizer/tokenizer.h"
 
 namespace seednorm::lab {
 namespace {
@@ -66,7 +67,7 @@ TokenSetInfo TokenSetInfo::parse(std::string_view text, const std::string& file)
   root["format"].integer(kFormat, kFormat);
   TokenSetInfo info;
   info.tokenizer = root["tokenizer"].string();
-  info.tokenizer_sha256 = root["tokenizer_sha256"].string();
+  info.tokenizer_sha256 = same_tokenizer_sha256(root["tokenizer_sha256"].string());
   info.vocab_size = static_cast<int32_t>(root["vocab_size"].integer(1, INT32_MAX));
   if (const JsonField eos = root["eos_id"]; !eos.is_null()) {
     info.eos_id = static_cast<int32_t>(eos.integer(0, info.vocab_size - 1));

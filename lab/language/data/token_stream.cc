@@ -16,18 +16,19 @@ namespace seednorm::lab {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr size_t kMaxInfoBytes = size_t{256} << 20;
+constexpr size_t kMaxInfoBytes = size_t{256} << 20, kMaxIndexBytes = size_t{16} << 30;
+constexpr size_t kPieceBytes = size_t{1} << 20;  // read at a time
 
 }  // namespace
 
 struct TokenStream::Shard {
-  Shard(std::string name, TokenType token_type) : file(std::move(name)), type(token_type), map(file) {
-    const auto bytes = static_cast<int64_t>(map.bytes().size());
-    if (bytes % bytes_per_token(type) != 0) {
-      throw UserError(file + ": " + std::to_string(bytes) + " bytes are no whole number of " + name_of(type) +
+  Shard(std::string name, TokenType token_type) : file(std::move(name)), type(token_type), bytes(file) {
+    const auto size = static_cast<int64_t>(bytes.size());
+    if (size % bytes_per_token(type) != 0) {
+      throw UserError(file + ": " + std::to_string(size) + " bytes are no whole number of " + name_of(type) +
                       " tokens; it is torn, or of another type");
     }
-    num_tokens = bytes / bytes_per_token(type);
+    num_tokens = size / bytes_per_token(type);
   }
 
   void open_index(const TokenSetInfo::Shard& info) {
@@ -36,9 +37,9 @@ struct TokenStream::Shard {
     };
     if (num_tokens != info.tokens) throw torn(file);
     const std::string index_file = fs::path(file).replace_extension(".idx").string();
-    index_map = std::make_unique<MappedFile>(index_file);
-    if (crc32_of(index_map->bytes()) != info.index_crc32) throw torn(index_file);
-    index = ShardIndex::parse(index_map->bytes(), static_cast<int64_t>(map.bytes().size()), index_file);
+    index_bytes = read_file(index_file, kMaxIndexBytes);
+    if (crc32_of(index_bytes) != info.index_crc32) throw torn(index_file);
+    index = ShardIndex::parse(index_bytes, static_cast<int64_t>(bytes.size()), index_file);
     if (index.num_tokens() != info.tokens || index.num_documents() != info.documents) throw torn(index_file);
     crc32 = info.crc32;
     checked = std::vector<std::atomic<bool>>(index.num_blocks());
@@ -48,10 +49,19 @@ struct TokenStream::Shard {
   void check(int64_t begin, int64_t end) const {
     if (checked.empty() || begin == end) return;
     const int64_t size = index.block_bytes();
+    std::vector<char> piece(kPieceBytes);
     for (int64_t block = begin / size; block <= (end - 1) / size; ++block) {
       // Two threads may both check a block; they find the same.
       if (checked[block].load(std::memory_order_relaxed)) continue;
-      if (crc32_of(map.bytes().substr(block * size, size)) != index.block_crc32(block)) {
+      const auto first = static_cast<size_t>(block * size);
+      const size_t last = std::min(first + static_cast<size_t>(size), bytes.size());
+      uint32_t sum = 0;
+      for (size_t at = first; at < last; at += piece.size()) {
+        const size_t count = std::min(piece.size(), last - at);
+        bytes.read(at, piece.data(), count);
+        sum = crc32_of({piece.data(), count}, sum);
+      }
+      if (sum != index.block_crc32(block)) {
         throw UserError(file + ": was altered near byte " + std::to_string(block * size) +
                         " (checksum); tokenize the text again");
       }
@@ -61,15 +71,29 @@ struct TokenStream::Shard {
 
   std::string file;
   TokenType type;
-  MappedFile map;
+  InputFile bytes;
   int64_t num_tokens = 0;
   int64_t first_token = 0, first_document = 0;  // in the stream
 
-  std::unique_ptr<MappedFile> index_map;  // null: raw
+  std::string index_bytes;  // empty: raw
   ShardIndex index;
   uint32_t crc32 = 0;
   mutable std::vector<std::atomic<bool>> checked;
 };
+
+Tokenizer tokenizer_of_set(const std::string& folder) {
+  const std::string file = (fs::path(folder) / kTokenSetFile).string();
+  const TokenSetInfo info = TokenSetInfo::parse(read_file(file, kMaxInfoBytes), file);
+  const std::string tokenizer_file = (fs::path(folder) / kTokenizerFile).string();
+  Tokenizer tokenizer = Tokenizer::load(tokenizer_file);
+  if (tokenizer.sha256() != info.tokenizer_sha256) {
+    throw UserError(tokenizer_file +
+                    ": is not the tokenizer that the shards beside it were made with (sha256 " +
+                    tokenizer.sha256().substr(0, 12) + "..., expected " +
+                    info.tokenizer_sha256.substr(0, 12) + "...); put that one back");
+  }
+  return tokenizer;
+}
 
 TokenStream::TokenStream() = default;
 TokenStream::~TokenStream() = default;
@@ -132,6 +156,7 @@ void TokenStream::read_as(int64_t begin, std::span<Id> out) const {
     throw std::out_of_range("tokens " + std::to_string(begin) + " and " + std::to_string(out.size()) +
                             " more are not in a stream of " + std::to_string(num_tokens_));
   }
+  std::vector<char> buffer;
   size_t done = 0;
   for (size_t i = out.empty() ? shards_.size() : shard_of(begin); done < out.size(); ++i) {
     const Shard& shard = *shards_[i];
@@ -140,7 +165,9 @@ void TokenStream::read_as(int64_t begin, std::span<Id> out) const {
         std::min<int64_t>(shard.num_tokens - first, static_cast<int64_t>(out.size() - done));
     const int64_t width = bytes_per_token(shard.type);
     shard.check(first * width, (first + count) * width);
-    const char* from = shard.map.bytes().data() + first * width;
+    buffer.resize(static_cast<size_t>(count * width));
+    shard.bytes.read(static_cast<size_t>(first * width), buffer.data(), buffer.size());
+    const char* from = buffer.data();
     for (int64_t k = 0; k < count; ++k, from += width) {
       uint32_t id = 0;
       std::memcpy(&id, from, static_cast<size_t>(width));
@@ -171,7 +198,7 @@ TokenStream::Range TokenStream::document(int64_t document) const {
 }
 
 void TokenStream::verify() const {
-  for (const auto& shard : shards_) shard->check(0, static_cast<int64_t>(shard->map.bytes().size()));
+  for (const auto& shard : shards_) shard->check(0, static_cast<int64_t>(shard->bytes.size()));
 }
 
 void TokenStream::check_tokenizer(const Tokenizer& tokenizer) const {
@@ -190,7 +217,7 @@ void TokenStream::check_tokenizer(const Tokenizer& tokenizer) const {
 std::string TokenStream::fingerprint() const {
   Sha256 sha;
   for (const auto& shard : shards_) {
-    const std::string name = shard->index_map == nullptr ? fs::path(shard->file).filename().string() : "";
+    const std::string name = shard->index_bytes.empty() ? fs::path(shard->file).filename().string() : "";
     sha.update(name + " " + name_of(shard->type) + " " + std::to_string(shard->num_tokens) + " " +
                std::to_string(shard->crc32) + "\n");
   }

@@ -1,4 +1,4 @@
-// Token shards as one stream of ids: memory-mapped, checked where they are read, never copied as a whole.
+// Token shards as one stream of ids: checked where they are read, never loaded as a whole.
 #ifndef SEEDNORM_LAB_LANGUAGE_DATA_TOKEN_STREAM_H_
 #define SEEDNORM_LAB_LANGUAGE_DATA_TOKEN_STREAM_H_
 
@@ -13,6 +13,11 @@
 namespace seednorm::lab {
 
 class Tokenizer;
+
+// The tokenizer that a folder of shards was made with, from the file beside them. Its json() is what models
+// made from the shards take along, so that nothing depends on the folder later. Throws UserError if the file
+// is missing or damaged, or is another tokenizer than tokens.json says.
+Tokenizer tokenizer_of_set(const std::string& folder);
 
 class TokenStream {
  public:

@@ -71,6 +71,30 @@ class CommandLine(Case):
                                         executable="/bin/bash").returncode, 0)
 
 
+class Output(Case):
+    def test_full_disk_is_an_error(self):
+        for arguments in (("--help",), ("--version",), ("data", "list"), ("data", "get", "--help")):
+            with open("/dev/full", "w") as full:
+                result = subprocess.run([PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+            self.assertEqual(result.returncode, 1, arguments)
+            self.assertIn("cannot write", result.stderr)
+            self.assertEqual(result.stderr.count("\n"), 1)
+
+    def test_closed_streams_do_not_reach_files(self):
+        (self.folder / "b.txt").write_text("three")
+        for number, closed in enumerate((">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-")):
+            command = f"exec {PROGRAM} data tokenize b.txt --tokenizer byte --out out{number} {closed}"
+            subprocess.run(["/bin/sh", "-c", command], cwd=self.folder, check=True)
+            data = (self.folder / f"out{number}/00000.bin").read_bytes()
+            self.assertEqual(struct.unpack("<6H", data), (*b"three", 256))
+        command = f"exec {PROGRAM} data tokenize none.txt --tokenizer byte --out out 2>&-"
+        self.assertEqual(subprocess.run(["/bin/sh", "-c", command], cwd=self.folder).returncode, 2)
+
+    def test_json_to_a_device(self):
+        result = self.run_program("data", "list", "--json", "/dev/stderr")
+        self.assertIn("sets", json.loads(result.stderr))
+
+
 class Tokenize(Case):
     def setUp(self):
         super().setUp()
@@ -103,6 +127,21 @@ class Tokenize(Case):
         before = (self.folder / "out/tokens.json").read_bytes()
         self.assertIn("exists already", self.tokenize("a.jsonl.gz", code=2).stderr)
         self.assertEqual((self.folder / "out/tokens.json").read_bytes(), before)
+
+    def test_link_to_an_empty_folder(self):
+        (self.folder / "real").mkdir()
+        (self.folder / "out").symlink_to("real")
+        self.tokenize("b.txt")
+        self.assertTrue((self.folder / "out").is_symlink())
+        self.assertTrue((self.folder / "real/tokens.json").exists())
+        (self.folder / "out").unlink()
+        (self.folder / "out").symlink_to("none")
+        self.assertIn("link", self.tokenize("b.txt", code=2).stderr)
+
+    def test_threads_that_cannot_be_started(self):
+        # Only some of the threads, whose stacks do not fit.
+        limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (8_000_000_000, 8_000_000_000))
+        self.assertIn("6 tokens", self.tokenize("b.txt", "--workers", "1024", preexec_fn=limit).stdout)
 
     def test_bad_input(self):
         (self.folder / "bad.jsonl").write_text('{"text": "a"}\n{"text": 5}\n')
@@ -161,6 +200,7 @@ class Tokenize(Case):
 class Server(http.server.BaseHTTPRequestHandler):
     """Serves `content`; settings are attributes of the class that a test makes of it."""
     content, tag, ranges, cut, status, hold = b"", '"v1"', True, None, 200, 0
+    content_range, ignores_if_range, unasked = "right", False, False
 
     def do_GET(self):
         self.server.requests.append(dict(self.headers))
@@ -169,20 +209,26 @@ class Server(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", "/file.bin")
             self.end_headers()
             return
+        if self.status in (204, 304):
+            self.send_response(self.status)
+            self.end_headers()
+            return
         if self.status != 200 or self.path != "/file.bin":
             self.send_error(self.status if self.status != 200 else 404)
             return
         begin = 0
-        if self.ranges and "Range" in self.headers and self.headers.get("If-Range") == self.tag:
+        if self.ranges and "Range" in self.headers and (self.ignores_if_range or self.headers.get("If-Range") == self.tag):
             begin = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
             if begin >= len(self.content):
                 self.send_error(416)
                 return
         part = self.content[begin:]
-        self.send_response(206 if begin else 200)
+        self.send_response(206 if begin or self.unasked else 200)
         self.send_header("ETag", self.tag)
         self.send_header("Content-Length", str(len(part)))
-        if begin:
+        if begin and self.content_range not in ("right", None):
+            self.send_header("Content-Range", self.content_range)
+        elif begin and self.content_range == "right":
             self.send_header("Content-Range", f"bytes {begin}-{len(self.content) - 1}/{len(self.content)}")
         self.end_headers()
         with contextlib.suppress(ConnectionError):
@@ -288,6 +334,41 @@ class Get(Case):
             self.get()
             self.assertEqual(server.requests[0]["Range"], "bytes=300000-")
         self.assert_fetched()
+
+    def test_answers_without_a_file_leave_nothing(self):
+        for status in (204, 304, 500, 503):
+            with self.serve(status=status):
+                self.assertIn(str(status), self.get(code=1).stderr)
+            self.assertEqual(self.files(), [])
+
+    def test_other_parts_than_asked_for(self):
+        size = len(self.content)
+        for content_range in (None, f"bytes 0-{size - 1}/{size}", f"bytes 700000-700099/{size}", "bytes 700000-800000/*",
+                              "nonsense"):
+            self.interrupted_at(700_000)
+            with self.serve(content_range=content_range):
+                self.get()
+            self.assert_fetched()
+            (self.folder / "data/file.bin").unlink()
+        self.interrupted_at(700_000)
+        with self.serve(tag='"v2"', ignores_if_range=True):  # another version under the right range
+            self.get()
+        self.assert_fetched()
+        (self.folder / "data/file.bin").unlink()
+        with self.serve(unasked=True):
+            self.assertIn("all of it was asked for", self.get(code=1).stderr)
+        self.assertEqual(self.files(), [])
+
+    def test_passwords_are_not_shown(self):
+        with self.serve(status=404):
+            self.url = self.url.replace("://", "://me:secret@")
+            message = self.get(code=2).stderr
+        self.assertIn("***@127.0.0.1", message)
+        self.assertNotIn("secret", message)
+        with self.serve():
+            self.url = self.url.replace("://", "://me:secret@")
+            result = self.get("--json", "r.json")
+            self.assertNotIn("secret", result.stdout + result.stderr + (self.folder / "r.json").read_text())
 
     def test_errors(self):
         with self.serve(status=503):

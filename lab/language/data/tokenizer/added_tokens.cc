@@ -89,6 +89,8 @@ AddedTokenFinder::Found AddedTokenFinder::longest_at(std::string_view text) cons
 
 void AddedTokenFinder::split(std::string_view text, std::vector<Piece>& pieces) const {
   size_t done = 0;  // what lies before it is in pieces
+  size_t spaces_begin = 0,
+         spaces_end = 0;  // white space that was measured, so that no token measures it again
   for (size_t i = 0; !tokens_.empty() && i < text.size();) {
     if (!starts_[static_cast<unsigned char>(text[i])]) {
       ++i;
@@ -105,8 +107,16 @@ void AddedTokenFinder::split(std::string_view text, std::vector<Piece>& pieces) 
     if (token.single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end)))) {
       continue;
     }
-    if (token.lstrip) begin = std::max(begin - spaces_at_end(text.substr(0, begin)), done);
-    if (token.rstrip) end += spaces_at_start(text.substr(end));
+    if (token.lstrip) {
+      begin = begin > done ? begin - spaces_at_end(text.substr(done, begin - done)) : done;
+    }
+    if (token.rstrip) {
+      if (end < spaces_begin || end >= spaces_end) {
+        spaces_begin = end;
+        spaces_end = end + spaces_at_start(text.substr(end));
+      }
+      end = spaces_end;
+    }
     if (done < begin) pieces.push_back({text.substr(done, begin - done), -1});
     pieces.push_back({text.substr(begin, end - begin), token.id});
     // The search goes on behind the token itself: one that lies in the white space just taken is found too.

@@ -16,9 +16,19 @@ std::string pcre_message(int error) {
   return reinterpret_cast<const char*>(buffer);
 }
 
+constexpr size_t kWindowBytes = size_t{1} << 10;
+constexpr size_t kStepsPerByte = 64, kFreeSteps = size_t{1} << 28;  // the latter take a fraction of a second
+
+// The last begin of a character of `text` that is not behind `at`, or the end.
+size_t character_begin(std::string_view text, size_t at) {
+  if (at >= text.size()) return text.size();
+  while ((static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
+  return at;
+}
+
 }  // namespace
 
-RegexSplit::RegexSplit(std::string_view pattern, Keep keep) : keep_(keep) {
+RegexSplit::RegexSplit(std::string_view pattern, Keep keep) : pattern_(pattern), keep_(keep) {
   const std::string translated = translate_pattern(pattern);
   int error = 0;
   PCRE2_SIZE offset = 0;
@@ -30,7 +40,7 @@ RegexSplit::RegexSplit(std::string_view pattern, Keep keep) : keep_(keep) {
   pcre2_pattern_info(code_.get(), PCRE2_INFO_MATCHEMPTY, &can_match_empty);
   if (can_match_empty != 0) throw std::invalid_argument("can match the empty text, which is not supported");
   // Without it (on a processor that PCRE2 has no compiler for) matching is slower and gives the same.
-  pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
+  pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
 }
 
 RegexSplit::Scratch::Scratch(const RegexSplit& split)
@@ -42,16 +52,31 @@ void RegexSplit::split(std::string_view text, Scratch& scratch, std::vector<std:
     if (begin < end && (keep_ == Keep::kAll || keep_ == kind))
       pieces.push_back(text.substr(begin, end - begin));
   };
-  size_t done = 0;
+  const auto fail = [&](const std::string& why) {
+    throw UserError("the tokenizer's regular expression " + quote(pattern_) + " fails on a text of " +
+                    std::to_string(text.size()) + " bytes: " + why);
+  };
+  // An expression may look far ahead and take little, again and again. So a match sees a window of the text;
+  // one that wants to see more is tried again with twice as much, and what the windows have is counted.
+  const size_t budget = kStepsPerByte * text.size() + kFreeSteps;
+  size_t done = 0, window = kWindowBytes, steps = 0;
   while (done < text.size()) {
-    // The text has been checked; without this flag all of it would be checked again for each match.
-    const int count = pcre2_match(code_.get(), subject, text.size(), done, PCRE2_NO_UTF_CHECK,
-                                  scratch.data_.get(), nullptr);
-    if (count == PCRE2_ERROR_NOMATCH) break;
-    if (count < 0) {
-      throw UserError("the tokenizer's regular expression fails on a text of " + std::to_string(text.size()) +
-                      " bytes: " + pcre_message(count));
+    const size_t end = character_begin(text, done + window);
+    // The text has been checked; without the first flag all of it would be checked again for each match.
+    const uint32_t flags = PCRE2_NO_UTF_CHECK | (end < text.size() ? PCRE2_PARTIAL_HARD : 0);
+    const int count = pcre2_match(code_.get(), subject, end, done, flags, scratch.data_.get(), nullptr);
+    if (count == PCRE2_ERROR_PARTIAL || (count == PCRE2_ERROR_NOMATCH && end < text.size()) ||
+        window > kWindowBytes) {
+      steps += end - done;
+      if (steps > budget) fail("it looks too far ahead, too often");
     }
+    if (count == PCRE2_ERROR_PARTIAL || (count == PCRE2_ERROR_NOMATCH && end < text.size())) {
+      window *= 2;
+      continue;
+    }
+    window = kWindowBytes;
+    if (count == PCRE2_ERROR_NOMATCH) break;
+    if (count < 0) fail(pcre_message(count));
     const PCRE2_SIZE* match = pcre2_get_ovector_pointer(scratch.data_.get());
     add(done, match[0], Keep::kGaps);
     add(match[0], match[1], Keep::kMatches);

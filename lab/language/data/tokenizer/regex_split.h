@@ -31,12 +31,13 @@ class RegexSplit {
     std::shared_ptr<pcre2_real_match_data_8> data_;
   };
 
-  // Appends the pieces of `text`, which is valid UTF-8, in their order; none is empty. Throws UserError if
-  // the expression takes too many steps on it.
+  // Appends the pieces of `text`, which is valid UTF-8, in their order; none is empty. Throws UserError that
+  // names the expression if it takes too many steps on it.
   void split(std::string_view text, Scratch& scratch, std::vector<std::string_view>& pieces) const;
 
  private:
   std::shared_ptr<pcre2_real_code_8> code_;
+  std::string pattern_;  // for errors
   Keep keep_;
 };
 

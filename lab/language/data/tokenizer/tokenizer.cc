@@ -16,7 +16,7 @@ constexpr size_t kMaxFileBytes = size_t{256} << 20;  // the largest in use have 
 constexpr std::string_view kByteEos = "<|endoftext|>";
 
 // BPE without merges, whose tokens are the bytes.
-std::string byte_tokenizer_json() {
+nlohmann::json byte_tokenizer_json() {
   nlohmann::json vocab = nlohmann::json::object();
   for (int byte = 0; byte < 256; ++byte) {
     std::string token;
@@ -28,17 +28,25 @@ std::string byte_tokenizer_json() {
   const nlohmann::json eos = {{"id", 256},       {"content", kByteEos}, {"single_word", false},
                               {"lstrip", false}, {"rstrip", false},     {"normalized", false},
                               {"special", true}};
-  const nlohmann::json json = {
-      {"version", "1.0"},
-      {"truncation", nullptr},
-      {"padding", nullptr},
-      {"added_tokens", nlohmann::json::array({eos})},
-      {"normalizer", nullptr},
-      {"pre_tokenizer", level},
-      {"post_processor", nullptr},
-      {"decoder", level},
-      {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", nlohmann::json::array()}}}};
-  return json.dump(1) + "\n";
+  return {{"version", "1.0"},
+          {"truncation", nullptr},
+          {"padding", nullptr},
+          {"added_tokens", nlohmann::json::array({eos})},
+          {"normalizer", nullptr},
+          {"pre_tokenizer", level},
+          {"post_processor", nullptr},
+          {"decoder", level},
+          {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", nlohmann::json::array()}}}};
+}
+
+const std::string& byte_tokenizer_file() {
+  static const std::string text = byte_tokenizer_json().dump(1) + "\n";
+  return text;
+}
+
+const std::string& byte_sha256() {
+  static const std::string sum = sha256_hex("seednorm byte tokenizer 1");
+  return sum;
 }
 
 }  // namespace
@@ -50,14 +58,31 @@ Tokenizer Tokenizer::load(const std::string& source) {
 Tokenizer Tokenizer::bytes() {
   Tokenizer tokenizer;
   tokenizer.name_ = "byte";
-  tokenizer.sha256_ = sha256_hex("seednorm byte tokenizer 1");
+  tokenizer.sha256_ = byte_sha256();
   for (int byte = 0; byte < 256; ++byte) tokenizer.bytes_of_.emplace_back(1, static_cast<char>(byte));
   tokenizer.bytes_of_.emplace_back(kByteEos);
   tokenizer.special_.assign(257, false);
   tokenizer.special_[256] = true;
   tokenizer.eos_id_ = 256;
-  tokenizer.json_ = std::make_shared<const std::string>(byte_tokenizer_json());
+  tokenizer.json_ = std::make_shared<const std::string>(byte_tokenizer_file());
   return tokenizer;
+}
+
+bool Tokenizer::is_bytes(const nlohmann::json& json) {
+  static const nlohmann::json bytes = byte_tokenizer_json();
+  const auto same = [&](const nlohmann::json::json_pointer& field) {
+    return json.contains(field) && json.at(field) == bytes.at(field);
+  };
+  for (const char* field : {"/added_tokens", "/normalizer", "/pre_tokenizer/type", "/pre_tokenizer/use_regex",
+                            "/pre_tokenizer/add_prefix_space", "/model/vocab", "/model/merges"}) {
+    if (!same(nlohmann::json::json_pointer(field))) return false;
+  }
+  return true;
+}
+
+std::string_view same_tokenizer_sha256(std::string_view sha256) {
+  static const std::string of_file = sha256_hex(byte_tokenizer_file());
+  return sha256 == of_file ? std::string_view(byte_sha256()) : sha256;
 }
 
 std::optional<int32_t> Tokenizer::id_of(std::string_view token) const {

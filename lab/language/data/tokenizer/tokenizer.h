@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -23,13 +24,14 @@ class Tokenizer {
   // `source` is "byte" or a tokenizer.json. Throws UserError, one line, when the file is missing, damaged, or
   // has something that is not supported: nothing is skipped.
   static Tokenizer load(const std::string& source);
-  // The content of a tokenizer.json; `file` names it in errors.
+  // The content of a tokenizer.json; `file` names it in errors. One that means bytes() is bytes().
   static Tokenizer parse(std::string_view json, const std::string& file);
   // 256 tokens that are bytes, and 256, the end of a document. Any bytes survive encoding and decoding.
   static Tokenizer bytes();
 
-  const std::string& name() const { return name_; }      // "byte", or of the file: "allenai_dolma2"
-  const std::string& sha256() const { return sha256_; }  // of the file's content, hexadecimal
+  const std::string& name() const { return name_; }  // "byte", or of the file: "allenai_dolma2"
+  // Of the file's content, hexadecimal; of bytes(), the same whether it was named or read from its file.
+  const std::string& sha256() const { return sha256_; }
   // The tokenizer.json itself, to be written beside what was made with it; of bytes(), one that means the
   // same.
   const std::string& json() const { return *json_; }
@@ -53,6 +55,7 @@ class Tokenizer {
  private:
   friend class Encoder;
   friend class TokenizerParser;
+  static bool is_bytes(const nlohmann::json& tokenizer_json);
 
   std::string name_, sha256_;
   std::shared_ptr<const std::string> json_;
@@ -61,6 +64,10 @@ class Tokenizer {
   std::vector<bool> special_;
   std::shared_ptr<const BpeTokenizer> bpe_;  // null: plain bytes
 };
+
+// What Tokenizer::sha256 is now of a tokenizer that had `sha256` in an earlier version, to which the file of
+// bytes() was another tokenizer.
+std::string_view same_tokenizer_sha256(std::string_view sha256);
 
 // Encodes text after text and remembers words. One for each thread.
 class Encoder {

@@ -82,12 +82,13 @@ class TokenizerParser {
 
  private:
   void check_rest() {
-    require_null(root_, "truncation");
-    require_null(root_, "padding");
-    const JsonField processor = root_.find("post_processor");
-    // ByteLevel here moves offsets only. Others add tokens.
-    if (!processor.is_null() && type_of(processor) != "ByteLevel")
-      refuse(processor["type"], type_of(processor));
+    // Left from a use of the tokenizer, and set anew by the next: no text is cut or filled up here.
+    for (const char* key : {"truncation", "padding"}) {
+      if (const JsonField field = root_.find(key); !field.is_null()) field.object();
+    }
+    if (const JsonField processor = root_.find("post_processor"); !processor.is_null()) {
+      check_post_processor(processor);
+    }
     const JsonField decoder = root_["decoder"];
     if (decoder.is_null()) decoder.fail("null is not supported; expected ByteLevel");
     if (type_of(decoder) != "ByteLevel") refuse(decoder["type"], type_of(decoder));
@@ -99,6 +100,22 @@ class TokenizerParser {
     for (const char* key : {"dropout", "unk_token"}) require_null(model, key);
     for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) require_empty(model, key);
     for (const char* key : {"fuse_unk", "byte_fallback"}) require_false(model, key);
+  }
+
+  // Those that add no token are known.
+  static void check_post_processor(const JsonField& processor) {
+    const std::string& type = type_of(processor);
+    if (type == "ByteLevel") return;  // moves offsets only
+    if (type == "Sequence") {
+      const JsonField steps = processor["processors"];
+      for (size_t i = 0; i < steps.array().size(); ++i) check_post_processor(steps[i]);
+    } else if (type == "TemplateProcessing") {
+      const JsonField single = processor["single"];
+      const bool adds_nothing = single.array().size() == 1 && single[0].object().contains("Sequence");
+      if (!adds_nothing) single.fail("adds tokens to the text, which is not supported");
+    } else {
+      refuse(processor["type"], type);
+    }
   }
 
   // Names token `id`; `where` is what to blame.
@@ -268,7 +285,8 @@ class TokenizerParser {
 
 Tokenizer Tokenizer::parse(std::string_view json, const std::string& file) {
   const nlohmann::json parsed = parse_json(json, file);
-  Tokenizer tokenizer = TokenizerParser(parsed, file).run();
+  Tokenizer tokenizer = TokenizerParser(parsed, file).run();  // checks what is_bytes does not look at
+  if (Tokenizer::is_bytes(parsed)) return Tokenizer::bytes();
   tokenizer.name_ = name_of(file);
   tokenizer.sha256_ = sha256_hex(json);
   tokenizer.json_ = std::make_shared<const std::string>(json);

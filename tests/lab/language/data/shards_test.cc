@@ -5,6 +5,8 @@
 #include <random>
 
 #include "lab/base/file.h"
+#include "lab/base/json_field.h"
+#include "lab/base/sha256.h"
 #include "lab/language/data/entropy.h"
 #include "lab/language/data/shard_index.h"
 #include "lab/language/data/shard_writer.h"
@@ -182,6 +184,52 @@ TEST(ShardIndex, AnyBytesAreSafe) {
     changed[i] = '\xFF';
     user_error([&] { ShardIndex::parse(changed, 200, "i"); });
   }
+}
+
+TEST(Shards, CutShortWhileInUseIsAnError) {
+  const TestFolder folder;
+  write_set(folder / "a", 40, 1000000);
+  const TokenStream stream = TokenStream::open({folder / "a"});
+  Ids ids(100);
+  stream.read(0, ids);
+  fs::resize_file(folder / "a/00000.bin", 50);
+  EXPECT_NE(user_error([&] { stream.read(0, ids); }).find("00000.bin: has become shorter"),
+            std::string::npos);
+  EXPECT_NE(user_error([&] { stream.verify(); }).find("00000.bin"), std::string::npos);
+}
+
+TEST(Shards, TokenizerOfASetIsVerified) {
+  const TestFolder folder;
+  write(folder / "a.txt", "text");
+  auto json = small_tokenizer({{"a", "b"}});
+  json["added_tokens"] = {added_token(257, "<|endoftext|>")};
+  write(folder / "x.json", json.dump());
+  for (const std::string& tokenizer : {std::string("byte"), folder / "x.json"}) {
+    const TestFolder out;
+    tokenize({.inputs = {folder / "a.txt"}, .out = out / "set"}, Tokenizer::load(tokenizer),
+             [](const auto&) {});
+    EXPECT_EQ(tokenizer_of_set(out / "set").sha256(), Tokenizer::load(tokenizer).sha256());
+    json["model"]["ignore_merges"] = true;
+    write(out / "set/tokenizer.json", json.dump());
+    EXPECT_NE(user_error([&] { tokenizer_of_set(out / "set"); }).find("is not the tokenizer that the shards"),
+              std::string::npos);
+    fs::remove(out / "set/tokenizer.json");
+    user_error([&] { tokenizer_of_set(out / "set"); });
+  }
+}
+
+// The byte tokenizer had another hash when it was read from its own file.
+TEST(Shards, ThoseOfTheByteTokenizersFileStillOpen) {
+  const TestFolder folder;
+  write_set(folder / "a", 4, 1000);
+  write_set(folder / "b", 4, 1000);
+  const std::string file = folder / "b/tokens.json";
+  auto info = parse_json(read_file(file, 100000), file);
+  info["tokenizer_sha256"] = sha256_hex(Tokenizer::bytes().json());
+  write(file, info.dump());
+  const TokenStream stream = TokenStream::open({folder / "a", folder / "b"});
+  stream.check_tokenizer(Tokenizer::bytes());
+  stream.check_tokenizer(Tokenizer::parse(Tokenizer::bytes().json(), "model/tokenizer.json"));
 }
 
 TEST(Shards, TokenizerMustFit) {

@@ -45,17 +45,13 @@ const Case kCases[] = {
      [](json& t) { t["model"]["continuing_subword_prefix"] = "##"; }},
     {"WordSuffix", "model.end_of_word_suffix", [](json& t) { t["model"]["end_of_word_suffix"] = "</w>"; }},
     {"ByteFallback", "model.byte_fallback", [](json& t) { t["model"]["byte_fallback"] = true; }},
-    {"Truncation", "truncation",
+    {"Truncation", "truncation", [](json& t) { t["truncation"] = 5; }},
+    {"Padding", "padding", [](json& t) { t["padding"] = true; }},
+    {"PostProcessor", "post_processor.single: adds tokens to the text",
      [](json& t) {
-       t["truncation"] = {{"max_length", 5}};
-     }},
-    {"Padding", "padding",
-     [](json& t) {
-       t["padding"] = {{"strategy", "BatchLongest"}};
-     }},
-    {"PostProcessor", "post_processor.type: \"TemplateProcessing\" is not supported",
-     [](json& t) {
-       t["post_processor"] = {{"type", "TemplateProcessing"}};
+       t["post_processor"] = {
+           {"type", "TemplateProcessing"},
+           {"single", {{{"SpecialToken", {{"id", "<s>"}}}}, {{"Sequence", {{"id", "A"}}}}}}};
      }},
     {"Normalizer", "normalizer.type: \"Lowercase\" is not supported",
      [](json& t) {

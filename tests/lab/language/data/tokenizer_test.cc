@@ -127,6 +127,12 @@ TEST(AddedTokens, OneInTheSpaceThatAnotherTakes) {
   EXPECT_EQ(encode(json, "<x>    a"), (Ids{256, 257, 257, 97}));
 }
 
+TEST(AddedTokens, TokensOfSpacesTakeNoSquareOfTheText) {
+  auto json = with_token({{"lstrip", true}, {"rstrip", true}});
+  json["added_tokens"][0]["content"] = " ";
+  EXPECT_EQ(encode(json, "a" + std::string(1000000, ' ') + "b").size(), 1000002U);
+}
+
 TEST(AddedTokens, LongestOfThoseThatBeginTogether) {
   auto json = small_tokenizer({});
   json["added_tokens"] = {added_token(256, "ab"), added_token(257, "abcd"), added_token(258, "bc")};
@@ -203,6 +209,27 @@ TEST(Regex, RunawayPatternIsAnError) {
   user_error([&] { split.split(text, scratch, pieces); });
 }
 
+TEST(Regex, LookingFarAheadIsBounded) {
+  const auto pieces_of = [](const char* pattern, const std::string& text) {
+    const RegexSplit split(pattern, RegexSplit::Keep::kAll);
+    RegexSplit::Scratch scratch(split);
+    std::vector<std::string_view> pieces;
+    split.split(text, scratch, pieces);
+    return pieces;
+  };
+  const std::string text(1000000, 'a');
+  for (const char* pattern : {"(?=a+b)a", "a+b|a"}) {
+    EXPECT_NE(user_error([&] { pieces_of(pattern, text); }).find(pattern), std::string::npos);
+  }
+  // What needs more than a window of the text is found as it is in the whole.
+  EXPECT_EQ(pieces_of("a+b|a", text + "b").size(), 1U);
+  EXPECT_EQ(pieces_of("a+(?!\\S)|c", text + " c").size(), 3U);
+  EXPECT_EQ(pieces_of("b", text + "b" + text).size(), 3U);
+  std::string wide;  // windows end inside of characters
+  for (int i = 0; i < 5000; ++i) wide += i % 7 == 0 ? "\u20ac " : "\u20ac";
+  EXPECT_EQ(pieces_of("\\s+", wide).size(), 1430U);
+}
+
 TEST(Nfc, AsOfUnicode9) {
   auto json = small_tokenizer({});
   json["normalizer"] = {{"type", "NFC"}};
@@ -253,6 +280,42 @@ TEST(ByteTokenizer, KeepsEveryByte) {
   for (const int32_t id : tokenizer.encode(all)) back += tokenizer.bytes_of(id);
   EXPECT_EQ(back, all);
   EXPECT_EQ(tokenizer.encode("<|endoftext|>").size(), 13u);  // text never becomes the end of a document
+}
+
+TEST(ByteTokenizer, IsTheSameFromItsFile) {
+  const Tokenizer named = Tokenizer::bytes();
+  auto json = nlohmann::json::parse(named.json());
+  json["padding"] = {{"strategy", "BatchLongest"}};  // saved again by another program
+  json["model"]["dropout"] = nullptr;
+  for (const std::string& text : {named.json(), json.dump()}) {
+    const Tokenizer read = Tokenizer::parse(text, "model/tokenizer.json");
+    EXPECT_EQ(read.sha256(), named.sha256());
+    EXPECT_EQ(read.name(), "byte");
+    EXPECT_EQ(read.json(), named.json());
+    for (const char* given : {"Gr\xf6\xdf"
+                              "e",
+                              "\xff\xfe", "<|endoftext|>"}) {
+      EXPECT_EQ(read.encode(given), named.encode(given));
+    }
+  }
+  json["model"]["vocab"]["!"] = 34;
+  json["model"]["vocab"]["\""] = 33;
+  EXPECT_NE(Tokenizer::parse(json.dump(), "x.json").sha256(), named.sha256());
+}
+
+TEST(Tokenizer, SavedAgainByOtherPrograms) {
+  auto json = small_tokenizer({{"a", "b"}});
+  json["truncation"] = {{"max_length", 5}};
+  json["padding"] = {{"strategy", "BatchLongest"}};
+  json["post_processor"] = {
+      {"type", "Sequence"},
+      {"processors",
+       {{{"type", "ByteLevel"}, {"trim_offsets", true}},
+        {{"type", "TemplateProcessing"},
+         {"single", nlohmann::json::array({{{"Sequence", {{"id", "A"}, {"type_id", 0}}}}})},
+         {"pair", nlohmann::json::array()},
+         {"special_tokens", nlohmann::json::object()}}}}};
+  EXPECT_EQ(Tokenizer::parse(json.dump(), "x.json").encode("ab ab ab ab ab ab").size(), 11U);
 }
 
 }  // namespace
