@@ -45,14 +45,16 @@ struct TokenStream::Shard {
     checked = std::vector<std::atomic<bool>>(index.num_blocks());
   }
 
-  // Compares the blocks that hold bytes begin .. end - 1 with their checksums, each once.
-  void check(int64_t begin, int64_t end) const {
+  enum class Check { kOnce, kAgain };
+
+  // Compares the blocks that hold bytes begin .. end - 1 with their checksums.
+  void check(int64_t begin, int64_t end, Check which = Check::kOnce) const {
     if (checked.empty() || begin == end) return;
     const int64_t size = index.block_bytes();
     std::vector<char> piece(kPieceBytes);
     for (int64_t block = begin / size; block <= (end - 1) / size; ++block) {
       // Two threads may both check a block; they find the same.
-      if (checked[block].load(std::memory_order_relaxed)) continue;
+      if (which == Check::kOnce && checked[block].load(std::memory_order_relaxed)) continue;
       const auto first = static_cast<size_t>(block * size);
       const size_t last = std::min(first + static_cast<size_t>(size), bytes.size());
       uint32_t sum = 0;
@@ -198,7 +200,9 @@ TokenStream::Range TokenStream::document(int64_t document) const {
 }
 
 void TokenStream::verify() const {
-  for (const auto& shard : shards_) shard->check(0, static_cast<int64_t>(shard->bytes.size()));
+  for (const auto& shard : shards_) {
+    shard->check(0, static_cast<int64_t>(shard->bytes.size()), Shard::Check::kAgain);
+  }
 }
 
 void TokenStream::check_tokenizer(const Tokenizer& tokenizer) const {

@@ -26,26 +26,42 @@ size_t character_begin(std::string_view text, size_t at) {
   return at;
 }
 
+// The end of the character that begins at `at`.
+size_t character_end(std::string_view text, size_t at) {
+  ++at;
+  while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) ++at;
+  return at;
+}
+
 }  // namespace
+
+RegexSplit::Code RegexSplit::compile(const std::string& pattern, uint32_t options) {
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  Code code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                          PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | options, &error, &offset, nullptr),
+            pcre2_code_free);
+  if (code == nullptr) throw std::invalid_argument("is no regular expression: " + pcre_message(error));
+  // Where PCRE2 has no compiler for the processor, matching is slower and gives the same.
+  pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
+  return code;
+}
 
 RegexSplit::RegexSplit(std::string_view pattern, Keep keep) : pattern_(pattern), keep_(keep) {
   const std::string translated = translate_pattern(pattern);
-  int error = 0;
-  PCRE2_SIZE offset = 0;
-  code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                            PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr),
-              pcre2_code_free);
-  if (code_ == nullptr) throw std::invalid_argument("is no regular expression: " + pcre_message(error));
+  search_ = compile(translated, 0);
+  match_here_ = compile(translated, PCRE2_ANCHORED);
   uint32_t can_match_empty = 0;
-  pcre2_pattern_info(code_.get(), PCRE2_INFO_MATCHEMPTY, &can_match_empty);
+  pcre2_pattern_info(search_.get(), PCRE2_INFO_MATCHEMPTY, &can_match_empty);
   if (can_match_empty != 0) throw std::invalid_argument("can match the empty text, which is not supported");
-  // Without it (on a processor that PCRE2 has no compiler for) matching is slower and gives the same.
-  pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
 }
 
 RegexSplit::Scratch::Scratch(const RegexSplit& split)
-    : data_(pcre2_match_data_create_from_pattern(split.code_.get(), nullptr), pcre2_match_data_free) {}
+    : data_(pcre2_match_data_create_from_pattern(split.search_.get(), nullptr), pcre2_match_data_free) {}
 
+// An expression may look far ahead, take little, and do so again at the next character, which takes time
+// that grows with the square of the text. So the search sees a window of the text. A match that wants to see
+// more is tried again where it began, alone and with twice the window, and what those windows have is counted.
 void RegexSplit::split(std::string_view text, Scratch& scratch, std::vector<std::string_view>& pieces) const {
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   const auto add = [&](size_t begin, size_t end, Keep kind) {
@@ -56,31 +72,32 @@ void RegexSplit::split(std::string_view text, Scratch& scratch, std::vector<std:
     throw UserError("the tokenizer's regular expression " + quote(pattern_) + " fails on a text of " +
                     std::to_string(text.size()) + " bytes: " + why);
   };
-  // An expression may look far ahead and take little, again and again. So a match sees a window of the text;
-  // one that wants to see more is tried again with twice as much, and what the windows have is counted.
   const size_t budget = kStepsPerByte * text.size() + kFreeSteps;
-  size_t done = 0, window = kWindowBytes, steps = 0;
-  while (done < text.size()) {
-    const size_t end = character_begin(text, done + window);
+  size_t done = 0, begin = 0;  // the end of the last match, and where the next one may begin
+  size_t window = kWindowBytes, steps = 0;
+  while (begin < text.size()) {
+    const size_t end = character_begin(text, begin + window);
+    const bool again = window > kWindowBytes;
     // The text has been checked; without the first flag all of it would be checked again for each match.
     const uint32_t flags = PCRE2_NO_UTF_CHECK | (end < text.size() ? PCRE2_PARTIAL_HARD : 0);
-    const int count = pcre2_match(code_.get(), subject, end, done, flags, scratch.data_.get(), nullptr);
-    if (count == PCRE2_ERROR_PARTIAL || (count == PCRE2_ERROR_NOMATCH && end < text.size()) ||
-        window > kWindowBytes) {
-      steps += end - done;
-      if (steps > budget) fail("it looks too far ahead, too often");
-    }
-    if (count == PCRE2_ERROR_PARTIAL || (count == PCRE2_ERROR_NOMATCH && end < text.size())) {
+    const pcre2_code* code = again ? match_here_.get() : search_.get();
+    const int count = pcre2_match(code, subject, end, begin, flags, scratch.data_.get(), nullptr);
+    if (again && (steps += end - begin) > budget) fail("it looks too far ahead, too often");
+    const PCRE2_SIZE* match = pcre2_get_ovector_pointer(scratch.data_.get());
+    if (count == PCRE2_ERROR_PARTIAL) {
+      begin = match[0];
       window *= 2;
       continue;
     }
     window = kWindowBytes;
-    if (count == PCRE2_ERROR_NOMATCH) break;
+    if (count == PCRE2_ERROR_NOMATCH) {
+      begin = again ? character_end(text, begin) : end;
+      continue;
+    }
     if (count < 0) fail(pcre_message(count));
-    const PCRE2_SIZE* match = pcre2_get_ovector_pointer(scratch.data_.get());
     add(done, match[0], Keep::kGaps);
     add(match[0], match[1], Keep::kMatches);
-    done = match[1];
+    done = begin = match[1];
   }
   add(done, text.size(), Keep::kGaps);
 }

@@ -2,6 +2,7 @@
 #ifndef SEEDNORM_LAB_LANGUAGE_DATA_TOKENIZER_REGEX_SPLIT_H_
 #define SEEDNORM_LAB_LANGUAGE_DATA_TOKENIZER_REGEX_SPLIT_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -36,7 +37,10 @@ class RegexSplit {
   void split(std::string_view text, Scratch& scratch, std::vector<std::string_view>& pieces) const;
 
  private:
-  std::shared_ptr<pcre2_real_code_8> code_;
+  using Code = std::shared_ptr<pcre2_real_code_8>;
+  static Code compile(const std::string& pattern, uint32_t options);
+
+  Code search_, match_here_;  // the same expression; the second matches at the first character only
   std::string pattern_;  // for errors
   Keep keep_;
 };
