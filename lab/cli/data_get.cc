@@ -17,29 +17,34 @@ struct Arguments {
   std::string source, out, sha256, json;
 };
 
-// Where `name` is, and what it must be.
-DownloadOptions find_source(const Arguments& arguments) {
-  DownloadOptions options{.url = arguments.source, .target = "", .sha256 = arguments.sha256};
-  if (arguments.source.find("://") == std::string::npos) {
-    const auto& sets = public_sets();
-    const auto found = std::find_if(sets.begin(), sets.end(),
-                                    [&](const PublicSet& set) { return set.name == arguments.source; });
-    if (found == sets.end()) {
-      std::vector<std::string> known;
-      for (const PublicSet& set : sets) known.push_back(set.name);
-      throw UserError("data get: no data set " + quote(arguments.source) +
-                      did_you_mean(arguments.source, known) +
-                      "; `seednorm data list` names them, and an address begins with https://");
-    }
-    options.url = found->url;
-    if (options.sha256.empty()) options.sha256 = found->sha256;
-  }
-  const std::string name = file_name_of_url(options.url);
+DownloadOptions source_at(const std::string& url, const std::string& sha256, const std::string& folder) {
+  const std::string name = file_name_of_url(url);
   if (name.empty())
-    throw UserError(without_password(options.url) +
+    throw UserError(without_password(url) +
                     ": names no file; expected an address that ends in a file's name");
-  options.target = (std::filesystem::path(arguments.out) / name).string();
-  return options;
+  return {.url = url, .target = (std::filesystem::path(folder) / name).string(), .sha256 = sha256};
+}
+
+// Where the files of an address or a name are, and what they must be.
+std::vector<DownloadOptions> find_sources(const Arguments& arguments) {
+  const std::string& source = arguments.source;
+  if (source.find("://") != std::string::npos) return {source_at(source, arguments.sha256, arguments.out)};
+  std::vector<DownloadOptions> files;
+  std::vector<std::string> known;
+  for (const PublicSet& set : public_sets()) {
+    known.push_back(set.name);
+    if (set.name == source) files.push_back(source_at(set.url, set.sha256, arguments.out));
+  }
+  if (files.empty()) {
+    throw UserError("data get: no data set " + quote(source) + did_you_mean(source, known) +
+                    "; `seednorm data list` names them, and an address begins with https://");
+  }
+  if (!arguments.sha256.empty()) {
+    if (files.size() > 1)
+      throw UserError("--sha256: " + source + " has several files, whose checksums are known");
+    files[0].sha256 = arguments.sha256;
+  }
+  return files;
 }
 
 std::string line(const std::string& name, int64_t done, int64_t total, int64_t begin, double seconds) {
@@ -48,14 +53,8 @@ std::string line(const std::string& name, int64_t done, int64_t total, int64_t b
   return text + ", " + with_unit(static_cast<double>(done - begin) / seconds) + "B/s";
 }
 
-void run_get(const Arguments& arguments) {
-  const bool is_hex = std::all_of(arguments.sha256.begin(), arguments.sha256.end(),
-                                  [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-  if (!arguments.sha256.empty() && (arguments.sha256.size() != 64 || !is_hex)) {
-    throw UserError("--sha256: expected 64 hexadecimal digits in lower case, got " +
-                    quote(arguments.sha256, 80));
-  }
-  const DownloadOptions options = find_source(arguments);
+// Fetches a file and says what it is.
+nlohmann::json fetch(const DownloadOptions& options) {
   DownloadResult result;
   {
     Progress progress;
@@ -70,13 +69,25 @@ void run_get(const Arguments& arguments) {
               result.already_there ? ", there already" : "");
   std::printf("sha256 %s, %s\n", result.sha256.c_str(),
               options.sha256.empty() ? "unverified: nothing to compare it with was given" : "as expected");
-  write_json(arguments.json, {{"file", options.target},
-                              {"url", without_password(options.url)},
-                              {"bytes", result.bytes},
-                              {"sha256", result.sha256},
-                              {"verified", !options.sha256.empty()},
-                              {"resumed_at", result.resumed_at},
-                              {"already_there", result.already_there}});
+  return {{"file", options.target},
+          {"url", without_password(options.url)},
+          {"bytes", result.bytes},
+          {"sha256", result.sha256},
+          {"verified", !options.sha256.empty()},
+          {"resumed_at", result.resumed_at},
+          {"already_there", result.already_there}};
+}
+
+void run_get(const Arguments& arguments) {
+  const bool is_hex = std::all_of(arguments.sha256.begin(), arguments.sha256.end(),
+                                  [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  if (!arguments.sha256.empty() && (arguments.sha256.size() != 64 || !is_hex)) {
+    throw UserError("--sha256: expected 64 hexadecimal digits in lower case, got " +
+                    quote(arguments.sha256, 80));
+  }
+  nlohmann::json files = nlohmann::json::array();
+  for (const DownloadOptions& options : find_sources(arguments)) files.push_back(fetch(options));
+  write_json(arguments.json, files.size() == 1 ? files[0] : nlohmann::json{{"files", files}});
 }
 
 }  // namespace

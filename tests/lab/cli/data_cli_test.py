@@ -381,6 +381,23 @@ class Get(Case):
             self.error("data", "get", address, "--out", "data")
         self.assertIn("(did you mean tinyshakespeare?)", self.error("data", "get", "tinyshakespear", "--out", "data"))
 
+    def test_set_of_several_files(self):
+        """The first file is another's, so that nothing is kept; the proxy stands in for the network."""
+        with self.serve() as server:
+            proxy = self.url.rsplit("/", 1)[0]
+            result = subprocess.run([PROGRAM, "data", "get", "fashion-mnist", "--out", "data"], cwd=self.folder, text=True,
+                                    capture_output=True, env={**os.environ, "http_proxy": proxy, "no_proxy": ""})
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn("train-images-idx3-ubyte.gz: its sha256 is " + self.sha256, result.stderr)
+            self.assertEqual(len(server.requests), 1)
+        self.assertEqual(self.files(), [])
+        self.assertIn("several files", self.error("data", "get", "mnist", "--out", "data", "--sha256", "0" * 64))
+        self.run_program("data", "list", "--json", "list.json")
+        sets = json.loads((self.folder / "list.json").read_text())["sets"]
+        names = [entry["url"].rsplit("/", 1)[1] for entry in sets if entry["name"] == "mnist"]
+        self.assertEqual(len(set(names)), 4)
+        self.assertTrue(all(len(entry["sha256"]) == 64 for entry in sets if entry["sha256"]))
+
     def test_moved(self):
         with self.serve():
             self.run_program("data", "get", self.url.replace("file.bin", "moved"), "--out", "data")
