@@ -53,8 +53,14 @@ void refuse_unsupported(const JsonField& root) {
   for (const char* name : {"attention_bias", "mlp_bias"}) {
     if (flag_or(root.find(name), false)) root.find(name).fail("true is not supported");
   }
-  for (const char* name : {"clip_qkv", "sliding_window", "layer_types", "quantization_config"}) {
+  for (const char* name : {"clip_qkv", "sliding_window", "quantization_config"}) {
     if (!root.find(name).is_null()) root.find(name).fail("is not supported; expected null");
+  }
+  if (const JsonField types = root.find("layer_types"); !types.is_null()) {
+    for (size_t i = 0; i < types.array().size(); ++i) {
+      if (types[i].string() != "full_attention")
+        types[i].fail("is not supported; expected \"full_attention\"");
+    }
   }
   if (number_or(root.find("attention_dropout"), 0) != 0) {
     root.find("attention_dropout").fail("is not supported; expected 0");
@@ -77,7 +83,8 @@ double rope_theta(const JsonField& root) {
         type.fail("RoPE scaling " + quote(name) + " is not supported; only \"default\" is");
       }
     }
-    if (!rope.find("factor").is_null()) rope.find("factor").fail("RoPE scaling is not supported");
+    if (number_or(rope.find("factor"), 1) != 1)
+      rope.find("factor").fail("RoPE scaling is not supported; expected 1");
     theta = number_or(rope.find("rope_theta"), theta);
     if (number_or(rope.find("partial_rotary_factor"), 1) != 1) {
       rope.find("partial_rotary_factor").fail("is not supported; expected 1");

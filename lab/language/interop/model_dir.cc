@@ -2,6 +2,7 @@
 
 #include <ATen/Functions.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "lab/base/error.h"
@@ -26,7 +27,16 @@ std::string shape_text(at::IntArrayRef shape) {
 // The tensors of a folder, each to be taken once.
 class Source {
  public:
-  explicit Source(const fs::path& folder) : folder_(folder.string()), tensors_(read_model_tensors(folder)) {}
+  // Errors (UserError): also experts that are stacked in one tensor, as transformers 5 has them in memory.
+  explicit Source(const fs::path& folder) : folder_(folder.string()), tensors_(read_model_tensors(folder)) {
+    for (const auto& [name, tensor] : tensors_) {
+      if (name.ends_with(".mlp.experts.gate_up_proj") || name.ends_with(".mlp.experts.down_proj")) {
+        fail(name,
+             "has all experts in one; save the model by save_pretrained(), which writes each expert's own "
+             "tensors");
+      }
+    }
+  }
 
   // Errors (UserError): it is not there, has another shape, or no floating-point dtype of models.
   Tensor take(const std::string& name, at::IntArrayRef shape) {
@@ -50,15 +60,36 @@ class Source {
   }
   bool has(const std::string& name) const { return tensors_.contains(name); }
   size_t size() const { return tensors_.size(); }
+  // Errors (UserError): some of these are not there; all that are missing are counted.
+  void check_has(const std::vector<std::string>& names) const {
+    std::vector<std::string> missing;
+    for (const std::string& name : names) {
+      if (!has(name)) missing.push_back(name);
+    }
+    if (missing.size() == 1) fail(missing[0], "is missing");
+    if (!missing.empty()) fail_with(missing, "are missing");
+  }
   // Errors (UserError): tensors are left.
   void check_empty() const {
-    if (!tensors_.empty()) fail(tensors_.begin()->first, "config.json's model has no such tensor");
+    std::vector<std::string> left;
+    for (const auto& [name, tensor] : tensors_) left.push_back(name);
+    if (left.size() == 1) fail(left[0], "config.json's model has no such tensor");
+    if (!left.empty()) fail_with(left, "are not in config.json's model");
   }
   [[noreturn]] void fail(const std::string& name, const std::string& what) const {
     throw UserError(folder_ + ": tensor " + quote(name, 200) + ": " + what);
   }
 
  private:
+  [[noreturn]] void fail_with(const std::vector<std::string>& names, const std::string& what) const {
+    constexpr size_t kShown = 4;
+    std::string list;
+    for (size_t i = 0; i < std::min(names.size(), kShown); ++i)
+      list += (i == 0 ? " " : ", ") + quote(names[i], 200);
+    if (names.size() > kShown) list += ", ...";
+    throw UserError(folder_ + ": " + std::to_string(names.size()) + " tensors " + what + ":" + list);
+  }
+
   std::string folder_;
   TensorMap tensors_;
 };
@@ -88,6 +119,11 @@ bool is_stack(const ParamInfo& p, const std::vector<std::string>& names) { retur
 
 std::vector<Loaded> match(const Model& model, Source& source) {
   std::vector<Loaded> out;
+  std::vector<std::string> all;
+  for (const ParamInfo& p : model.params()) {
+    for (std::string& name : stored_names(p)) all.push_back(std::move(name));
+  }
+  source.check_has(all);
   for (const ParamInfo& p : model.params()) {
     const std::vector<std::string> names = stored_names(p);
     Loaded loaded = {p, {}};

@@ -211,10 +211,32 @@ class Damaged : public testing::Test {
     expect(parts);
   }
 
+  // Without all tensors whose names begin so.
+  void without_all(const std::string& prefix, const std::vector<std::string>& parts) {
+    std::vector<TensorSource> changed;
+    for (const TensorSource& t : tensors_) {
+      // What is compared with config.json before anything else stays.
+      if (!t.name.starts_with(prefix) || t.name.ends_with("o_proj.weight")) changed.push_back(t);
+    }
+    write_safetensors(folder_ / "m/model.safetensors", changed);
+    expect(parts);
+  }
+
   TestFolder folder_;
   json config_;
   std::vector<TensorSource> tensors_;
 };
+
+// What means the same as nothing is taken.
+TEST_F(Damaged, SettingsThatChangeNothing) {
+  for (const json& same :
+       {json{{"rope_scaling", {{"rope_type", "default"}, {"factor", 1.0}}}},
+        json{{"layer_types", {"full_attention", "full_attention"}}}, json{{"layer_types", json::array()}}}) {
+    json config = config_;
+    config.update(same);
+    EXPECT_NO_THROW(parse_hf_config(config.dump(), "config.json")) << same;
+  }
+}
 
 TEST_F(Damaged, Config) {
   expect_config({{"model_type", "llama"}},
@@ -249,7 +271,11 @@ TEST_F(Damaged, Config) {
   expect_config({{"num_hidden_layers", 4000}}, {"model.layers.3999"});
   expect_config({{"num_experts", 1 << 15}}, {"mlp.gate.weight"});
   expect_config({{"intermediate_size", 1 << 18}}, {"gate_proj.weight"});
-  expect_config({{"num_hidden_layers", 1}}, {"model.layers.1", "no such tensor"});
+  expect_config({{"num_hidden_layers", 1}},
+                {"tensors are not in config.json's model: \"model.layers.1", "..."});
+  expect_config({{"hidden_size", int64_t{1} << 40}}, {"config.json: hidden_size"});
+  expect_config({{"intermediate_size", 1e300}}, {"config.json: intermediate_size"});
+  expect_config({{"layer_types", {"full_attention", "sliding_attention"}}}, {"config.json: layer_types[1]"});
 }
 
 TEST_F(Damaged, OwnObject) {
@@ -291,6 +317,12 @@ TEST_F(Damaged, Tensors) {
   without(expert, at::ones({32, 24}), {expert, "[32, 24]"});
   without(expert, at::ones({24, 32}, at::kHalf), {expert, "dtype"});
   without("more", at::ones({1}), {"\"more\"", "no such tensor"});
+  // The tensors of an expert that are gone are all told.
+  without_all("model.layers.1.mlp.experts.7.",
+              {"3 tensors are missing: ", "gate_proj", "up_proj", "down_proj"});
+  without_all("model.layers.1.", {"tensors are missing: ", ", ..."});
+  without("model.layers.0.mlp.experts.gate_up_proj", at::ones({2, 3, 4}),
+          {"gate_up_proj", "save_pretrained"});
 }
 
 TEST_F(Damaged, TornFile) {
