@@ -6,6 +6,7 @@
 
 #include "lab/base/median.h"
 #include "lab/base/stopwatch.h"
+#include "lab/cli/checks.h"
 #include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
 #include "lab/language/generate/generate.h"
@@ -117,19 +118,19 @@ void add_bench_generate(CLI::App& app) {
   Arguments& a = *arguments;
   auto* const recipe = add_recipe_options(app, a.recipe);
   auto* const model =
-      app.add_option("--model", a.model, "A model's folder, in place of a recipe with random weights")
+      app.add_option("--model", a.model, "A model's folder, instead of a recipe with random weights")
           ->type_name("DIR");
   model->excludes(recipe);
-  app.add_option("--dtype", a.dtype, "Of weights and activations")
+  app.add_option("--dtype", a.dtype, "Dtype of weights and activations")
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str()
       ->type_name("DTYPE");
   for (const auto& [name, value, help] :
-       {std::tuple{"--prompt-tokens", &a.prompt_tokens, "Tokens of the prompt"},
-        {"--tokens", &a.tokens, "Tokens to generate, 2 or more"},
-        {"--rounds", &a.rounds, "Measurements, of which medians are taken"},
-        {"--threads", &a.threads, "Threads; 0: libtorch's choice"}}) {
-    app.add_option(name, *value, help)->check(CLI::NonNegativeNumber)->capture_default_str()->type_name("N");
+       {std::tuple{"--prompt-tokens", &a.prompt_tokens, "Number of tokens in the prompt"},
+        {"--tokens", &a.tokens, "Number of tokens to generate, 2 or more"},
+        {"--rounds", &a.rounds, "Number of measurements, whose medians are reported"},
+        {"--threads", &a.threads, "Number of threads; 0 leaves it to libtorch"}}) {
+    app.add_option(name, *value, help)->check(at_least(0))->capture_default_str()->type_name("N");
   }
   add_json_option(app, a.json);
   app.callback([arguments] {

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "lab/base/error.h"
+#include "lab/cli/checks.h"
 #include "lab/cli/verb.h"
 #include "lab/language/interop/hf_config.h"
 
@@ -55,8 +56,8 @@ void add_convert(CLI::App& app) {
   app.add_option("--norm", arguments->norm, "The new norm, as seed_norm or seed_norm(alpha_init=0.1)")
       ->required()
       ->type_name("NORM");
-  app.add_option("--heads", arguments->heads, "Its heads, the same as num_heads=H in --norm")
-      ->check(CLI::PositiveNumber)
+  app.add_option("--heads", arguments->heads, "The new norm's heads; the same as num_heads=H in --norm")
+      ->check(at_least(1))
       ->type_name("H");
   app.add_option("--position", arguments->sites,
                  "The sites of the new norm, as in block,qk (default: every site of the model)")

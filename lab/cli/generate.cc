@@ -9,6 +9,7 @@
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/base/utf8.h"
+#include "lab/cli/checks.h"
 #include "lab/cli/model_options.h"
 #include "lab/cli/verb.h"
 
@@ -29,7 +30,8 @@ std::vector<std::string> prompts_of(const Arguments& a) {
   if (a.prompts_file.empty()) {
     out.push_back(a.prompt);
   } else {
-    std::istringstream lines(read_file(a.prompts_file, kMaxPromptBytes));
+    const std::string bytes = read_file(a.prompts_file, kMaxPromptBytes);
+    std::istringstream lines{std::string(without_byte_order_mark(bytes))};
     for (std::string line; std::getline(lines, line);) {
       if (line.ends_with('\r')) line.pop_back();
       if (!line.empty()) out.push_back(line);
@@ -107,30 +109,33 @@ void add_generate(CLI::App& app) {
   SamplingConfig& sampling = a.options.sampling;
   add_model_options(app, a.model);
   auto* prompts = app.add_option_group("prompts")->require_option(1);
-  prompts->add_option("--prompt", a.prompt, "The text to continue; \"\" begins a document")
+  prompts->add_option("--prompt", a.prompt, "The text to continue; \"\" starts a document")
       ->type_name("TEXT");
   prompts->add_option("--prompts", a.prompts_file, "A file with a prompt on each line")->type_name("FILE");
-  app.add_option("--max-tokens", a.options.max_tokens, "Tokens to generate at most")
-      ->check(CLI::PositiveNumber)
+  app.add_option("--max-tokens", a.options.max_tokens, "The most tokens to generate for each prompt")
+      ->check(at_least(1))
       ->capture_default_str()
       ->type_name("N");
-  app.add_option("--temperature", sampling.temperature, "Divides the logits; 0: always the likeliest token")
+  app.add_option("--temperature", sampling.temperature,
+                 "Divides the logits; 0 always takes the likeliest token")
       ->capture_default_str()
       ->type_name("T");
-  app.add_option("--top-k", sampling.top_k, "Draw from the K likeliest tokens only; 0: from all")
+  app.add_option("--top-k", sampling.top_k, "Draw from the K likeliest tokens only; 0 draws from all")
       ->capture_default_str()
       ->type_name("K");
   app.add_option("--top-p", sampling.top_p, "Draw from the likeliest tokens that have probability P together")
       ->capture_default_str()
       ->type_name("P");
-  app.add_option("--seed", sampling.seed, "Of the draws, the same for each prompt")
+  app.add_option("--seed", sampling.seed, "Random seed, shared by all prompts")
       ->capture_default_str()
       ->type_name("S");
-  app.add_option("--stop", a.options.stop, "A text that ends the generation and is left out; may be repeated")
+  app.add_option("--stop", a.options.stop,
+                 "A text that ends the generation and is not printed; may be given several times")
       ->check([](const std::string& text) { return text.empty() ? "is empty" : std::string(); })
       ->allow_extra_args(false)
       ->type_name("TEXT");
-  app.add_option("--batch", a.options.batch, "Prompts at once; the texts do not depend on it")
+  app.add_option("--batch", a.options.batch,
+                 "Prompts that are generated together; the texts do not depend on it")
       ->check(CLI::Range(int64_t{1}, kMaxBatch))
       ->capture_default_str()
       ->type_name("N");

@@ -12,6 +12,27 @@
 
 namespace seednorm::lab {
 namespace fs = std::filesystem;
+namespace {
+
+// A hash of a file's size and of all its bytes: pieces are hashed in parallel, and then their hashes.
+std::string sum_of(const fs::path& path) {
+  constexpr int64_t kPiece = int64_t{8} << 20;
+  const MappedFile file(path);
+  const std::string_view bytes = file.bytes();
+  const auto size = static_cast<int64_t>(bytes.size()), count = (size + kPiece - 1) / kPiece;
+  std::vector<std::string> sums(static_cast<size_t>(count));
+  at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      sums[static_cast<size_t>(i)] = sha256_hex(bytes.substr(static_cast<size_t>(i * kPiece), kPiece));
+    }
+  });
+  Sha256 sha;
+  sha.update(std::to_string(size));
+  for (const std::string& sum : sums) sha.update(sum);
+  return sha.hex();
+}
+
+}  // namespace
 
 void ModelOptions::set_threads() const {
   if (threads > 0) at::set_num_threads(threads);
@@ -30,39 +51,39 @@ std::unique_ptr<Model> ModelOptions::load() const {
 }
 
 std::string ModelOptions::fingerprint() const {
-  constexpr size_t kSamples = 256, kSampleBytes = 4096;
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder)) {
-    const bool weights = entry.path().extension() == ".safetensors";
-    if (weights || entry.path().filename() == "config.json") files.push_back(entry.path());
+    const fs::path name = entry.path().filename();
+    const bool weights =
+        name.extension() == ".safetensors" || name.string().ends_with(".safetensors.index.json");
+    if (weights || name == "config.json") files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   Sha256 sha;
   sha.update(dtype);
-  for (const fs::path& path : files) {
-    const MappedFile file(path);
-    const std::string_view bytes = file.bytes();
-    sha.update(path.filename().string() + " " + std::to_string(bytes.size()) + "\n");
-    for (size_t i = 0; i < kSamples; ++i) {
-      sha.update(bytes.substr(bytes.size() / kSamples * i, kSampleBytes));
-    }
-  }
+  for (const fs::path& path : files) sha.update(path.filename().string() + " " + sum_of(path) + "\n");
   return sha.hex();
 }
 
+std::string_view without_byte_order_mark(std::string_view text) {
+  constexpr std::string_view kMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kMark)) text.remove_prefix(kMark.size());
+  return text;
+}
+
 void add_model_options(CLI::App& app, ModelOptions& options) {
-  app.add_option("--model", options.folder, "The model's folder, as Hugging Face has it")
+  app.add_option("--model", options.folder, "The model's folder, as Hugging Face writes it")
       ->required()
       ->type_name("DIR");
   app.add_option("--tokenizer", options.tokenizer,
-                 "A tokenizer.json, or byte; default: the one in the model's folder")
+                 "A tokenizer.json, or `byte`; default: the one in the model's folder")
       ->type_name("FILE");
   app.add_option("--dtype", options.dtype,
-                 "Of activations: float32, bfloat16, or the one that the weights are stored in")
+                 "Dtype of activations: float32, bfloat16, or that of the stored weights")
       ->check(CLI::IsMember({"float32", "bfloat16", "stored"}))
       ->capture_default_str()
       ->type_name("DTYPE");
-  app.add_option("--threads", options.threads, "Threads; default: as many as there are processors")
+  app.add_option("--threads", options.threads, "Number of threads; default: the number of processors")
       ->check(CLI::Range(1, 1024))
       ->type_name("N");
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "lab/language/generate/text_model.h"
 
@@ -21,9 +22,12 @@ struct ModelOptions {
   std::optional<at::ScalarType> activations() const;
   // With the weights as they are stored, in the file's own pages. Errors (UserError): see load_model.
   std::unique_ptr<Model> load() const;
-  // A hash of config.json and of samples of all weight files, which training changes; and of dtype.
+  // A hash of dtype, of config.json and of every byte of the weights.
   std::string fingerprint() const;
 };
+
+// A text file's content without the mark that some editors put before it.
+std::string_view without_byte_order_mark(std::string_view text);
 
 // Adds --model, --tokenizer, --dtype and --threads; defaults are what `options` has.
 void add_model_options(CLI::App& app, ModelOptions& options);

@@ -1,7 +1,10 @@
 #include "lab/cli/run.h"
 
+#include <c10/util/Exception.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
 
@@ -70,9 +73,24 @@ std::string explain(const CLI::App& program, const CLI::ParseError& error) {
   return full_name(app) + ": " + text + "; " + help;
 }
 
-int fail(ExitCode code, const std::string& message) {
+int fail(ExitCode code, std::string message) {
+  std::replace(message.begin(), message.end(), '\n', ' ');
   std::fprintf(stderr, "seednorm: %s\n", message.c_str());
   return code;
+}
+
+// What libtorch says, without where in its sources and without its frames.
+std::string message_of(const c10::Error& error) {
+  const std::string text = error.what_without_backtrace();
+  constexpr std::string_view kAllocator = "you tried to allocate ";
+  if (const size_t at = text.find(kAllocator); at != std::string::npos) {
+    const double gigabytes = std::strtod(text.c_str() + at + kAllocator.size(), nullptr) / 1e9;
+    char size[32];
+    std::snprintf(size, sizeof size, "%.3g GB", gigabytes);
+    return std::string("out of memory: there is no room for one more tensor of ") + size +
+           "; choose a smaller model, batch or context";
+  }
+  return text.substr(0, text.find('\n'));
 }
 
 }  // namespace
@@ -101,6 +119,8 @@ int run(int argc, const char* const* argv) {
     return fail(kBadInput, error.what());
   } catch (const Interrupted& error) {
     return fail(kInterrupted, error.what());
+  } catch (const c10::Error& error) {
+    return fail(kFailure, message_of(error));
   } catch (const std::bad_alloc&) {
     return fail(kFailure, "out of memory");
   } catch (const std::exception& error) {

@@ -65,8 +65,9 @@ class Batch {
   KvCache prefill() {
     size_t longest = 0;
     for (const Sequence& s : sequences_) longest = std::max(longest, s.prompt.size());
-    const int64_t capacity =
-        std::min(static_cast<int64_t>(longest) + options_.max_tokens, model_.model->config().context);
+    // Never beyond the context, also where max_tokens is as large as numbers go.
+    const int64_t prompt = static_cast<int64_t>(longest), context = model_.model->config().context;
+    const int64_t capacity = prompt + std::min(options_.max_tokens, context - prompt);
     std::vector<KvCache> caches;
     for (Sequence& s : sequences_) {
       check_interrupt();

@@ -13,23 +13,32 @@ namespace {
 
 constexpr size_t kMaxConfigBytes = size_t{1} << 20;
 
-// One id, a list of them, or null.
-std::vector<int32_t> eos_ids_of(const fs::path& folder, const Tokenizer& tokenizer, int64_t vocab_size) {
-  const fs::path file = folder / "config.json";
+// "eos_token_id" of a file, which is one id, a list of them, or null; nothing, if there is none.
+std::vector<int32_t> eos_ids_in(const fs::path& file, int64_t vocab_size) {
+  std::vector<int32_t> out;
+  if (!fs::exists(file)) return out;
   const nlohmann::json json = parse_json(read_file(file, kMaxConfigBytes), file.string());
   const JsonField field = JsonField(json, file.string()).find("eos_token_id");
-  std::vector<int32_t> out;
   const auto add = [&](const JsonField& id) {
     out.push_back(static_cast<int32_t>(id.integer(0, vocab_size - 1)));
   };
-  if (field.is_null()) {
-    if (const auto id = tokenizer.eos_id()) out.push_back(*id);
-  } else if (json["eos_token_id"].is_array()) {
+  if (field.is_null()) return out;
+  if (json["eos_token_id"].is_array()) {
     for (size_t i = 0; i < field.size(); ++i) add(field[i]);
   } else {
     add(field);
   }
   return out;
+}
+
+// In the order in which transformers looks, and then the tokenizer's.
+std::vector<int32_t> eos_ids_of(const fs::path& folder, const Tokenizer& tokenizer, int64_t vocab_size) {
+  for (const char* name : {"generation_config.json", "config.json"}) {
+    const std::vector<int32_t> ids = eos_ids_in(folder / name, vocab_size);
+    if (!ids.empty()) return ids;
+  }
+  const auto id = tokenizer.eos_id();
+  return id ? std::vector<int32_t>{*id} : std::vector<int32_t>{};
 }
 
 }  // namespace

@@ -16,7 +16,8 @@ namespace seednorm::lab {
 struct TextModel {
   std::shared_ptr<Model> model;
   Tokenizer tokenizer;
-  std::vector<int32_t> eos_ids;  // tokens that end a text: config.json's, else the tokenizer's
+  std::vector<int32_t>
+      eos_ids;  // tokens that end a text: those of generation_config.json, config.json or the tokenizer
 };
 
 // The tokenizer that `source` names, "byte" or a tokenizer.json; empty: the folder's, or nothing if it has
@@ -31,7 +32,7 @@ at::ScalarType stored_dtype(const Model& model);
 
 // The model of `folder` with weights and activations in `dtype`, float32 or bfloat16; nothing: in its
 // stored_dtype. Weights that are stored in it are not copied. `tokenizer`: see
-// load_tokenizer. Errors (UserError): as load_model and load_tokenizer; config.json's eos_token_id.
+// load_tokenizer. Errors (UserError): as load_model and load_tokenizer; eos_token_id of generation_config.json and config.json.
 TextModel load_text_model(const std::filesystem::path& folder, const std::string& tokenizer,
                           std::optional<at::ScalarType> dtype);
 

@@ -119,6 +119,36 @@ class Generate(Case):
         self.assertEqual((process.returncode, message.count(b"\n")), (130, 1), message)
         self.assertLess(time.monotonic() - begin, 60)
 
+    def test_generation_config_says_what_ends_a_text(self):
+        """As in transformers, which looks there first."""
+        folder = self.folder / "generation"
+        shutil.copytree(self.model, folder)
+        arguments = ("--prompt", "In the", "--max-tokens", 30, "--temperature", 0, "--seed", 1)
+        tokens = self.json(*arguments)["generations"][0]["tokens"]
+        for ids in (tokens[4], [tokens[4], 300 - 44]):
+            (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ids}))
+            out = self.json(*arguments, model=folder)["generations"][0]
+            self.assertEqual((out["tokens"], out["finish"]), (tokens[:tokens.index(tokens[4]) + 1], "eos"))
+        (folder / "generation_config.json").write_text(json.dumps({"temperature": 0.5}))
+        self.assertEqual(self.json(*arguments, model=folder)["generations"][0]["tokens"], tokens)
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 257}))
+        self.assertIn("generation_config.json: eos_token_id", self.error(*arguments, model=folder))
+
+    def test_a_byte_order_mark_is_no_part_of_the_first_prompt(self):
+        (self.folder / "marked.txt").write_bytes(b"\xef\xbb\xbfIn the\n")
+        out = self.json("--prompts", "marked.txt", "--max-tokens", 3)
+        self.assertEqual(out["generations"][0]["prompt"], "In the")
+
+    def test_numbers_as_large_as_they_go(self):
+        out = self.json("--prompt", "In the", "--max-tokens", 2**63 - 1)
+        self.assertIn(out["generations"][0]["finish"], ("context", "eos"))
+
+    def test_counts_that_are_none_are_refused_in_a_short_line(self):
+        for value in ("0", "-1", "x", "1.5", str(2**63)):
+            message = self.error("--prompt", "x", "--max-tokens", value)
+            self.assertIn("--max-tokens", message)
+            self.assertLess(len(message), 200, message)
+
     def test_errors(self):
         self.assertIn("has 200 tokens, the model's context is 96", self.error("--prompt", "x" * 200))
         self.assertIn("--prompt", self.error())

@@ -1,0 +1,26 @@
+// Checks of options' values whose messages say what is expected.
+#ifndef SEEDNORM_LAB_CLI_CHECKS_H_
+#define SEEDNORM_LAB_CLI_CHECKS_H_
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+
+#include "lab/base/error.h"
+
+namespace seednorm::lab {
+
+// A whole number of `min` or more. CLI11's own checks print the limits of their type, hundreds of digits.
+inline CLI::Validator at_least(int64_t min) {
+  const auto check = [min](const std::string& text) {
+    int64_t value = 0;
+    const bool fits = CLI::detail::lexical_cast(text, value) && value >= min;
+    return fits ? std::string()
+                : "expected a whole number of " + std::to_string(min) + " or more, got " + quote(text);
+  };
+  return {check, ""};
+}
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_CLI_CHECKS_H_
