@@ -9,6 +9,7 @@
 #include "lab/base/sha256.h"
 #include "lab/base/split_list.h"
 #include "lab/base/suggest.h"
+#include "lab/cli/checks.h"
 #include "lab/cli/model_options.h"
 #include "lab/cli/verb.h"
 #include "lab/language/eval/evaluate.h"
@@ -38,7 +39,7 @@ UserError unknown_name(const std::string& name, const DataFolder& folder) {
   }
   for (const Task& task : all_tasks()) known.push_back(task.name);
   return UserError("--tasks: no task or set " + quote(name) + did_you_mean(name, known) +
-                   "; all is all tasks, and " + folder.path().string() + " has no file of this name");
+                   "; use all for every task, and " + folder.path().string() + " has no file of this name");
 }
 
 Names parse_names(const std::string& list, const DataFolder& folder) {
@@ -49,12 +50,13 @@ Names parse_names(const std::string& list, const DataFolder& folder) {
     if (!has_set(folder, name)) throw unknown_name(name, folder);
     if (std::find(out.sets.begin(), out.sets.end(), name) == out.sets.end()) out.sets.push_back(name);
   }
-  if (out.tasks.empty() && out.sets.empty()) throw UserError("--tasks: names nothing; all is all tasks");
+  if (out.tasks.empty() && out.sets.empty())
+    throw UserError("--tasks: no task given; use all for every task");
   return out;
 }
 
-// Everything that will be asked, read before anything is computed: mistakes in it show now and not after
-// hours.
+// Everything that will be asked. It is read before anything is computed, so that mistakes show at once and not
+// after hours.
 struct Questions {
   std::vector<TaskRequests> tasks;
   std::vector<PerplexitySet> sets;
@@ -95,7 +97,7 @@ class Evaluation {
     if (!arguments.out.empty()) store_.emplace(arguments.out);
   }
 
-  // The result of `thing`, a task or a set; one that the folder has already is not computed again.
+  // The result of `thing`, a task or a set; one that is in the folder already is not computed again.
   template <class Thing>
   Json result_of(const std::string& name, const std::string& fingerprint, const Thing& thing) {
     ++number_;
@@ -170,15 +172,19 @@ void add_eval(CLI::App& app) {
   std::string names;
   for (const Task& task : all_tasks()) names += (names.empty() ? "" : ", ") + task.name;
   app.add_option("--tasks", a.tasks,
-                 "Tasks and sets of text, with commas between: all (all tasks), " + names +
-                     "; sets are files or folders of token shards in --data")
+                 "Tasks and sets of text, separated by commas: all (every task), " + names +
+                     "; a set is a file or a folder of token shards in --data")
       ->required()
       ->type_name("LIST");
-  app.add_option("--data", a.data, "The folder of the tasks' and sets' files")->required()->type_name("DIR");
-  app.add_option("--limit", a.limit, "Only the first N documents of each task and chunks of each set")
-      ->check(CLI::PositiveNumber)
+  app.add_option("--data", a.data, "The folder with the files of tasks and sets")
+      ->required()
+      ->type_name("DIR");
+  app.add_option("--limit", a.limit,
+                 "Use only the first N documents of each task and the first N chunks of each set")
+      ->check(at_least(1))
       ->type_name("N");
-  app.add_option("--batch", a.options.batch, "Requests (a document and a choice) or chunks in one pass")
+  app.add_option("--batch", a.options.batch,
+                 "Number of requests (a document and a choice) or of chunks in one pass")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str()
       ->type_name("N");
@@ -187,7 +193,7 @@ void add_eval(CLI::App& app) {
   app.add_option("--dump-requests", a.dump, "Write every request to this new file, as JSON lines")
       ->type_name("FILE");
   app.add_option("--out", a.out,
-                 "A folder that keeps each result; an evaluation that was stopped goes on from it")
+                 "Keep each result in this folder, so that an interrupted evaluation can continue")
       ->type_name("DIR");
   add_json_option(app, a.json);
   app.callback([arguments] { run_eval(*arguments); });

@@ -8,6 +8,7 @@
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/base/progress.h"
+#include "lab/cli/checks.h"
 #include "lab/cli/model_options.h"
 #include "lab/cli/verb.h"
 #include "lab/language/eval/token_list.h"
@@ -25,18 +26,30 @@ struct Arguments {
   ScoreOptions options;
 };
 
-// What is scored: its ids, and the bytes of text that they stand for.
+// What is scored: its ids, and the bytes of text that they stand for, special tokens left out.
 struct Input {
   std::string file;
   std::vector<int64_t> ids;
   std::optional<size_t> text_bytes;
 };
 
+// Special tokens are no text, whatever their spelling.
+template <class Id>
+size_t bytes_of_special(const Tokenizer& tokenizer, const std::vector<Id>& ids) {
+  size_t bytes = 0;
+  for (const Id id : ids) {
+    const auto token = static_cast<int32_t>(id);
+    if (tokenizer.is_special(token)) bytes += tokenizer.bytes_of(token).size();
+  }
+  return bytes;
+}
+
 Input read_text(const Arguments& arguments, const Model& model) {
   const Tokenizer tokenizer = load_tokenizer(arguments.model.folder, arguments.model.tokenizer, model);
-  const std::string text = read_file(arguments.text, kMaxTextBytes);
+  const std::string bytes = read_file(arguments.text, kMaxTextBytes);
+  const std::string_view text = without_byte_order_mark(bytes);
   const std::vector<int32_t> ids = tokenizer.encode(text);
-  return {arguments.text, {ids.begin(), ids.end()}, text.size()};
+  return {arguments.text, {ids.begin(), ids.end()}, text.size() - bytes_of_special(tokenizer, ids)};
 }
 
 Input read_tokens(const Arguments& arguments, const Model& model) {
@@ -46,6 +59,7 @@ Input read_tokens(const Arguments& arguments, const Model& model) {
   if (const auto tokenizer = find_tokenizer(arguments.model.folder, arguments.model.tokenizer, model)) {
     out.text_bytes = 0;
     for (const int64_t id : out.ids) *out.text_bytes += tokenizer->bytes_of(static_cast<int32_t>(id)).size();
+    *out.text_bytes -= bytes_of_special(*tokenizer, out.ids);
   }
   return out;
 }
@@ -113,22 +127,24 @@ void add_score(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   add_model_options(app, arguments->model);
   auto* input = app.add_option_group("input", "What is scored")->require_option(1);
-  input->add_option("--text", arguments->text, "A text, as one document")->type_name("FILE");
+  input->add_option("--text", arguments->text, "A text file, read as one document")->type_name("FILE");
   input->add_option("--tokens", arguments->tokens, "A JSON list of token ids")->type_name("FILE");
-  app.add_option("--context", arguments->context, "Tokens in a window; default: the model's context")
-      ->check(CLI::PositiveNumber)
+  app.add_option("--context", arguments->context,
+                 "Number of tokens in a window; default: the model's context")
+      ->check(at_least(1))
       ->type_name("N");
   auto* stride =
       app.add_option("--stride", arguments->stride,
-                     "Tokens between the begins of windows; default: the context. Every token but the "
-                     "first is predicted once, by the first window that reaches it")
-          ->check(CLI::PositiveNumber)
+                     "Number of tokens between the starts of windows; default: the context. Every token "
+                     "but the first is predicted once, by the first window that reaches it")
+          ->check(at_least(1))
           ->type_name("N");
-  app.add_flag("--chunks", arguments->chunks,
-               "Chunks that share no token, as OLMo's: the first token of each is not predicted (null in "
-               "token_logprobs), nor is what fills no chunk at the end")
+  app.add_flag(
+         "--chunks", arguments->chunks,
+         "Cut the text into chunks that share no token, as OLMo's evaluator does: the first token of each "
+         "chunk (null in token_logprobs) and a last, incomplete chunk are not predicted")
       ->excludes(stride);
-  app.add_option("--batch", arguments->options.batch, "Windows in one pass")
+  app.add_option("--batch", arguments->options.batch, "Number of windows in one pass")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str()
       ->type_name("N");

@@ -9,6 +9,7 @@
 #include "lab/base/interrupt.h"
 #include "lab/base/stopwatch.h"
 #include "lab/language/eval/log_probs.h"
+#include "lab/nn/cpu/one_thread.h"
 
 namespace seednorm::lab {
 namespace {
@@ -128,6 +129,7 @@ TaskResult evaluate(Model& model, const TaskRequests& requests, const EvalOption
                  .groups = score_groups(requests.documents, values),
                  .requests = requests.num_requests(),
                  .cut = requests.num_cut(),
+                 .left_out = requests.left_out,
                  .source = requests.documents.front().source};
   out.value = out.scores.value(out.metric);
   out.standard_error = out.scores.standard_error(out.metric);
@@ -159,8 +161,10 @@ SetResult evaluate(Model& model, const PerplexitySet& set, const EvalOptions& op
     }
     const Tensor hidden = model.hidden(chunks.narrow(1, 0, length - 1));
     const Tensor targets = chunks.narrow(1, 1, length - 1).flatten();
+    const Tensor values = log_probs(hidden.flatten(0, 1), model.head(), targets);
+    const OneThread alone;
     // Chunks are all alike, so the mean of their means is that of all tokens.
-    sum -= log_probs(hidden.flatten(0, 1), model.head(), targets).sum(at::kDouble).item<double>();
+    sum -= values.sum(at::kDouble).item<double>();
     first += count;
     options.report(first, set.num_chunks());
   }

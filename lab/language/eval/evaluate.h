@@ -19,7 +19,7 @@ struct EvalOptions {
   std::function<void(int64_t done, int64_t all)> report = [](int64_t, int64_t) {};
 };
 
-// Errors: Interrupted, if the user stops it (lab/base/interrupt.h).
+// Errors: Interrupted, if the user stops it (lab/base/interrupt.h); NotFinite (log_probs.h).
 TaskResult evaluate(Model& model, const TaskRequests& requests, const EvalOptions& options);
 
 // log p(continuation | context) of each choice of each document. What the choices of a document share is

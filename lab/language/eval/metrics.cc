@@ -1,6 +1,5 @@
 #include "lab/language/eval/metrics.h"
 
-#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <set>
@@ -14,9 +13,14 @@ double num_bytes(const std::string& continuation) {
   return static_cast<double>(continuation.size() - first_character(continuation));
 }
 
-// Whether the first of the largest values is at `gold`.
+// Whether the first of the largest values is at `gold`. Beside NaN nothing is the largest.
 bool is_best(const std::vector<double>& values, int64_t gold) {
-  return std::max_element(values.begin(), values.end()) - values.begin() == gold;
+  const double best = values[static_cast<size_t>(gold)];
+  for (size_t c = 0; c < values.size(); ++c) {
+    const bool earlier = static_cast<int64_t>(c) < gold;
+    if (static_cast<int64_t>(c) != gold && !(earlier ? values[c] < best : values[c] <= best)) return false;
+  }
+  return best == best;
 }
 
 class Sums {

@@ -26,7 +26,7 @@ struct Scores {
 };
 
 // Characters and bytes are the continuation's without its leading blank. Of equal values the first choice's
-// counts. log_likelihoods[document][choice].
+// counts; a document with a value that is NaN counts as answered wrongly. log_likelihoods[document][choice].
 Scores score(const std::vector<Document>& documents, const std::vector<std::vector<double>>& log_likelihoods);
 
 // The same for each group of documents; empty when there are none.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
 #include "lab/base/error.h"
 #include "lab/base/sha256.h"
@@ -27,7 +29,8 @@ class DocumentEncoder {
   DocumentEncoder(const Tokenizer& tokenizer, const EncodeLimits& limits)
       : encoder_(tokenizer), max_continuation_(std::min(limits.model_context, kMaxInputTokens)) {}
 
-  EncodedDocument encode(const Document& document) {
+  // Nothing, if a continuation is longer than an input.
+  std::optional<EncodedDocument> encode(const Document& document) {
     EncodedDocument out;
     for (const std::string& text : document.contexts) {
       out.contexts.push_back(ids_of(text));
@@ -38,14 +41,19 @@ class DocumentEncoder {
       out.continuations.push_back(ids_of(text));
       // One token of the context must remain, and the last of the continuation is no input.
       const auto tokens = static_cast<int64_t>(out.continuations.back().size());
-      if (tokens > max_continuation_) {
-        throw UserError(document.place + ": choice " + std::to_string(out.continuations.size()) + " has " +
-                        std::to_string(tokens) + " tokens, but an input at most " +
-                        std::to_string(max_continuation_));
+      if (tokens <= max_continuation_) continue;
+      if (too_long_.empty()) {
+        too_long_ = document.place + ": choice " + std::to_string(out.continuations.size()) + " has " +
+                    std::to_string(tokens) + " tokens, but an input at most " +
+                    std::to_string(max_continuation_);
       }
+      return std::nullopt;
     }
     return out;
   }
+
+  // The first continuation that was too long.
+  const std::string& too_long() const { return too_long_; }
 
  private:
   Ids ids_of(const std::string& text) {
@@ -56,6 +64,7 @@ class DocumentEncoder {
 
   Encoder encoder_;
   int64_t max_continuation_;
+  std::string too_long_;
 };
 
 }  // namespace
@@ -100,7 +109,16 @@ TaskRequests prepare_task(const Task& task, const DataFolder& folder, const Toke
     out.documents.resize(static_cast<size_t>(limits.documents));
   }
   DocumentEncoder encoder(tokenizer, limits);
-  for (const Document& document : out.documents) out.encoded.push_back(encoder.encode(document));
+  std::vector<Document> kept;
+  for (Document& document : out.documents) {
+    std::optional<EncodedDocument> encoded = encoder.encode(document);
+    if (!encoded) continue;
+    kept.push_back(std::move(document));
+    out.encoded.push_back(std::move(*encoded));
+  }
+  out.left_out = static_cast<int64_t>(out.documents.size() - kept.size());
+  if (kept.empty()) throw UserError(encoder.too_long() + "; no document of " + task.name + " is left");
+  out.documents = std::move(kept);
   return out;
 }
 

@@ -28,6 +28,7 @@ struct TaskRequests {
   std::vector<Document> documents;
   std::vector<EncodedDocument> encoded;  // one for each document
   int64_t max_tokens = 0;                // of an input
+  int64_t left_out = 0;                  // documents with a choice that is longer than an input
 
   int64_t num_requests() const;
   int64_t num_cut() const;  // requests that lose the begin of their context
@@ -43,8 +44,8 @@ struct EncodeLimits {
   int64_t documents = 0;      // the first so many; 0: all
 };
 
-// Errors (UserError): as Task::read; a context without tokens; a continuation that the model's context cannot
-// hold.
+// Documents with a continuation that an input cannot hold are left out and counted. Errors (UserError): as
+// Task::read; a context without tokens; all documents are left out.
 TaskRequests prepare_task(const Task& task, const DataFolder& folder, const Tokenizer& tokenizer,
                           const EncodeLimits& limits);
 

@@ -31,12 +31,47 @@ std::string task_row(const std::string& name, const Json& task) {
              task["metric"].get<std::string>().c_str(), 100 * task["value"].get<double>(),
              100 * task["stderr"].get<double>(), task["docs"].get<long long>(),
              task["requests"].get<long long>(), task["cut"].get<long long>(), task["seconds"].get<double>());
+  if (task.contains("left_out")) {
+    out += format("  %-22s %25s %7lld\n", "longer than the context", "", task["left_out"].get<long long>());
+  }
   if (!task.contains("groups")) return out;
   for (const auto& [group, g] : task["groups"].items()) {
     out += format("  %-22s %-9s %6.2f %6.2f %7lld\n", group.c_str(), "", 100 * g["value"].get<double>(),
                   100 * g["stderr"].get<double>(), g["docs"].get<long long>());
   }
   return out + format("  %-22s %-9s %6.2f\n", "all documents alike", "", 100 * task["micro"].get<double>());
+}
+
+// A path in it need not be UTF-8.
+std::string text_of(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+void check_counts(const JsonField& result, std::initializer_list<const char*> names) {
+  for (const char* name : names) result[name].integer(0, INT64_MAX);
+}
+void check_numbers(const JsonField& result, std::initializer_list<const char*> names) {
+  for (const char* name : names) result[name].number();
+}
+
+// Errors (UserError): not what to_json gives.
+void check_result(const JsonField& result) {
+  if (result.find("metric").is_null()) {
+    check_numbers(result, {"loss", "ppl", "seconds"});
+    return check_counts(result, {"tokens", "chunks"});
+  }
+  result["metric"].string();
+  check_numbers(result, {"value", "stderr", "seconds"});
+  check_counts(result, {"docs", "requests", "cut"});
+  if (const JsonField source = result.find("source"); !source.is_null()) source.string();
+  if (const JsonField left_out = result.find("left_out"); !left_out.is_null()) left_out.integer(0, INT64_MAX);
+  const JsonField groups = result.find("groups");
+  if (groups.is_null()) return;
+  for (const auto& [name, value] : groups.object().items()) {
+    check_numbers(groups[name], {"value", "stderr"});
+    check_counts(groups[name], {"docs"});
+  }
+  check_numbers(result, {"micro"});
 }
 
 }  // namespace
@@ -51,6 +86,7 @@ Json to_json(const TaskResult& result) {
               {"cut", result.cut},
               {"seconds", result.seconds},
               {"scores", {{"acc", s.acc}, {"len_norm", s.len_norm}, {"ce_loss", s.ce_loss}, {"bpb", s.bpb}}}};
+  if (result.left_out > 0) out["left_out"] = result.left_out;
   if (!result.source.empty()) out["source"] = result.source;
   if (result.groups.empty()) return out;
   for (const auto& [name, group] : result.groups) {
@@ -110,16 +146,14 @@ std::optional<Json> ResultStore::find(const std::string& name, const std::string
     throw UserError(file.string() +
                     ": is of another model, other data or other settings; choose another --out");
   }
-  root["result"].object();
+  check_result(root["result"]);
   return Json::parse(text)["result"];
 }
 
 void ResultStore::keep(const std::string& name, const std::string& fingerprint, const Json& result) const {
-  replace_file(file_of(name), Json({{"fingerprint", fingerprint}, {"result", result}}).dump(2) + "\n");
+  replace_file(file_of(name), text_of({{"fingerprint", fingerprint}, {"result", result}}));
 }
 
-void ResultStore::finish(const Json& results) const {
-  replace_file(folder_ / "eval.json", results.dump(2) + "\n");
-}
+void ResultStore::finish(const Json& results) const { replace_file(folder_ / "eval.json", text_of(results)); }
 
 }  // namespace seednorm::lab

@@ -19,6 +19,7 @@ struct TaskResult {
   Scores scores;                         // over all documents alike
   std::map<std::string, Scores> groups;  // of a task that has them
   int64_t requests = 0, cut = 0;         // and of these, cut to the longest input
+  int64_t left_out = 0;                  // documents that the model's context cannot hold
   std::string source;                    // of the texts, if they are not the original's
   double seconds = 0;
 };
@@ -30,7 +31,7 @@ struct SetResult {
 };
 
 // {"metric", "value", "stderr", "docs", "requests", "cut", "seconds", "scores": {"acc", "len_norm",
-// "ce_loss", "bpb"}}, and of a task with groups "groups": {name: {"value", "stderr", "docs"}} and "micro",
+// "ce_loss", "bpb"}}; where documents were left out "left_out", how many; and of a task with groups "groups": {name: {"value", "stderr", "docs"}} and "micro",
 // the value over all documents alike.
 nlohmann::ordered_json to_json(const TaskResult& result);
 // {"loss", "ppl", "tokens", "chunks", "seconds"}
@@ -47,7 +48,7 @@ class ResultStore {
   explicit ResultStore(std::filesystem::path folder);
 
   // What was kept under this name. Errors (UserError): it belongs to another fingerprint, so to another model
-  // or other questions.
+  // or other questions; it is not what was kept.
   std::optional<nlohmann::ordered_json> find(const std::string& name, const std::string& fingerprint) const;
   void keep(const std::string& name, const std::string& fingerprint,
             const nlohmann::ordered_json& result) const;

@@ -227,10 +227,70 @@ def test_eval_goes_on(model, tmp_path):
     assert result(tmp_path, *args)["tasks"]["piqa"] == first["tasks"]["piqa"]
 
 
+def test_a_changed_norm_is_another_model(model, tmp_path):
+    """Every byte of the weights counts, wherever it is in the file."""
+    import shutil
+    from safetensors.torch import load_file, save_file
+    write_lines(tmp_path / "data", "piqa", PIQA)
+    folder = tmp_path / "m"
+    shutil.copytree(model[1], folder)
+    args = ["eval", "--model", folder, "--tokenizer", "byte", "--tasks", "piqa", "--data", tmp_path / "data", "--out", tmp_path / "out"]
+    first = result(tmp_path, *args)
+    weights = load_file(folder / "model.safetensors")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    for name in weights:
+        changed = {n: w.clone() for n, w in weights.items()}
+        changed[name].view(-1)[-1] += 1
+        save_file(changed, folder / "model.safetensors", metadata={"format": "pt"})
+        assert "choose another --out" in refused(*args), name
+    shutil.copy(model[1] / "model.safetensors", folder)
+    assert result(tmp_path, *args) == first
+
+
+def test_nan_is_no_result(tmp_path):
+    from safetensors.torch import load_file, save_file
+    save_model(tmp_path / "m")
+    weights = load_file(tmp_path / "m/model.safetensors")
+    weights["model.norm.weight"].fill_(float("nan"))
+    save_file(weights, tmp_path / "m/model.safetensors")
+    write_lines(tmp_path / "data", "piqa", PIQA)
+    (tmp_path / "data/text.txt").write_text("text " * 100)
+    for args in (["eval", "--tokenizer", "byte", "--tasks", "piqa", "--data", tmp_path / "data", "--out", tmp_path / "out"],
+                 ["eval", "--tokenizer", "byte", "--tasks", "text", "--data", tmp_path / "data", "--out", tmp_path / "out"],
+                 ["score", "--tokens", write_ids(tmp_path, some_ids(50))]):
+        done = run(*args, "--model", tmp_path / "m")
+        assert done.returncode == 1 and "not finite" in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert list((tmp_path / "out/results").iterdir()) == []
+
+
+def test_special_tokens_and_a_byte_order_mark_are_no_text(model, tmp_path):
+    def bits(*args):
+        return result(tmp_path, "score", "--model", model[1], "--tokenizer", "byte", *args)
+
+    ids = [*b"some text", 256, *b"and more", 256]
+    scored = bits("--tokens", write_ids(tmp_path, ids))
+    want = scored["nll"] / math.log(2) * (len(ids) - 1) / sum(i != 256 for i in ids)
+    assert scored["bits_per_byte"] == pytest.approx(want, rel=1e-6)
+    (tmp_path / "plain.txt").write_bytes(b"some text")
+    (tmp_path / "marked.txt").write_bytes(b"\xef\xbb\xbfsome text")
+    assert bits("--text", tmp_path / "marked.txt") == bits("--text", tmp_path / "plain.txt")
+
+
+def test_a_choice_beyond_the_context_is_left_out(model, tmp_path):
+    write_lines(tmp_path / "data", "piqa", PIQA)
+    args = ["eval", "--model", model[1], "--tokenizer", "byte", "--tasks", "piqa", "--data", tmp_path / "data"]
+    want = result(tmp_path, *args)["tasks"]["piqa"]
+    write_lines(tmp_path / "data", "piqa", [{"goal": "g", "sol1": "long " * 40, "sol2": "b", "label": 0}] + PIQA)
+    got = result(tmp_path, *args)["tasks"]["piqa"]
+    assert got.pop("left_out") == 1 and "left_out" not in want
+    assert {k: v for k, v in got.items() if k != "seconds"} == {k: v for k, v in want.items() if k != "seconds"}
+    assert "longer than the context" in run(*args).stdout
+
+
 BAD_EVAL = {
     "piqq": 'no task or set "piqq" (did you mean piqa?)',
     "pile": "has no set pile",
-    "": "names nothing",
+    "": "no task given",
     "arc_easy": "has no arc_easy.validation.jsonl",
     "../mine": 'no task or set "../mine"',
 }

@@ -192,6 +192,26 @@ TEST_F(Tasks, ResultCounts) {
   EXPECT_DOUBLE_EQ(result.standard_error, std::sqrt(result.value * (1 - result.value) / 10));
 }
 
+// A model whose weights are not numbers has no results.
+TEST_F(Tasks, NanIsAnError) {
+  write(folder_ / "piqa.validation.jsonl", R"({"goal": "g", "sol1": "one", "sol2": "second", "label": 0})");
+  const std::vector<int64_t> ids = some_ids(200, 1);
+  for (const double bad : {std::nan(""), INFINITY}) {
+    Model model(small("olmo2"), 1);
+    {
+      const at::NoGradGuard no_grad;
+      for (const ParamInfo& p : model.params()) {
+        if (p.name == "model.norm.weight") Tensor(p.tensor).fill_(bad);
+      }
+    }
+    EXPECT_THROW(evaluate(model, prepare("piqa"), {}), NotFinite);
+    EXPECT_THROW(score_tokens(model, ids, chunks(200, 90), {}), NotFinite);
+    write(folder_ / "text.txt", std::string(300, 'x'));
+    const PerplexitySet set(DataFolder(folder_.path()), "text", Tokenizer::bytes(), 64, 0);
+    EXPECT_THROW(evaluate(model, set, {}), NotFinite);
+  }
+}
+
 TEST(Windows, PredictEveryTokenOnce) {
   for (int64_t tokens = 2; tokens < 40; ++tokens) {
     for (int64_t context = 1; context < 12; ++context) {
@@ -328,6 +348,34 @@ TEST(Results, KeptAndFound) {
   write((folder.path() / "out" / "results" / "piqa.json").string(), "{\"result\"");
   EXPECT_NE(user_error([&] { (void)store.find("piqa", "abc"); }).find("piqa.json: is not valid JSON"),
             std::string::npos);
+}
+
+// A kept result whose members are of another type is refused by name, whichever member it is.
+TEST(Results, EveryMemberIsChecked) {
+  const TestFolder folder;
+  const ResultStore store(folder.path() / "out");
+  const TaskResult with_groups{
+      .groups = {{"x", {.documents = 3, .questions = 1}}}, .left_out = 2, .source = "dump"};
+  using Json = nlohmann::ordered_json;
+  for (const Json& whole : {to_json(TaskResult()), to_json(with_groups), to_json(SetResult())}) {
+    const Json flat = whole.flatten();
+    for (const auto& [pointer, value] : flat.items()) {
+      if (pointer.starts_with("/scores")) continue;  // nobody reads them
+      Json changed = whole;
+      changed[Json::json_pointer(pointer)] = Json::array();
+      store.keep("piqa", "abc", changed);
+      const std::string message = user_error([&] { (void)store.find("piqa", "abc"); });
+      EXPECT_NE(message.find("piqa.json: result."), std::string::npos) << pointer << " " << message;
+    }
+    store.keep("piqa", "abc", whole);
+    EXPECT_EQ(*store.find("piqa", "abc"), whole);
+  }
+}
+
+TEST(Results, NamesNeedNotBeUtf8) {
+  const TestFolder folder;
+  const ResultStore store(folder.path() / "out");
+  EXPECT_NO_THROW(store.finish({{"model", "caf\xe9"}}));
 }
 
 }  // namespace

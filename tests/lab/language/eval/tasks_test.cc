@@ -274,6 +274,16 @@ TEST(Metrics, GroupsAndQuestions) {
   EXPECT_EQ(groups.at("y").standard_error(Metric::kAcc), 0);
 }
 
+TEST(Metrics, NanIsNoAnswer) {
+  const double nan = std::nan("");
+  const std::vector<Document> documents = {{.continuations = {" a", " b"}, .gold = 0}};
+  for (const std::vector<double>& values : {std::vector{nan, nan}, {nan, -1.0}, {-1.0, nan}}) {
+    const Scores scores = score(documents, {values});
+    EXPECT_EQ(scores.acc, 0);
+    EXPECT_EQ(scores.len_norm, 0);
+  }
+}
+
 TEST(PythonText, Strip) {
   EXPECT_EQ(strip(" \t\n a b \u00a0\u3000\x1f"), "a b");
   EXPECT_EQ(strip(" \n"), "");
@@ -365,6 +375,17 @@ TEST(Requests, WhatDoesNotFit) {
   EXPECT_EQ(tight.num_cut(), 2);
   EXPECT_NE(user_error([&] { prepare(4); }).find("choice 1 has 5 tokens, but an input at most 4"),
             std::string::npos);
+  // Where other documents fit, one that does not is left out and counted.
+  write(folder / "piqa.validation.jsonl",
+        R"({"goal": "g", "sol1": "a", "sol2": "b", "label": 1}
+{"goal": "g", "sol1": "long", "sol2": "b", "label": 0}
+{"goal": "h", "sol1": "a", "sol2": "b", "label": 0})");
+  const TaskRequests rest = prepare(4);
+  EXPECT_EQ(rest.left_out, 1);
+  ASSERT_EQ(rest.documents.size(), 2U);
+  ASSERT_EQ(rest.encoded.size(), 2U);
+  EXPECT_TRUE(rest.documents[1].place.ends_with(":3"));
+  EXPECT_EQ(prepare(5).left_out, 0);
   EXPECT_NE(prepare(5).fingerprint(), prepare(6).fingerprint());
   EXPECT_EQ(prepare(5).fingerprint(), prepare(5).fingerprint());
 }
