@@ -5,11 +5,17 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "lab/nn/cpu/few_rows.h"
 
 namespace seednorm::lab {
 namespace {
+
+// Without a reproducible mode, MKL's products depend on the alignment of memory and on the number of
+// threads on AMD's processors. MKL reads the mode at its first call, so it is chosen before main; a user's
+// choice stays.
+[[gnu::constructor]] void choose_reproducible_mode() { ::setenv("MKL_CBWR", "AUTO", /*overwrite=*/0); }
 
 using at::Tensor;
 using torch::autograd::AutogradContext;

@@ -1,0 +1,38 @@
+"""Runs on different numbers of threads end with the same weights, bit for bit.
+
+usage: threads_cli_test.py PROGRAM
+"""
+import hashlib
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM = ""
+# No sum is so long here that MKL or libtorch would cut it for the threads; both do that with sums of tens of thousands of numbers.
+SETTINGS = ["olmoe-0.5m", "context=128", "batch_size=8", "micro_batch_size=4", "steps=8", "warmup_tokens=1000"]
+
+
+class Threads(unittest.TestCase):
+    def test_do_not_matter(self):
+        with tempfile.TemporaryDirectory() as folder:
+            text = pathlib.Path(folder) / "text.txt"
+            text.write_text("".join(f"{i} and {i * i % 97} are numbers, said the {i % 7}th man.\n" for i in range(900)))
+            self.run_program(folder, "data", "tokenize", text, "--tokenizer", "byte", "--out", "tokens")
+            self.assertEqual(self.weights(folder, 1), self.weights(folder, 2))
+
+    def weights(self, folder, threads):
+        out = f"threads-{threads}"
+        self.run_program(folder, "train", *SETTINGS, "train_data=tokens", f"threads={threads}", "--out", out)
+        (file,) = (pathlib.Path(folder) / out / "checkpoints").glob("*/model.safetensors")
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+
+    def run_program(self, folder, *arguments):
+        done = subprocess.run([PROGRAM, *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=500)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+
+if __name__ == "__main__":
+    PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
+    unittest.main()
