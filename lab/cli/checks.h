@@ -3,18 +3,22 @@
 #define SEEDNORM_LAB_CLI_CHECKS_H_
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdint>
 #include <string>
+#include <system_error>
 
 #include "lab/base/error.h"
 
 namespace seednorm::lab {
 
-// A whole number of `min` or more. CLI11's own checks print the limits of their type, hundreds of digits.
+// A whole number of `min` or more. CLI11's own checks print the limits of
+// their type, hundreds of digits, and take what is beyond them for the limit.
 inline CLI::Validator at_least(int64_t min) {
   const auto check = [min](const std::string& text) {
     int64_t value = 0;
-    const bool fits = CLI::detail::lexical_cast(text, value) && value >= min;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool fits = error == std::errc() && end == text.data() + text.size() && value >= min;
     return fits ? std::string()
                 : "expected a whole number of " + std::to_string(min) + " or more, got " + quote(text);
   };

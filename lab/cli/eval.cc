@@ -55,8 +55,8 @@ Names parse_names(const std::string& list, const DataFolder& folder) {
   return out;
 }
 
-// Everything that will be asked. It is read before anything is computed, so that mistakes show at once and not
-// after hours.
+// Everything that will be asked. It is read before anything is computed, so that mistakes show at once and
+// not after hours.
 struct Questions {
   std::vector<TaskRequests> tasks;
   std::vector<PerplexitySet> sets;

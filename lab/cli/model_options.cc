@@ -65,12 +65,6 @@ std::string ModelOptions::fingerprint() const {
   return sha.hex();
 }
 
-std::string_view without_byte_order_mark(std::string_view text) {
-  constexpr std::string_view kMark = "\xEF\xBB\xBF";
-  if (text.starts_with(kMark)) text.remove_prefix(kMark.size());
-  return text;
-}
-
 void add_model_options(CLI::App& app, ModelOptions& options) {
   app.add_option("--model", options.folder, "The model's folder, as Hugging Face writes it")
       ->required()

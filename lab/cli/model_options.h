@@ -26,9 +26,6 @@ struct ModelOptions {
   std::string fingerprint() const;
 };
 
-// A text file's content without the mark that some editors put before it.
-std::string_view without_byte_order_mark(std::string_view text);
-
 // Adds --model, --tokenizer, --dtype and --threads; defaults are what `options` has.
 void add_model_options(CLI::App& app, ModelOptions& options);
 

@@ -8,6 +8,7 @@
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/base/progress.h"
+#include "lab/base/utf8.h"
 #include "lab/cli/checks.h"
 #include "lab/cli/model_options.h"
 #include "lab/cli/verb.h"

@@ -9,7 +9,6 @@
 #include "lab/base/interrupt.h"
 #include "lab/base/stopwatch.h"
 #include "lab/language/eval/log_probs.h"
-#include "lab/nn/cpu/one_thread.h"
 
 namespace seednorm::lab {
 namespace {
@@ -162,7 +161,6 @@ SetResult evaluate(Model& model, const PerplexitySet& set, const EvalOptions& op
     const Tensor hidden = model.hidden(chunks.narrow(1, 0, length - 1));
     const Tensor targets = chunks.narrow(1, 1, length - 1).flatten();
     const Tensor values = log_probs(hidden.flatten(0, 1), model.head(), targets);
-    const OneThread alone;
     // Chunks are all alike, so the mean of their means is that of all tokens.
     sum -= values.sum(at::kDouble).item<double>();
     first += count;

@@ -24,7 +24,9 @@ Tensor log_probs(const Tensor& hidden, const Tensor& head, const Tensor& targets
     const Tensor here = logits.gather(1, index.clamp(0, count - 1).unsqueeze(1)).squeeze(1);
     chosen = at::where(inside, here, chosen);
   }
-  return chosen - total;
+  const Tensor out = chosen - total;
+  if (!at::isfinite(out).all().item<bool>()) throw NotFinite();
+  return out;
 }
 
 }  // namespace seednorm::lab

@@ -31,8 +31,8 @@ struct SetResult {
 };
 
 // {"metric", "value", "stderr", "docs", "requests", "cut", "seconds", "scores": {"acc", "len_norm",
-// "ce_loss", "bpb"}}; where documents were left out "left_out", how many; and of a task with groups "groups": {name: {"value", "stderr", "docs"}} and "micro",
-// the value over all documents alike.
+// "ce_loss", "bpb"}}; where documents were left out "left_out", how many; and of a task with groups
+// "groups": {name: {"value", "stderr", "docs"}} and "micro", the value over all documents alike.
 nlohmann::ordered_json to_json(const TaskResult& result);
 // {"loss", "ppl", "tokens", "chunks", "seconds"}
 nlohmann::ordered_json to_json(const SetResult& result);

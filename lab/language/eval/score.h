@@ -27,8 +27,9 @@ struct TokenScores {
   double nll() const { return total / static_cast<double>(tokens); }
 };
 
-// Ids are below the model's vocab_size, and windows within its context. At no time are there more activations
-// than those of one pass, and of logits a few times kLogitBytes. Errors: Interrupted, if the user stops it; NotFinite (log_probs.h).
+// Ids are below the model's vocab_size, and windows within its context. At no time are there more
+// activations than those of one pass, and of logits a few times kLogitBytes. Errors: Interrupted, if the
+// user stops it; NotFinite (log_probs.h).
 TokenScores score_tokens(Model& model, std::span<const int64_t> ids, std::span<const Window> windows,
                          const ScoreOptions& options);
 

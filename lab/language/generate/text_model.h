@@ -31,8 +31,8 @@ Tokenizer load_tokenizer(const std::filesystem::path& folder, const std::string&
 at::ScalarType stored_dtype(const Model& model);
 
 // The model of `folder` with weights and activations in `dtype`, float32 or bfloat16; nothing: in its
-// stored_dtype. Weights that are stored in it are not copied. `tokenizer`: see
-// load_tokenizer. Errors (UserError): as load_model and load_tokenizer; eos_token_id of generation_config.json and config.json.
+// stored_dtype. Weights that are stored in it are not copied. `tokenizer`: see load_tokenizer. Errors
+// (UserError): as load_model and load_tokenizer; eos_token_id of generation_config.json and config.json.
 TextModel load_text_model(const std::filesystem::path& folder, const std::string& tokenizer,
                           std::optional<at::ScalarType> dtype);
 

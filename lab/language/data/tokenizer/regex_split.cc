@@ -38,9 +38,10 @@ size_t character_end(std::string_view text, size_t at) {
 RegexSplit::Code RegexSplit::compile(const std::string& pattern, uint32_t options) {
   int error = 0;
   PCRE2_SIZE offset = 0;
-  Code code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-                          PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | options, &error, &offset, nullptr),
-            pcre2_code_free);
+  Code code(
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | options, &error, &offset, nullptr),
+      pcre2_code_free);
   if (code == nullptr) throw std::invalid_argument("is no regular expression: " + pcre_message(error));
   // Where PCRE2 has no compiler for the processor, matching is slower and gives the same.
   pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
@@ -60,8 +61,9 @@ RegexSplit::Scratch::Scratch(const RegexSplit& split)
     : data_(pcre2_match_data_create_from_pattern(split.search_.get(), nullptr), pcre2_match_data_free) {}
 
 // An expression may look far ahead, take little, and do so again at the next character, which takes time
-// that grows with the square of the text. So the search sees a window of the text. A match that wants to see
-// more is tried again where it began, alone and with twice the window, and what those windows have is counted.
+// that grows with the square of the text. So the search sees a window of the text. A match that wants to
+// see more is tried again where it began, alone and with twice the window, and what those windows have is
+// counted.
 void RegexSplit::split(std::string_view text, Scratch& scratch, std::vector<std::string_view>& pieces) const {
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   const auto add = [&](size_t begin, size_t end, Keep kind) {

@@ -41,7 +41,7 @@ class RegexSplit {
   static Code compile(const std::string& pattern, uint32_t options);
 
   Code search_, match_here_;  // the same expression; the second matches at the first character only
-  std::string pattern_;  // for errors
+  std::string pattern_;       // for errors
   Keep keep_;
 };
 

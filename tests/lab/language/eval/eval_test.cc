@@ -196,7 +196,7 @@ TEST_F(Tasks, ResultCounts) {
 TEST_F(Tasks, NanIsAnError) {
   write(folder_ / "piqa.validation.jsonl", R"({"goal": "g", "sol1": "one", "sol2": "second", "label": 0})");
   const std::vector<int64_t> ids = some_ids(200, 1);
-  for (const double bad : {std::nan(""), INFINITY}) {
+  for (const double bad : {std::nanf(""), INFINITY}) {
     Model model(small("olmo2"), 1);
     {
       const at::NoGradGuard no_grad;
