@@ -34,9 +34,12 @@ Params views(const ParamSet<Tensor>& tensors) {
   return out;
 }
 
+using Dropout = std::optional<NormLayer::DropoutDraws>;
+
 // {y, sum}, sum undefined without a residual; writes stats if they are defined.
 std::pair<Tensor, Tensor> run_forward(const seednorm::Norm& layer, const Tensor& x, const Tensor& residual,
-                                      const ParamSet<Tensor>& params, const Tensor& stats) {
+                                      const ParamSet<Tensor>& params, const Tensor& stats,
+                                      const Dropout& dropout) {
   Tensor y = at::empty_like(x), sum = residual.defined() ? at::empty_like(x) : Tensor();
   layer.forward({.rows = x.numel() / layer.dim(),
                  .x = const_view(x),
@@ -44,7 +47,10 @@ std::pair<Tensor, Tensor> run_forward(const seednorm::Norm& layer, const Tensor&
                  .params = views(params),
                  .stats = stats.defined() ? stats.data_ptr() : nullptr,
                  .residual = const_view(residual),
-                 .sum = view(sum)},
+                 .sum = view(sum),
+                 .training = dropout.has_value(),
+                 .seed = dropout ? dropout->seed : 0,
+                 .offset = dropout ? dropout->offset : 0},
                 torch_executor());
   return {y, sum};
 }
@@ -60,16 +66,19 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
 
   static variable_list forward(AutogradContext* ctx, const Tensor& x, const Optional& residual,
                                const Optional& gamma, const Optional& alpha, const Optional& beta,
-                               const Optional& shift, const seednorm::Norm* layer) {
+                               const Optional& shift, const seednorm::Norm* layer, const Dropout& dropout) {
     const Tensor rows = x.contiguous();
     const ParamSet<Tensor> params = {tensor(gamma), tensor(alpha), tensor(beta), tensor(shift), {}, {}};
     const at::ScalarType sums = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     const Tensor stats = at::empty({x.numel() / layer->dim(), layer->num_stats()}, x.options().dtype(sums));
     const auto [y, sum] =
-        run_forward(*layer, rows, residual ? residual->contiguous() : Tensor(), params, stats);
+        run_forward(*layer, rows, residual ? residual->contiguous() : Tensor(), params, stats, dropout);
     ctx->set_materialize_grads(false);
     ctx->saved_data["layer"] = reinterpret_cast<int64_t>(layer);
     ctx->saved_data["residual"] = residual.has_value();
+    ctx->saved_data["training"] = dropout.has_value();
+    ctx->saved_data["seed"] = static_cast<int64_t>(dropout ? dropout->seed : 0);
+    ctx->saved_data["offset"] = static_cast<int64_t>(dropout ? dropout->offset : 0);
     ctx->save_for_backward(
         {sum.defined() ? sum : rows, params.gamma, params.alpha, params.beta, params.shift, stats});
     if (sum.defined()) return {y, sum};
@@ -81,7 +90,7 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
     const bool residual = ctx->saved_data["residual"].toBool();
     const variable_list saved = ctx->get_saved_variables();
     const Tensor dsum = residual && grads.size() > 1 ? grads[1] : Tensor();
-    variable_list out(kFirstParam + kNumOwned + 1);  // one for each input, the layer included
+    variable_list out(kFirstParam + kNumOwned + 2);  // one for each input, layer and dropout included
     if (!grads[0].defined()) {                       // only the sum went on
       out[0] = dsum;
       if (residual) out[1] = dsum;
@@ -109,7 +118,10 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
                     .params = views(params),
                     .grads = wanted,
                     .stats = stats.data_ptr(),
-                    .scratch = scratch.data_ptr()},
+                    .scratch = scratch.data_ptr(),
+                    .training = ctx->saved_data["training"].toBool(),
+                    .seed = static_cast<uint64_t>(ctx->saved_data["seed"].toInt()),
+                    .offset = static_cast<uint64_t>(ctx->saved_data["offset"].toInt())},
                    torch_executor());
     out[0] = dx;
     if (residual) out[1] = dx;
@@ -139,7 +151,10 @@ Tensor sigma_of(Sigma sigma, const Tensor& z) {
 
 Options options_for(const NormSpec& spec, int64_t dim) {
   Options options = spec.options;
-  if (spec.per_width) options.dot_scale /= static_cast<double>(dim / std::max<int64_t>(options.num_heads, 1));
+  const int64_t heads = spec.divisor == NormSpec::Divisor::kHeadWidth ? options.num_heads : 1;
+  if (spec.divisor != NormSpec::Divisor::kOne) {
+    options.dot_scale /= static_cast<double>(dim / std::max<int64_t>(heads, 1));
+  }
   return options;
 }
 
@@ -184,9 +199,10 @@ Role NormLayer::role(const std::string& name) const {
 Tensor NormLayer::forward(const Tensor& x) {
   if (watching_) watch(x);
   const auto& t = tensors_;
-  if (!at::GradMode::is_enabled()) return run_forward(layer_, x.contiguous(), {}, t, {}).first;
+  if (!at::GradMode::is_enabled())
+    return run_forward(layer_, x.contiguous(), {}, t, {}, dropout_draws_).first;
   return NormFunction::apply(x, Optional(), optional(t.gamma), optional(t.alpha), optional(t.beta),
-                             optional(t.shift), &layer_)[0];
+                             optional(t.shift), &layer_, dropout_draws_)[0];
 }
 
 std::pair<Tensor, Tensor> NormLayer::add(const Tensor& x, const Tensor& residual) {
@@ -196,9 +212,10 @@ std::pair<Tensor, Tensor> NormLayer::add(const Tensor& x, const Tensor& residual
     const Tensor sum = x + residual;
     return {forward(sum), sum};
   }
-  if (!at::GradMode::is_enabled()) return run_forward(layer_, x.contiguous(), residual.contiguous(), t, {});
+  if (!at::GradMode::is_enabled())
+    return run_forward(layer_, x.contiguous(), residual.contiguous(), t, {}, dropout_draws_);
   const variable_list out = NormFunction::apply(x, Optional(residual), optional(t.gamma), optional(t.alpha),
-                                                optional(t.beta), optional(t.shift), &layer_);
+                                                optional(t.beta), optional(t.shift), &layer_, dropout_draws_);
   return {out[0], out[1]};
 }
 

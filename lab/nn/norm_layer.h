@@ -30,6 +30,13 @@ class NormLayer : public torch::nn::Module, public HasRoles {
   // Fused residual add: {norm(x + residual), x + residual}, both [..., dim]. A norm without one adds first.
   std::pair<torch::Tensor, torch::Tensor> add(const torch::Tensor& x, const torch::Tensor& residual);
 
+  // Where the dropout of the dynamic coefficient takes its random numbers; without them there is none.
+  struct DropoutDraws {
+    uint64_t seed = 0, offset = 0;
+  };
+  // For the passes to come. A norm whose spec has no dropout does without.
+  void set_dropout_draws(const std::optional<DropoutDraws>& draws) { dropout_draws_ = draws; }
+
   Role role(const std::string& name) const override;
   const NormSpec& spec() const { return spec_; }
   const seednorm::Norm& layer() const { return layer_; }
@@ -55,6 +62,7 @@ class NormLayer : public torch::nn::Module, public HasRoles {
   seednorm::Norm layer_;
   std::vector<NormParam> params_;
   ParamSet<torch::Tensor> tensors_;
+  std::optional<DropoutDraws> dropout_draws_;
   bool watching_ = false;
   std::optional<DynamicStats> stats_;
 };

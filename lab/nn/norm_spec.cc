@@ -48,7 +48,7 @@ E choice(std::string_view spec, std::string_view key, std::string_view value, in
   fail(spec, std::string(key) + ": expected one of " + all + ", got \"" + std::string(value) + "\"");
 }
 
-constexpr std::array kSettings = {"num_heads",  "eps",   "sigma", "dot_scale",
+constexpr std::array kSettings = {"num_heads",  "eps",   "sigma", "dot_scale", "dropout",
                                   "alpha_init", "gamma", "alpha", "beta"};
 
 void set(NormSpec& out, std::string_view spec, std::string_view key, std::string_view value) {
@@ -60,8 +60,11 @@ void set(NormSpec& out, std::string_view spec, std::string_view key, std::string
   } else if (key == "sigma") {
     o.sigma = choice<Sigma>(spec, key, value, kNumSigmas);
   } else if (key == "dot_scale") {
-    out.per_width = value == "1/d";
-    if (!out.per_width) o.dot_scale = number<double>(spec, key, value);
+    using Divisor = NormSpec::Divisor;
+    out.divisor = value == "1/d" ? Divisor::kHeadWidth : value == "1/D" ? Divisor::kWidth : Divisor::kOne;
+    if (out.divisor == Divisor::kOne) o.dot_scale = number<double>(spec, key, value);
+  } else if (key == "dropout") {
+    o.dropout = number<double>(spec, key, value);
   } else if (key == "alpha_init") {
     out.alpha_init = number<double>(spec, key, value);
   } else if (key == "gamma") {
@@ -120,8 +123,12 @@ std::string NormSpec::text() const {
   if (options.num_heads != defaults.num_heads) add("num_heads", std::to_string(options.num_heads));
   if (options.eps != defaults.eps) add("eps", text_of(options.eps));
   if (options.sigma != defaults.sigma) add("sigma", name_of(options.sigma));
-  if (per_width) add("dot_scale", "1/d");
-  if (!per_width && options.dot_scale != defaults.dot_scale) add("dot_scale", text_of(options.dot_scale));
+  if (divisor != Divisor::kOne) {
+    add("dot_scale", divisor == Divisor::kHeadWidth ? "1/d" : "1/D");
+  } else if (options.dot_scale != defaults.dot_scale) {
+    add("dot_scale", text_of(options.dot_scale));
+  }
+  if (options.dropout != defaults.dropout) add("dropout", text_of(options.dropout));
   if (alpha_init) add("alpha_init", text_of(*alpha_init));
   if (options.gamma != defaults.gamma) add("gamma", name_of(options.gamma));
   if (options.alpha != defaults.alpha) add("alpha", name_of(options.alpha));

@@ -17,7 +17,9 @@ struct NormSpec {
   std::string name = "rms_norm";
   Options options;
   std::optional<double> alpha_init;  // default: the norm's own
-  bool per_width = false;            // dot_scale is divided by the width of a head (Appendix D.2)
+  // What the dot product is divided by, beside dot_scale. Appendix D.2 says "the dimension".
+  enum class Divisor { kOne, kHeadWidth, kWidth };
+  Divisor divisor = Divisor::kOne;  // dot_scale=1/d is the width of a head, dot_scale=1/D that of the layer
 
   // Errors (std::invalid_argument): not a norm (the nearest name is given), not a setting of one, a value
   // that does not parse.

@@ -64,7 +64,7 @@ Augment::Augment(const AugmentOptions& options) : options_(options), normalizer_
 }
 
 Image Augment::pixels(const ImageSet& set, int64_t index, const Key& key) const {
-  Draws draws(key.seed, Purpose::kAugment, key.step, key.row);
+  Draws draws(key.seed, DrawsFor::kAugment, key.step, key.row);
   const int size = options_.size;
   Image image;
   switch (options_.crop) {
@@ -99,7 +99,7 @@ Image Augment::pixels(const ImageSet& set, int64_t index, const Key& key) const 
 
 void Augment::numbers(const ImageSet& set, int64_t index, const Key& key, std::span<float> out) const {
   normalizer_.apply(pixels(set, index, key), out);
-  Draws draws(key.seed, Purpose::kErase, key.step, key.row);
+  Draws draws(key.seed, DrawsFor::kErase, key.step, key.row);
   random_erase(out, options_.size, options_.size, options_.erase, draws);
 }
 

@@ -12,14 +12,23 @@
 namespace seednorm::lab {
 
 // What numbers are drawn for: each purpose has its own, whatever the others take.
-enum class Purpose : uint32_t { kAugment = 1, kMix = 2, kErase = 3, kMask = 4, kDiffuse = 5, kSample = 6 };
+enum class DrawsFor : uint32_t {
+  kAugment = 1,
+  kMix = 2,
+  kErase = 3,
+  kMask = 4,
+  kDiffuse = 5,
+  kSample = 6,
+  kDropPath = 7,
+  kDropout = 8
+};
 
 // The numbers of one row of one step: a pure function of (seed, purpose, step, row), so that all runs see the
 // same, on any number of workers and ranks and after resuming. What it gives is fixed for good.
 class Draws {
  public:
   // row < 2^32
-  Draws(uint64_t seed, Purpose purpose, uint64_t step, uint64_t row)
+  Draws(uint64_t seed, DrawsFor purpose, uint64_t step, uint64_t row)
       : counter_{0, static_cast<uint32_t>(row), static_cast<uint32_t>(step),
                  static_cast<uint32_t>(step >> 32)} {
     // A key of its own for each purpose; other users of Philox take the seed itself.

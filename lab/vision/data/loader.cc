@@ -90,7 +90,7 @@ class ImageLoader::Pool {
     batch.indices.resize(rows);
     if (!options_.is_training) return task;
     batch.targets.resize(rows * set_.classes().size());
-    Draws draws(options_.seed, Purpose::kMix, request.step, 0);
+    Draws draws(options_.seed, DrawsFor::kMix, request.step, 0);
     batch.mix = draw_mix(options_.mix, size, size, draws);
     return task;
   }

@@ -1,7 +1,10 @@
 // Norms as layers: their parameters are named, and decayed, as the norms' own descriptions say.
 #include "lab/nn/norm_layer.h"
 
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <stdexcept>
 #include <string>
@@ -36,6 +39,58 @@ TEST(NormLayer, RolesOfSeeDNorm) {
   EXPECT_EQ(layer.role("weight"), Role::kGain);
   EXPECT_EQ(layer.role("alpha"), Role::kDynamic);
   EXPECT_EQ(layer.role("beta"), Role::kDynamic);
+}
+
+// Appendix D.2 divides by "the dimension": of a head, or of the whole width.
+TEST(NormLayer, BothReadingsOfTheDivisor) {
+  EXPECT_EQ(
+      NormLayer(NormSpec::parse("seed_norm(num_heads=4, dot_scale=1/d)"), 32).layer().options().dot_scale,
+      1.0 / 8);
+  EXPECT_EQ(
+      NormLayer(NormSpec::parse("seed_norm(num_heads=4, dot_scale=1/D)"), 32).layer().options().dot_scale,
+      1.0 / 32);
+  for (const char* text :
+       {"seed_norm(dot_scale=1/d)", "seed_norm(dot_scale=1/D)", "seed_norm(dropout=0.25)"}) {
+    EXPECT_EQ(NormSpec::parse(text).text(), text);
+  }
+}
+
+TEST(NormLayer, DropoutOfTheDynamicCoefficient) {
+  at::manual_seed(1);
+  NormLayer layer(NormSpec::parse("seed_norm(num_heads=2, dropout=0.5)"), 32);
+  NormLayer plain(NormSpec::parse("seed_norm(num_heads=2)"), 32);
+  for (NormLayer* l : {&layer, &plain}) {
+    const at::NoGradGuard no_grad;
+    at::Tensor beta = l->param(Param::kBeta);
+    beta.fill_(0.3);
+  }
+  const at::Tensor x = at::randn({5, 32}), w = at::randn({5, 32});
+  EXPECT_TRUE(at::equal(layer.forward(x), plain.forward(x))) << "nothing is dropped outside of training";
+
+  layer.set_dropout_draws(NormLayer::DropoutDraws{.seed = 3, .offset = 4});
+  const at::Tensor y = layer.forward(x);
+  EXPECT_FALSE(at::equal(y, plain.forward(x)));
+  EXPECT_TRUE(at::equal(y, layer.forward(x)));
+  EXPECT_TRUE(at::equal(y, layer.add(x, at::zeros_like(x)).first));
+  {
+    const at::NoGradGuard no_grad;
+    EXPECT_TRUE(at::equal(y, layer.forward(x)));
+  }
+  // y is linear in alpha: the gradient is right only if backward drops what forward dropped.
+  const at::Tensor alpha = layer.param(Param::kAlpha);
+  torch::autograd::backward({(y * w).sum()});
+  const double by_gradient = (alpha.grad() * alpha).sum().item<double>();
+  const double with = (y * w).sum().item<double>();
+  {
+    const at::NoGradGuard no_grad;
+    at::Tensor(alpha).zero_();
+  }
+  const double without = (layer.forward(x) * w).sum().item<double>();
+  // Sums of 160 numbers of size 1 in float32.
+  EXPECT_TRUE(std::abs(by_gradient - (with - without)) <= 1e-4);
+
+  layer.set_dropout_draws(NormLayer::DropoutDraws{.seed = 4, .offset = 4});
+  EXPECT_FALSE(at::equal(y, layer.forward(x)));
 }
 
 }  // namespace

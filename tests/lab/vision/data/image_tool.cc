@@ -155,8 +155,8 @@ class Session {
   void run_drawn(const std::string& command, std::istringstream& in) {
     uint64_t seed = 0, step = 0, row = 0;
     in >> seed >> step >> row;
-    if (command.starts_with("mix")) return run_mix(command, in, Draws(seed, Purpose::kMix, step, row));
-    Draws draws(seed, Purpose::kAugment, step, row);
+    if (command.starts_with("mix")) return run_mix(command, in, Draws(seed, DrawsFor::kMix, step, row));
+    Draws draws(seed, DrawsFor::kAugment, step, row);
     if (command == "uniforms") {
       answer(uniforms(draws, 64));
     } else if (command == "crop") {

@@ -17,7 +17,7 @@ namespace seednorm::lab {
 namespace {
 
 TEST(Draws, AreFixedForGood) {
-  Draws draws(1234567890123, Purpose::kAugment, 5000000000, 77);
+  Draws draws(1234567890123, DrawsFor::kAugment, 5000000000, 77);
   EXPECT_EQ(draws.bits(), 1353125663U);
   EXPECT_EQ(draws.bits(), 974591939U);
   EXPECT_EQ(draws.uniform(), 0.96358001973679519);
@@ -26,7 +26,7 @@ TEST(Draws, AreFixedForGood) {
 TEST(Draws, DependOnAllOfTheirKey) {
   std::set<uint32_t> seen;
   for (uint64_t seed : {0, 1}) {
-    for (const Purpose purpose : {Purpose::kAugment, Purpose::kMix}) {
+    for (const DrawsFor purpose : {DrawsFor::kAugment, DrawsFor::kMix}) {
       for (uint64_t step : {uint64_t{0}, uint64_t{1}, uint64_t{1} << 32}) {
         for (uint64_t row : {0, 1}) seen.insert(Draws(seed, purpose, step, row).bits());
       }
@@ -38,7 +38,7 @@ TEST(Draws, DependOnAllOfTheirKey) {
 TEST(Draws, HaveTheirDistributions) {
   constexpr int kNum = 40000;
   const auto moments = [&](auto draw) {
-    Draws draws(3, Purpose::kAugment, 0, 0);
+    Draws draws(3, DrawsFor::kAugment, 0, 0);
     double sum = 0, squares = 0;
     for (int i = 0; i < kNum; ++i) {
       const double x = draw(draws);
@@ -85,7 +85,7 @@ TEST(Resize, BoxOfTwoIsTheMean) {
 
 TEST(RandomCrop, StaysInside) {
   for (uint64_t row = 0; row < 2000; ++row) {
-    Draws draws(1, Purpose::kAugment, 0, row);
+    Draws draws(1, DrawsFor::kAugment, 0, row);
     const int width = 1 + draws.below(row % 2 == 0 ? 3 : 400), height = 1 + draws.below(400);
     const Rect part = random_crop(width, height, {0.08, 1}, {3.0 / 4, 4.0 / 3}, draws);
     ASSERT_TRUE(part.x >= 0 && part.y >= 0 && part.width >= 1 && part.height >= 1);
@@ -97,7 +97,7 @@ TEST(PaddedCrop, IsAPartOrBlack) {
   const Image image = made_up(32, 32);
   std::set<std::pair<int, int>> seen;
   for (uint64_t row = 0; row < 2000; ++row) {
-    Draws draws(1, Purpose::kAugment, 0, row), same = draws;
+    Draws draws(1, DrawsFor::kAugment, 0, row), same = draws;
     const int top = same.below(9) - 4, left = same.below(9) - 4;
     seen.emplace(top, left);
     const Image out = padded_crop(image, 32, 4, draws);
@@ -193,7 +193,7 @@ TEST(Mix, TargetsAreShares) {
 TEST(Mix, LambdaIsTheBoxes) {
   int num_cut = 0, num_mixed = 0;
   for (uint64_t step = 0; step < 1000; ++step) {
-    Draws draws(9, Purpose::kMix, step, 0);
+    Draws draws(9, DrawsFor::kMix, step, 0);
     const Mix mix = draw_mix({}, 20, 10, draws);
     ASSERT_TRUE(mix.lambda >= 0 && mix.lambda <= 1);
     num_cut += mix.is_cut ? 1 : 0;
@@ -202,12 +202,12 @@ TEST(Mix, LambdaIsTheBoxes) {
     ASSERT_TRUE(mix.box.x >= 0 && mix.box.x + mix.box.width <= 20 && mix.box.y + mix.box.height <= 10);
   }
   for (uint64_t step = 0; step < 1000; ++step) {
-    Draws draws(9, Purpose::kMix, step, 0);
+    Draws draws(9, DrawsFor::kMix, step, 0);
     num_mixed += draw_mix({.probability = 0.25}, 20, 10, draws).lambda != 1 ? 1 : 0;
   }
   EXPECT_NEAR(num_cut, 500, 80);
   EXPECT_NEAR(num_mixed, 250, 70);
-  Draws draws(9, Purpose::kMix, 0, 0);
+  Draws draws(9, DrawsFor::kMix, 0, 0);
   EXPECT_EQ(draw_mix({.mixup = 0, .cutmix = 0}, 20, 10, draws).lambda, 1);
 }
 
