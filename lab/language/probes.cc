@@ -194,13 +194,12 @@ class TasksProbe : public Probe {
 // too long.
 std::shared_ptr<const TextModel> make_writer(const LanguageWorkload& workload) {
   const LanguageConfig& config = workload.config();
-  if (workload.tokenizer_json().empty()) {
+  if (!workload.tokenizer().has_value()) {
     throw UserError((config.tasks.empty() ? "sample_prompt: " : "tasks: ") + config.train_data +
                     " has no tokenizer.json; put there the one that the tokens were made with");
   }
-  const std::string file = (fs::path(split_list(config.train_data)[0]) / kTokenizerFile).string();
   auto out = std::make_shared<TextModel>(
-      TextModel{.model = workload.model(), .tokenizer = Tokenizer::load(file), .eos_ids = {}});
+      TextModel{.model = workload.model(), .tokenizer = *workload.tokenizer(), .eos_ids = {}});
   if (const auto id = out->tokenizer.eos_id()) out->eos_ids.push_back(*id);
   const auto tokens = static_cast<int64_t>(out->tokenizer.encode(config.sample_prompt).size());
   if (tokens >= config.model.context) {

@@ -10,7 +10,6 @@
 #include "lab/base/machine.h"
 #include "lab/base/progress.h"
 #include "lab/base/split_list.h"
-#include "lab/language/data/tokenizer/tokenizer.h"
 #include "lab/language/interop/hf_config.h"
 #include "lab/language/interop/model_dir.h"
 #include "lab/language/models/counts.h"
@@ -26,7 +25,6 @@ using at::Tensor;
 // The 50,280 ids of the tokenizer of OLMo and OLMoE, as their models round them up.
 constexpr int64_t kOlmoVocabSize = 50304;
 constexpr int64_t kByteVocabSize = 257;  // of the byte tokenizer
-constexpr size_t kMaxTokenizerBytes = size_t{256} << 20;
 
 }  // namespace
 
@@ -54,10 +52,9 @@ void LanguageWorkload::open_data() {
   }
   const std::vector<std::string> folders = split_list(config_.train_data);
   stream_ = TokenStream::open(folders);
-  // Read once: checkpoints have it even if the folder is gone by then. Shards made by older versions do
-  // not have it.
-  const fs::path tokenizer = fs::path(folders[0]) / kTokenizerFile;
-  if (fs::exists(tokenizer)) tokenizer_json_ = read_file(tokenizer, kMaxTokenizerBytes);
+  // It is read once, so that checkpoints have it even if the folder is gone by then. Shards that older
+  // versions made come without one.
+  if (fs::exists(fs::path(folders[0]) / kTokenizerFile)) tokenizer_ = tokenizer_of_set(folders[0]);
   int64_t& vocab_size = config_.model.vocab_size;
   if (vocab_size == 0) vocab_size = stream_->vocab_size();
   if (vocab_size < stream_->vocab_size()) {
@@ -130,7 +127,7 @@ void LanguageWorkload::save(const fs::path& folder) const {
   nlohmann::json more = nlohmann::json::object();
   if (stream_ && stream_->eos_id()) more["eos_token_id"] = *stream_->eos_id();
   write_model(*model_, folder, at::kFloat, more);
-  if (!tokenizer_json_.empty()) replace_file(folder / kTokenizerFile, tokenizer_json_);
+  if (tokenizer_.has_value()) replace_file(folder / kTokenizerFile, tokenizer_->json());
 }
 
 void LanguageWorkload::load(const fs::path& folder) { load_weights(*model_, folder); }

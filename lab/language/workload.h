@@ -10,6 +10,7 @@
 #include "lab/language/config.h"
 #include "lab/language/data/batches.h"
 #include "lab/language/data/token_stream.h"
+#include "lab/language/data/tokenizer/tokenizer.h"
 #include "lab/language/models/model.h"
 #include "lab/train/config.h"
 #include "lab/train/workload.h"
@@ -43,8 +44,8 @@ class LanguageWorkload : public Workload {
   const LanguageConfig& config() const { return config_; }
   const TrainConfig& train() const { return train_; }
   const std::shared_ptr<Model>& model() const { return model_; }
-  // The data's tokenizer.json, as it was when the workload was made; empty: the data have none.
-  const std::string& tokenizer_json() const { return tokenizer_json_; }
+  // The data's tokenizer as it was when the workload was made; empty if the data have none.
+  const std::optional<Tokenizer>& tokenizer() const { return tokenizer_; }
   // Null without data.
   const TokenStream* stream() const { return stream_ ? &*stream_ : nullptr; }
 
@@ -57,7 +58,7 @@ class LanguageWorkload : public Workload {
   std::optional<TokenStream> stream_;
   std::optional<Batches> order_;
   at::Tensor random_tokens_;  // [batch_size, context + 1], in place of data
-  std::string tokenizer_json_;
+  std::optional<Tokenizer> tokenizer_;
   std::shared_ptr<Model> model_;
 };
 

@@ -7,6 +7,7 @@ import json
 import pathlib
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,7 +110,7 @@ class Kill(TrainCase):
         self.assert_ended_as_whole("killed")
 
     def test_stopped_by_signals(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             process = self.start("stopped", "--resume")
             goal = self.num_lines("stopped") + 3
             self.assertTrue(self.wait_for(process, lambda goal=goal: self.num_lines("stopped") >= goal))
@@ -117,6 +118,24 @@ class Kill(TrainCase):
             self.assertIn("stopped and saved; --resume goes on", self.finish(process, 130))
         self.finish(self.start("stopped", "--resume"))
         self.assert_ended_as_whole("stopped")
+
+
+class Data(TrainCase):
+    def test_folder_that_goes_away(self):
+        """Tokens and tokenizer were opened when the run began, so it can end and save."""
+        shutil.copytree(self.folder / "tokens", self.folder / "moving")
+        process = self.start("away", "train_data=moving")
+        self.assertTrue(self.wait_for(process, lambda: self.num_lines("away") >= 3))
+        (self.folder / "moving").rename(self.folder / "moved")
+        self.finish(process)
+        self.assert_ended_as_whole("away")
+
+    def test_another_tokenizer_beside_the_shards(self):
+        shutil.copytree(self.folder / "tokens", self.folder / "altered")
+        tokenizer = self.folder / "altered/tokenizer.json"
+        tokenizer.write_text(tokenizer.read_text().replace("<|endoftext|>", "<|end|>"))
+        self.assertIn("is not the tokenizer that the shards beside it were made with",
+                      self.finish(self.start("altered-run", "train_data=altered"), 2))
 
 
 class FullDisk(TrainCase):
