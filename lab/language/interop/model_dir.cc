@@ -29,12 +29,17 @@ class Source {
  public:
   // Errors (UserError): also experts that are stacked in one tensor, as transformers 5 has them in memory.
   explicit Source(const fs::path& folder) : folder_(folder.string()), tensors_(read_model_tensors(folder)) {
-    for (const auto& [name, tensor] : tensors_) {
-      if (name.ends_with(".mlp.experts.gate_up_proj") || name.ends_with(".mlp.experts.down_proj")) {
-        fail(name,
-             "has all experts in one; save the model by save_pretrained(), which writes each expert's own "
-             "tensors");
+    std::vector<std::string> stacked;
+    for (const char* end : {".mlp.experts.gate_up_proj", ".mlp.experts.down_proj"}) {
+      for (const auto& [name, tensor] : tensors_) {
+        if (name.ends_with(end)) stacked.push_back(name);
       }
+    }
+    if (!stacked.empty()) {
+      fail_with(
+          stacked,
+          "have all experts in one; save the model by save_pretrained(), which writes each expert's own "
+          "tensors");
     }
   }
 
