@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from . import _library
+from . import _library, _transformers4
 from . import functional as F
 
 Width = int | Sequence[int]  # D, or as torch's layers take it (D,)
@@ -36,6 +36,7 @@ class _Norm(nn.Module):
         self, dim: Width, device: torch.device | str | None, dtype: torch.dtype | None, **options: object
     ) -> None:
         super().__init__()
+        _transformers4.keep_names(_Norm)
         self.dim = dim = _library.width_of(self.name, dim)
         self._initial_values: dict[str, float] = {}
         names = {p.name: p.state_name for p in self.info.params if p.shape != "per_sample"}  # those come with the data

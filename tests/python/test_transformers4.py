@@ -1,0 +1,73 @@
+"""Parameters named beta inside of a module named LayerNorm survive transformers 4, which takes them for TensorFlow's names.
+
+Where the environment variable TRANSFORMERS4 names a folder with that version (pip install --target FOLDER 'transformers<5'),
+the real library is asked too.
+"""
+
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+from torch import nn
+
+import seednorm
+from seednorm import _transformers4
+
+REAL = """
+import os, sys, tempfile, torch, transformers, seednorm
+class Config(transformers.PretrainedConfig): model_type = "tiny"
+class Model(transformers.PreTrainedModel):
+    config_class = Config
+    def __init__(self, config):
+        super().__init__(config)
+        self.LayerNorm = seednorm.SeeDNorm(8)
+        self.post_init()
+    def _init_weights(self, module): pass
+model = Model(Config())
+with torch.no_grad():
+    for parameter in model.parameters(): parameter.copy_(torch.randn(parameter.shape))
+folder = tempfile.mkdtemp()
+model.save_pretrained(folder)
+again = Model.from_pretrained(folder)
+assert transformers.__version__.startswith("4."), transformers.__version__
+assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+"""
+
+
+class Renaming(nn.Module):
+    """A model as transformers 4 loads one."""
+
+    def _get_key_renaming_mapping(self, checkpoint_keys: list[str]) -> dict[str, str]:
+        renamed = {key: key.replace("LayerNorm.beta", "LayerNorm.bias") for key in checkpoint_keys}
+        return {key: new.replace("LayerNorm.gamma", "LayerNorm.weight") for key, new in renamed.items()}
+
+
+class Block(nn.Module):
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.LayerNorm = norm
+
+
+def test_only_names_of_our_own_parameters_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    utils = types.SimpleNamespace(PreTrainedModel=Renaming)
+    monkeypatch.setitem(sys.modules, "transformers.modeling_utils", utils)
+    monkeypatch.setattr(Renaming, "_get_key_renaming_mapping", Renaming._get_key_renaming_mapping)
+    model = Renaming()
+    model.a, model.b, model.c = Block(seednorm.SeeDNorm(8)), Block(seednorm.LayerNorm(8)), Block(nn.LayerNorm(8))
+    _transformers4.keep_names(seednorm.SeeDNorm.__mro__[1])  # a second time changes nothing
+    keys = [f"{block}.LayerNorm.beta" for block in "abc"]
+    assert model._get_key_renaming_mapping(keys) == {
+        "a.LayerNorm.beta": "a.LayerNorm.beta",
+        "b.LayerNorm.beta": "b.LayerNorm.bias",
+        "c.LayerNorm.beta": "c.LayerNorm.bias",
+    }
+
+
+def test_the_real_library() -> None:
+    folder = os.environ.get("TRANSFORMERS4")
+    if folder is None:
+        pytest.skip("TRANSFORMERS4 names no folder with transformers 4")
+    path = os.pathsep.join([folder, *sys.path])
+    subprocess.run([sys.executable, "-c", REAL], check=True, env={**os.environ, "PYTHONPATH": path})
