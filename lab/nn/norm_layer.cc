@@ -36,6 +36,11 @@ Params views(const ParamSet<Tensor>& tensors) {
 
 using Dropout = std::optional<NormLayer::DropoutDraws>;
 
+// Of x [..., D] with a condition for each sample [N, D]; 0 without.
+int64_t rows_per_sample(const Tensor& x, const ParamSet<Tensor>& params) {
+  return params.gamma_c.defined() ? x.numel() / params.gamma_c.numel() : 0;
+}
+
 // {y, sum}, sum undefined without a residual; writes stats if they are defined.
 std::pair<Tensor, Tensor> run_forward(const seednorm::Norm& layer, const Tensor& x, const Tensor& residual,
                                       const ParamSet<Tensor>& params, const Tensor& stats,
@@ -48,6 +53,7 @@ std::pair<Tensor, Tensor> run_forward(const seednorm::Norm& layer, const Tensor&
                  .stats = stats.defined() ? stats.data_ptr() : nullptr,
                  .residual = const_view(residual),
                  .sum = view(sum),
+                 .rows_per_sample = rows_per_sample(x, params),
                  .training = dropout.has_value(),
                  .seed = dropout ? dropout->seed : 0,
                  .offset = dropout ? dropout->offset : 0},
@@ -60,15 +66,18 @@ using Optional = std::optional<Tensor>;
 Optional optional(const Tensor& t) { return t.defined() ? Optional(t) : std::nullopt; }
 Tensor tensor(const Optional& t) { return t.value_or(Tensor()); }
 
-// Inputs: x, residual, then one tensor for each parameter that a layer can own: gamma, alpha, beta, shift.
+// Inputs: x, residual, then one tensor for each parameter that a layer can have: gamma, alpha, beta, shift,
+// gamma(c), eta(c).
 struct NormFunction : torch::autograd::Function<NormFunction> {
-  static constexpr int kFirstParam = 2, kNumOwned = static_cast<int>(Param::kShift) + 1;
+  static constexpr int kFirstParam = 2;
 
   static variable_list forward(AutogradContext* ctx, const Tensor& x, const Optional& residual,
                                const Optional& gamma, const Optional& alpha, const Optional& beta,
-                               const Optional& shift, const seednorm::Norm* layer, const Dropout& dropout) {
+                               const Optional& shift, const Optional& gamma_c, const Optional& eta_c,
+                               const seednorm::Norm* layer, const Dropout& dropout) {
     const Tensor rows = x.contiguous();
-    const ParamSet<Tensor> params = {tensor(gamma), tensor(alpha), tensor(beta), tensor(shift), {}, {}};
+    const ParamSet<Tensor> params = {tensor(gamma), tensor(alpha),   tensor(beta),
+                                     tensor(shift), tensor(gamma_c), tensor(eta_c)};
     const at::ScalarType sums = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     const Tensor stats = at::empty({x.numel() / layer->dim(), layer->num_stats()}, x.options().dtype(sums));
     const auto [y, sum] =
@@ -79,8 +88,8 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
     ctx->saved_data["training"] = dropout.has_value();
     ctx->saved_data["seed"] = static_cast<int64_t>(dropout ? dropout->seed : 0);
     ctx->saved_data["offset"] = static_cast<int64_t>(dropout ? dropout->offset : 0);
-    ctx->save_for_backward(
-        {sum.defined() ? sum : rows, params.gamma, params.alpha, params.beta, params.shift, stats});
+    ctx->save_for_backward({sum.defined() ? sum : rows, params.gamma, params.alpha, params.beta, params.shift,
+                            params.gamma_c, params.eta_c, stats});
     if (sum.defined()) return {y, sum};
     return {y};
   }
@@ -90,18 +99,18 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
     const bool residual = ctx->saved_data["residual"].toBool();
     const variable_list saved = ctx->get_saved_variables();
     const Tensor dsum = residual && grads.size() > 1 ? grads[1] : Tensor();
-    variable_list out(kFirstParam + kNumOwned + 2);  // one for each input, layer and dropout included
-    if (!grads[0].defined()) {                       // only the sum went on
+    variable_list out(kFirstParam + kNumParams + 2);  // one for each input, layer and dropout included
+    if (!grads[0].defined()) {                        // only the sum went on
       out[0] = dsum;
       if (residual) out[1] = dsum;
       return out;
     }
-    const Tensor &x = saved[0], &stats = saved[5];
-    const ParamSet<Tensor> params = {saved[1], saved[2], saved[3], saved[4], {}, {}};
+    const Tensor &x = saved[0], &stats = saved[7];
+    const ParamSet<Tensor> params = {saved[1], saved[2], saved[3], saved[4], saved[5], saved[6]};
     const Tensor dy = grads[0].contiguous(), dx = at::empty_like(x);
     const int64_t num_rows = x.numel() / layer.dim();
     ParamGrads wanted;
-    for (int p = 0; p < kNumOwned; ++p) {
+    for (int p = 0; p < kNumParams; ++p) {
       const Tensor& value = params[static_cast<Param>(p)];
       if (!value.defined() || !value.requires_grad()) continue;
       out[kFirstParam + p] = at::empty_like(value);
@@ -119,6 +128,7 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
                     .grads = wanted,
                     .stats = stats.data_ptr(),
                     .scratch = scratch.data_ptr(),
+                    .rows_per_sample = rows_per_sample(x, params),
                     .training = ctx->saved_data["training"].toBool(),
                     .seed = static_cast<uint64_t>(ctx->saved_data["seed"].toInt()),
                     .offset = static_cast<uint64_t>(ctx->saved_data["offset"].toInt())},
@@ -171,21 +181,30 @@ Executor torch_executor() {
           .num_threads = at::in_parallel_region() ? 1 : at::get_num_threads()};
 }
 
-NormLayer::NormLayer(const NormSpec& spec, int64_t dim)
-    : torch::nn::Module(spec.name), spec_(spec), layer_(spec.name, dim, options_for(spec, dim)) {
+NormLayer::NormLayer(const NormSpec& spec, int64_t dim, Affine affine)
+    : torch::nn::Module(spec.name),
+      spec_(spec),
+      layer_(spec.name, dim, options_for(spec, dim)),
+      is_conditioned_(affine == Affine::kOfSample) {
+  if (layer_.info().needs_condition() && !is_conditioned_) {
+    throw std::invalid_argument("[" + spec.name +
+                                "] norm: needs a condition for each sample, which this model lacks");
+  }
   for (int i = 0; i < kNumParams; ++i) {
     const auto p = static_cast<Param>(i);
     const ParamKind kind = layer_.kind(p);
-    if (kind == ParamKind::kAbsent) continue;
-    if (kind == ParamKind::kPerSample) {
-      throw std::invalid_argument("[" + spec.name +
-                                  "] norm: needs a condition for each sample, which language models lack");
-    }
+    if (kind == ParamKind::kAbsent || kind == ParamKind::kPerSample) continue;
     double initial = layer_.initial_value(p);
     if (p == Param::kAlpha && spec.alpha_init) initial = *spec.alpha_init;
+    const Tensor value = at::full({kind == ParamKind::kScalar ? 1 : dim}, initial, at::kFloat);
+    const ParamRole role = layer_.role(p);
+    if (is_conditioned_ && kind == ParamKind::kVector &&
+        (role == ParamRole::kGain || role == ParamRole::kOffset)) {
+      tensors_[p] = value;
+      continue;
+    }
     params_.push_back({p, layer_.state_name(p)});
-    const int64_t size = kind == ParamKind::kScalar ? 1 : dim;
-    tensors_[p] = register_parameter(params_.back().name, at::full({size}, initial, at::kFloat));
+    tensors_[p] = register_parameter(params_.back().name, value);
   }
 }
 
@@ -196,27 +215,42 @@ Role NormLayer::role(const std::string& name) const {
   return dynamic ? Role::kDynamic : Role::kGain;
 }
 
+std::pair<Tensor, Tensor> NormLayer::run(const Tensor& x, const Tensor& residual, const ParamSet<Tensor>& t) {
+  if (!at::GradMode::is_enabled()) {
+    return run_forward(layer_, x.contiguous(), residual.defined() ? residual.contiguous() : residual, t, {},
+                       dropout_draws_);
+  }
+  const variable_list out =
+      NormFunction::apply(x, optional(residual), optional(t.gamma), optional(t.alpha), optional(t.beta),
+                          optional(t.shift), optional(t.gamma_c), optional(t.eta_c), &layer_, dropout_draws_);
+  return {out[0], out.size() > 1 ? out[1] : Tensor()};
+}
+
 Tensor NormLayer::forward(const Tensor& x) {
+  if (is_conditioned_) throw std::logic_error("[" + spec_.name + "] norm: called without its condition");
   if (watching_) watch(x);
-  const auto& t = tensors_;
-  if (!at::GradMode::is_enabled())
-    return run_forward(layer_, x.contiguous(), {}, t, {}, dropout_draws_).first;
-  return NormFunction::apply(x, Optional(), optional(t.gamma), optional(t.alpha), optional(t.beta),
-                             optional(t.shift), &layer_, dropout_draws_)[0];
+  return run(x, {}, tensors_).first;
+}
+
+Tensor NormLayer::forward(const Tensor& x, const Tensor& scale, const Tensor& shift) {
+  if (!is_conditioned_) throw std::logic_error("[" + spec_.name + "] norm: called with a condition");
+  if (watching_) watch(x);
+  if (!layer_.info().needs_condition()) {
+    return at::addcmul(shift.unsqueeze(1), run(x, {}, tensors_).first, 1 + scale.unsqueeze(1));
+  }
+  ParamSet<Tensor> all = tensors_;
+  all.gamma_c = scale.contiguous();
+  all.eta_c = shift.contiguous();
+  return run(x, {}, all).first;
 }
 
 std::pair<Tensor, Tensor> NormLayer::add(const Tensor& x, const Tensor& residual) {
-  if (watching_) watch(x + residual);
-  const auto& t = tensors_;
   if (!layer_.has_residual_add()) {
     const Tensor sum = x + residual;
     return {forward(sum), sum};
   }
-  if (!at::GradMode::is_enabled())
-    return run_forward(layer_, x.contiguous(), residual.contiguous(), t, {}, dropout_draws_);
-  const variable_list out = NormFunction::apply(x, Optional(residual), optional(t.gamma), optional(t.alpha),
-                                                optional(t.beta), optional(t.shift), &layer_, dropout_draws_);
-  return {out[0], out[1]};
+  if (watching_) watch(x + residual);
+  return run(x, residual, tensors_);
 }
 
 void NormLayer::set_watching(bool on) {

@@ -19,14 +19,25 @@ struct NormParam {
   const char* name;
 };
 
+// Where the gain and the offset of each channel come from.
+enum class Affine {
+  kOwn,       // parameters, as many as the norm has
+  kOfSample,  // the model computes them for each sample (adaptive norms, as in DiT)
+};
+
 // y = norm(x) over the last dimension, in x's dtype; parameters are float32.
 class NormLayer : public torch::nn::Module, public HasRoles {
  public:
-  // Errors (std::invalid_argument): as seednorm::Norm's constructor.
-  NormLayer(const NormSpec& spec, int64_t dim);
+  // Of a norm whose affine part is the sample's, gains and offsets for each channel stay at their initial
+  // values and are no parameters. Errors (std::invalid_argument): as seednorm::Norm's constructor; a norm
+  // that needs a condition (ada_seed_norm) where there is none.
+  NormLayer(const NormSpec& spec, int64_t dim, Affine affine = Affine::kOwn);
 
   // x: [..., dim] -> [..., dim].
   torch::Tensor forward(const torch::Tensor& x);
+  // norm(x) (1 + scale) + shift for an affine part of the sample: x [N, T, dim], scale and shift [N, dim] in
+  // x's dtype. With ada_seed_norm it is one pass; seed_norm is the same (Eq. 8) in two.
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift);
   // Fused residual add: {norm(x + residual), x + residual}, both [..., dim]. A norm without one adds first.
   std::pair<torch::Tensor, torch::Tensor> add(const torch::Tensor& x, const torch::Tensor& residual);
 
@@ -57,9 +68,13 @@ class NormLayer : public torch::nn::Module, public HasRoles {
 
  private:
   void watch(const torch::Tensor& x);
+  // {y, sum}, sum undefined without a residual.
+  std::pair<torch::Tensor, torch::Tensor> run(const torch::Tensor& x, const torch::Tensor& residual,
+                                              const ParamSet<torch::Tensor>& params);
 
   NormSpec spec_;
   seednorm::Norm layer_;
+  bool is_conditioned_;
   std::vector<NormParam> params_;
   ParamSet<torch::Tensor> tensors_;
   std::optional<DropoutDraws> dropout_draws_;

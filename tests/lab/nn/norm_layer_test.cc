@@ -1,13 +1,16 @@
 // Norms as layers: their parameters are named, and decayed, as the norms' own descriptions say.
 #include "lab/nn/norm_layer.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <map>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "seednorm/norm.h"
 
@@ -31,6 +34,54 @@ TEST(NormLayer, ParametersFollowTheDescription) {
       EXPECT_EQ(layer.role(p.state_name), wanted) << name << " " << p.state_name;
     }
   }
+}
+
+// In an adaptive norm gain and offset are the sample's: those of a channel are no parameters.
+TEST(NormLayer, AffinePartOfTheSample) {
+  for (const auto& [name, params] :
+       std::map<std::string, std::vector<std::string>>{{"layer_norm", {}},
+                                                       {"rms_norm", {}},
+                                                       {"dyt", {"alpha"}},
+                                                       {"seed_norm(num_heads=2)", {"alpha", "beta"}},
+                                                       {"ada_seed_norm(num_heads=2)", {"alpha", "beta"}}}) {
+    NormLayer layer(NormSpec::parse(name), 8, Affine::kOfSample);
+    EXPECT_EQ(layer.named_parameters(/*recurse=*/false).keys(), params) << name;
+  }
+}
+
+at::Tensor random(at::IntArrayRef shape, uint64_t seed) {
+  return at::randn(shape, at::detail::createCPUGenerator(seed), at::kFloat);
+}
+
+// Eq. 8 by SeeDNorm with a gain of 1 and a modulation behind it, and by the kernel of AdaSeeDNorm.
+TEST(NormLayer, AdaSeeDNormIsSeeDNormWithAModulation) {
+  const int64_t samples = 3, tokens = 5, dim = 8;
+  std::vector<std::vector<at::Tensor>> results;
+  for (const char* name : {"seed_norm(num_heads=2)", "ada_seed_norm(num_heads=2)"}) {
+    NormLayer layer(NormSpec::parse(name), dim, Affine::kOfSample);
+    {
+      const at::NoGradGuard no_grad;
+      auto p = layer.named_parameters();
+      p["alpha"].copy_(random({dim}, 1));
+      p["beta"].copy_(random({dim}, 2));
+    }
+    // Scale and shift are parts of wider rows, as the linear layer of a block makes them.
+    at::Tensor x = random({samples, tokens, dim}, 3).requires_grad_(true),
+               condition = random({samples, 2 * dim}, 4).requires_grad_(true);
+    const at::Tensor scale = condition.narrow(1, 0, dim), shift = condition.narrow(1, dim, dim);
+    const at::Tensor y = layer.forward(x, scale, shift);
+    std::vector<at::Tensor> inputs = layer.parameters();
+    inputs.insert(inputs.end(), {x, condition});
+    results.push_back(torch::autograd::grad({(y * random({samples, tokens, dim}, 5)).sum()}, inputs));
+    const at::NoGradGuard no_grad;
+    results.back().push_back(y.detach());
+    results.back().push_back(layer.forward(x, scale, shift));
+  }
+  for (size_t i = 0; i < results[0].size(); ++i) {
+    // Sums of at most 15 products of a few units in float32.
+    EXPECT_TRUE((results[0][i] - results[1][i]).abs().max().item<double>() <= 2e-5) << i;
+  }
+  EXPECT_TRUE(at::equal(results[1][4], results[1][5]));
 }
 
 // What the paper decays: alpha and beta, and not gamma (Section 3, Table 4).
