@@ -3,7 +3,7 @@
 #endif
 
 #include "lab/base/standard_streams.h"
-#include "lab/cli/run.h"
+#include "lab/cli/program.h"
 
 int main(int argc, char** argv) {
   seednorm::lab::open_standard_streams();
@@ -14,5 +14,5 @@ int main(int argc, char** argv) {
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, -1);
 #endif
-  return seednorm::lab::run(argc, argv);
+  return seednorm::lab::run_program(argc, argv);
 }

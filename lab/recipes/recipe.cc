@@ -1,8 +1,6 @@
 #include "lab/recipes/recipe.h"
 
 #include <algorithm>
-#include <cmath>
-#include <sstream>
 
 #include "lab/base/error.h"
 #include "lab/base/suggest.h"

@@ -6,6 +6,7 @@
 
 #include "lab/base/file.h"
 #include "lab/base/json_field.h"
+#include "lab/base/smoothing.h"
 #include "lab/report/compatibility.h"
 #include "lab/report/fields.h"
 
@@ -14,7 +15,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr double kEma = 0.99;  // of files without loss_ema; the paper smooths its curves so
 constexpr size_t kMaxImageBytes = size_t{1} << 22;  // of base64
 
 // The numbers in an object of objects; nothing else.
@@ -69,8 +69,8 @@ class Reader {
                     number_at(line, "seconds"),  number_at(line, "loss"),
                     number_at(line, "loss_ema"), number_at(line, "grad_norm")};
     if (!std::isfinite(p.loss)) return;
-    if (std::isnan(p.ema)) {
-      p.ema = out_.train.empty() ? p.loss : kEma * out_.train.back().ema + (1 - kEma) * p.loss;
+    if (std::isnan(p.ema)) {  // a file without loss_ema
+      p.ema = smoothed(out_.train.empty() ? p.ema : out_.train.back().ema, p.loss);
     }
     out_.train.push_back(p);
   }

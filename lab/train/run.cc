@@ -7,9 +7,9 @@
 
 #include "lab/base/error.h"
 #include "lab/base/interrupt.h"
+#include "lab/base/smoothing.h"
 #include "lab/base/stopwatch.h"
 #include "lab/train/checkpoint.h"
-#include "lab/train/ema.h"
 #include "lab/train/run_log.h"
 #include "lab/train/run_status.h"
 #include "lab/train/threads.h"

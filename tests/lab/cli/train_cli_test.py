@@ -3,6 +3,7 @@ And that `seednorm bench train` measures.
 
 usage: train_cli_test.py PROGRAM
 """
+import contextlib
 import json
 import pathlib
 import random
@@ -97,8 +98,9 @@ class Kill(TrainCase):
                 seen = set()
 
                 def is_writing(skip=skip, partial=partial, seen=seen):
-                    for path in partial("*.partial/*"):
-                        seen.add(path.name)
+                    with contextlib.suppress(FileNotFoundError):  # it is whole now, under its own name
+                        for path in partial("*.partial/*"):
+                            seen.add(path.name)
                     return len(seen) > skip
                 came = self.wait_for(process, is_writing)
             time.sleep(chance.random() * 0.004)

@@ -1,6 +1,6 @@
 // Smoothing of losses.
-#ifndef SEEDNORM_LAB_TRAIN_EMA_H_
-#define SEEDNORM_LAB_TRAIN_EMA_H_
+#ifndef SEEDNORM_LAB_BASE_SMOOTHING_H_
+#define SEEDNORM_LAB_BASE_SMOOTHING_H_
 
 #include <cmath>
 #include <limits>
@@ -17,4 +17,4 @@ inline double smoothed(double average, double value) {
 
 }  // namespace seednorm::lab
 
-#endif  // SEEDNORM_LAB_TRAIN_EMA_H_
+#endif  // SEEDNORM_LAB_BASE_SMOOTHING_H_

@@ -1,4 +1,4 @@
-#include "lab/cli/run.h"
+#include "lab/cli/program.h"
 
 #include <c10/util/Exception.h>
 
@@ -95,7 +95,7 @@ std::string message_of(const c10::Error& error) {
 
 }  // namespace
 
-int run(int argc, const char* const* argv) {
+int run_program(int argc, const char* const* argv) {
   catch_interrupts();
   CLI::App program("Trains, evaluates and compares normalization layers in language models", "seednorm");
   program.set_version_flag("--version", "seednorm " SEEDNORM_VERSION);
