@@ -28,12 +28,12 @@ NormSpec& NormSites::operator[](std::string_view site) {
 
 const NormSpec& NormSites::operator[](std::string_view site) const { return find(entries_, site).spec; }
 
-void NormSites::declare(const std::vector<NormSite>& sites) {
+void NormSites::declare(const std::vector<NormSite>& sites, const NormSpec& at_first) {
   std::vector<Entry> declared;
   for (const NormSite& site : sites) {
     const auto old = std::find_if(entries_.begin(), entries_.end(),
                                   [&](const Entry& e) { return e.site.name == site.name; });
-    declared.push_back({site, old == entries_.end() ? NormSpec() : old->spec});
+    declared.push_back({site, old == entries_.end() ? at_first : old->spec});
   }
   entries_ = std::move(declared);
 }

@@ -30,8 +30,8 @@ class NormSites {
   NormSpec& operator[](std::string_view site);
   const NormSpec& operator[](std::string_view site) const;
 
-  // The sites of another family; sites that both have keep their norms, new ones get RMSNorm.
-  void declare(const std::vector<NormSite>& sites);
+  // The sites of another family; sites that both have keep their norms, new ones get this one.
+  void declare(const std::vector<NormSite>& sites, const NormSpec& at_first = {});
   void set_all(const NormSpec& spec);
   // Every norm that settings gave no eps gets this one.
   void set_eps(double eps);

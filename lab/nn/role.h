@@ -8,10 +8,11 @@ namespace seednorm::lab {
 
 enum class Role {
   kMatrix,     // decayed; normal initial values
-  kEmbedding,  // decayed if the recipe says so; normal initial values
-  kGain,       // gammas, biases and slopes of norms: decayed if the recipe says so; set by the layer
-  kDynamic,    // SeeDNorm's alpha and beta, the dynamic part of Frac-Connections: decayed; set by the layer
-  kStatic,     // the static part of Frac-Connections: never decayed; set by the layer
+  kEmbedding,  // of words; positions and class tokens of pictures: decayed if the recipe says so; normal values
+  kGain,  // gammas, biases and slopes of norms, other biases: decayed if the recipe says so; set by the layer
+  kDynamic,  // SeeDNorm's alpha and beta, the dynamic part of Frac-Connections: decayed unless the recipe says
+             // otherwise; set by the layer
+  kStatic,   // the static part of Frac-Connections: never decayed; set by the layer
 };
 inline const char* name_of(Role role) {
   constexpr const char* kNames[] = {"matrix", "embedding", "gain", "dynamic", "static"};

@@ -12,6 +12,7 @@
 #include "lab/base/json_field.h"
 #include "lab/base/sha256.h"
 #include "lab/tensors/safetensors.h"
+#include "lab/train/weight_average.h"
 
 namespace seednorm::lab {
 namespace {
@@ -19,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 constexpr const char* kStateFile = "trainer.json";
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
+constexpr const char* kAverageFile = "average.safetensors";
 constexpr int kFormat = 2;
 constexpr const char* kOwnSum = "sha256";  // of the state's text without it
 
@@ -109,6 +111,34 @@ void remove_old(const fs::path& run, const fs::path& written, int64_t keep) {
   }
 }
 
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+NamedTensors averages_of(const Workload& workload) {
+  const WeightAverage* average = workload.weight_average();
+  return average == nullptr ? NamedTensors() : average->state();
+}
+
+void write_tensors(const fs::path& path, const NamedTensors& named) {
+  std::vector<TensorSource> tensors;
+  for (const auto& [name, tensor] : named) tensors.push_back(source_of(name, tensor));
+  write_safetensors(path, tensors);
+}
+
+// What is to be copied to `targets`. Errors (UserError): other tensors than those.
+TensorMap read_tensors(const fs::path& checkpoint, const char* file, const NamedTensors& targets) {
+  TensorMap stored = read_safetensors(checkpoint / file);
+  for (const auto& [name, tensor] : targets) {
+    const auto found = stored.find(name);
+    if (found == stored.end() || found->second.sizes() != tensor.sizes()) {
+      throw UserError(checkpoint.string() + ": a checkpoint of another model (" + name + ")");
+    }
+  }
+  if (stored.size() != targets.size()) {
+    throw UserError(checkpoint.string() + ": a checkpoint of another model");
+  }
+  return stored;
+}
+
 }  // namespace
 
 void save_checkpoint(const fs::path& run, const Workload& workload, const AdamW& optimizer,
@@ -123,10 +153,10 @@ void save_checkpoint(const fs::path& run, const Workload& workload, const AdamW&
   {
     NewFolder folder(target);
     workload.save(folder.path());
-    std::vector<TensorSource> tensors;
-    for (const auto& [tensor_name, tensor] : optimizer.state())
-      tensors.push_back(source_of(tensor_name, tensor));
-    write_safetensors(folder.path() / kOptimizerFile, tensors);
+    write_tensors(folder.path() / kOptimizerFile, optimizer.state());
+    if (const NamedTensors averages = averages_of(workload); !averages.empty()) {
+      write_tensors(folder.path() / kAverageFile, averages);
+    }
     nlohmann::json json = {{"format", kFormat},
                            {"step", state.step},
                            {"data_fingerprint", state.data_fingerprint},
@@ -172,17 +202,13 @@ FoundCheckpoint find_checkpoint(const fs::path& run) {
 
 TrainerState load_checkpoint(const fs::path& checkpoint, Workload& workload, AdamW& optimizer) {
   const nlohmann::json json = read_state(checkpoint);
-  const TensorMap stored = read_safetensors(checkpoint / kOptimizerFile);
-  const auto slots = optimizer.state();
-  for (const auto& [name, tensor] : slots) {
-    const auto found = stored.find(name);
-    if (found == stored.end() || found->second.sizes() != tensor.sizes()) {
-      throw UserError(checkpoint.string() + ": a checkpoint of another model (" + name + ")");
-    }
-  }
-  if (stored.size() != slots.size()) throw UserError(checkpoint.string() + ": a checkpoint of another model");
+  const NamedTensors slots = optimizer.state(), averages = averages_of(workload);
+  const TensorMap stored = read_tensors(checkpoint, kOptimizerFile, slots);
+  TensorMap stored_averages;
+  if (!averages.empty()) stored_averages = read_tensors(checkpoint, kAverageFile, averages);
   workload.load(checkpoint);
   for (auto [name, tensor] : slots) tensor.copy_(stored.at(name));
+  for (auto [name, tensor] : averages) tensor.copy_(stored_averages.at(name));
   return {.step = json.at("step").get<int64_t>(),
           .data_fingerprint = json.at("data_fingerprint").get<std::string>(),
           .log = {.metrics = json.at("metrics_bytes").get<int64_t>(),

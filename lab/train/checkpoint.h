@@ -2,6 +2,7 @@
 //
 //   checkpoints/step-00000100/  config.json, model.safetensors, ...  a model directory like any other
 //                               optimizer.safetensors               AdamW's tensors by parameter
+//                               average.safetensors                 the weights' average, where there is one
 //                               trainer.json                        the state below, the size and SHA-256 of
 //                                                                   every file, and its own
 #ifndef SEEDNORM_LAB_TRAIN_CHECKPOINT_H_

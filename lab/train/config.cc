@@ -50,6 +50,17 @@ void TrainConfig::check(const std::string& unit) const {
   require(log_every >= 1, "log_every", "1 or more");
 }
 
+void AverageConfig::check() const {
+  require(decay >= 0 && decay < 1, "ema_decay", "a number from 0 (no average) to below 1");
+}
+
+Settings average_settings(AverageConfig& c) {
+  return {
+      {"ema_decay", "decay of the average of the weights, a step; 0: no average", c.decay},
+      {"ema_warmup", "the decay is at most 1 - (1 + step)^(-2/3), so that short runs forget their beginning",
+       c.warmup}};
+}
+
 Settings train_settings(TrainConfig& c, const std::string& unit) {
   return {
       {"steps", "optimizer steps", c.steps},
@@ -64,8 +75,9 @@ Settings train_settings(TrainConfig& c, const std::string& unit) {
       {"beta2", "AdamW's second decay rate", c.beta2},
       {"adam_eps", "AdamW's eps", c.adam_eps},
       {"weight_decay", "of matrices and of SeeDNorm's alpha and beta", c.weight_decay},
-      {"decay_gain", "decay norms' gains too", c.decay_gain},
+      {"decay_gain", "decay norms' gains and every bias too", c.decay_gain},
       {"decay_embedding", "decay the embedding too", c.decay_embedding},
+      {"decay_dynamic", "decay SeeDNorm's alpha and beta", c.decay_dynamic},
       {"grad_clip", "largest norm of the gradient; 0: none", c.grad_clip},
       {"dtype", "of activations and matrix products: float32 or bfloat16",
        [&c](std::string_view value) { parse_precision(value, c.dtype); },

@@ -27,9 +27,10 @@ struct TrainConfig {
   double warmup = 0;          // linear warm-up, in units (tokens, images)
   double beta1 = 0.9, beta2 = 0.95, adam_eps = 1e-8;
   double weight_decay = 0.1;
-  bool decay_gain = false;  // gammas, biases and slopes of norms; SeeDNorm's alpha and beta always are
+  bool decay_gain = false;  // gammas and slopes of norms, every bias
   bool decay_embedding = false;
-  double grad_clip = 1.0;  // of the whole gradient's norm; 0: none
+  bool decay_dynamic = true;  // SeeDNorm's alpha and beta
+  double grad_clip = 1.0;     // of the whole gradient's norm; 0: none
 
   Precision dtype = Precision::kFloat32;
   bool checkpointing = false;  // activations are made again in backward
@@ -47,6 +48,16 @@ struct TrainConfig {
   // train_settings.
   void check(const std::string& unit) const;
 };
+
+// An average of the weights, of workloads that evaluate one.
+struct AverageConfig {
+  double decay = 0;    // 0: no average
+  bool warmup = true;  // the decay rises with the steps, as WeightAverage::decay_at says
+
+  // Errors (std::invalid_argument): a decay that leaves nothing of the weights.
+  void check() const;
+};
+Settings average_settings(AverageConfig& config);
 
 // Every setting of `config`, bound to it. Units are named by `unit`, "token" or "image": warmup_tokens.
 Settings train_settings(TrainConfig& config, const std::string& unit);

@@ -3,6 +3,7 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <stdexcept>
@@ -13,8 +14,9 @@ namespace {
 double decay_of(Role role, const TrainConfig& config) {
   switch (role) {
     case Role::kMatrix:
-    case Role::kDynamic:
       return config.weight_decay;
+    case Role::kDynamic:
+      return config.decay_dynamic ? config.weight_decay : 0;
     case Role::kEmbedding:
       return config.decay_embedding ? config.weight_decay : 0;
     case Role::kGain:
@@ -36,11 +38,17 @@ int64_t ParamGroup::num_elements() const {
 std::vector<ParamGroup> param_groups(const std::vector<ParamInfo>& params, const TrainConfig& config) {
   std::vector<ParamGroup> groups;
   for (const Role role : {Role::kMatrix, Role::kEmbedding, Role::kGain, Role::kDynamic, Role::kStatic}) {
-    ParamGroup group = {role, decay_of(role, config), {}};
+    std::vector<double> scales;  // in the order in which they come up
     for (const ParamInfo& p : params) {
-      if (p.role == role) group.params.push_back(p);
+      if (p.role == role && std::find(scales.begin(), scales.end(), p.lr_scale) == scales.end())
+        scales.push_back(p.lr_scale);
     }
-    if (!group.params.empty()) groups.push_back(std::move(group));
+    for (const double scale : scales) {
+      ParamGroup& group = groups.emplace_back(ParamGroup{role, decay_of(role, config), scale, {}});
+      for (const ParamInfo& p : params) {
+        if (p.role == role && p.lr_scale == scale) group.params.push_back(p);
+      }
+    }
   }
   return groups;
 }
@@ -49,9 +57,14 @@ std::string to_text(const std::vector<ParamGroup>& groups) {
   std::string out = "group        tensors      elements  weight decay\n";
   for (const ParamGroup& g : groups) {
     char line[96];
-    std::snprintf(line, sizeof(line), "%-10s %9zu %13lld  %g\n", name_of(g.role), g.params.size(),
+    std::snprintf(line, sizeof(line), "%-10s %9zu %13lld  %g", name_of(g.role), g.params.size(),
                   static_cast<long long>(g.num_elements()), g.weight_decay);
     out += line;
+    if (g.lr_scale != 1) {
+      std::snprintf(line, sizeof(line), "  (learning rate x %.4g)", g.lr_scale);
+      out += line;
+    }
+    out += "\n";
   }
   return out;
 }
@@ -107,8 +120,8 @@ void AdamW::step(double lr) {
     }
     if (params.empty()) continue;
     at::_foreach_add_(steps, 1);
-    at::_fused_adamw_(params, gradients, exp_avg, exp_avg_sq, {}, steps, lr, beta1_, beta2_,
-                      groups_[g].weight_decay, eps_, /*amsgrad=*/false, /*maximize=*/false);
+    at::_fused_adamw_(params, gradients, exp_avg, exp_avg_sq, {}, steps, lr * groups_[g].lr_scale, beta1_,
+                      beta2_, groups_[g].weight_decay, eps_, /*amsgrad=*/false, /*maximize=*/false);
   }
 }
 

@@ -10,18 +10,21 @@
 
 namespace seednorm::lab {
 
-// Parameters of one role: they share their weight decay.
+// Parameters of one role and learning rate: they share their weight decay.
 struct ParamGroup {
   Role role;
   double weight_decay;
+  double lr_scale;
   std::vector<ParamInfo> params;
   int64_t num_elements() const;
 };
 
-// One group for each role among the parameters. SeeDNorm's alpha and beta (and the dynamic part of
-// Frac-Connections) are decayed whatever the recipe says of gains (paper, Section 3 and Table 4).
+// One group for each role and factor on the learning rate among the parameters. SeeDNorm's alpha and beta
+// (and the dynamic part of Frac-Connections) are decayed whatever the recipe says of gains (paper, Section 3
+// and Table 4), unless it says decay_dynamic=false.
 std::vector<ParamGroup> param_groups(const std::vector<ParamInfo>& params, const TrainConfig& config);
-// A table of the groups: role, parameters, elements, weight decay.
+// A table of the groups: role, parameters, elements, weight decay, and the factor on the learning rate where
+// it is not 1.
 std::string to_text(const std::vector<ParamGroup>& groups);
 
 // AdamW (arXiv 1711.05101) on float32 parameters, in libtorch's fused form.

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "lab/train/schedule.h"
+#include "lab/train/weight_average.h"
 
 namespace seednorm::lab {
 
@@ -42,6 +43,7 @@ StepResult Trainer::step() {
   result.grad_norm = optimizer_.clip();
   if (result.finite()) {
     optimizer_.step(result.lr);
+    if (WeightAverage* average = workload_.weight_average()) average->update(next_);
     ++next_;
   }
   return result;

@@ -22,6 +22,8 @@ struct RowRange {
 struct Batch {
   std::vector<at::Tensor> tensors;
   int64_t units = 0;  // tokens, images
+  // Where it stands, for losses that draw random numbers.
+  int64_t step = 0, first_row = 0;
 };
 
 struct Loss {
@@ -65,6 +67,8 @@ class Probe {
   virtual Measurement run() = 0;
 };
 
+class WeightAverage;
+
 class Workload {
  public:
   virtual ~Workload() = default;
@@ -81,6 +85,9 @@ class Workload {
   // A pure function of the settings, the step and the rows: the same for every norm and every number of
   // processes.
   virtual Batch batch(int64_t step, RowRange rows) const = 0;
+  // An average of the weights that is kept up to date in training; null: none.
+  virtual WeightAverage* weight_average() const { return nullptr; }
+
   // `share` is the batch's part of the whole step (rows over batch_size): the parts of all micro-batches
   // add up to means over the step.
   virtual Loss loss(const Batch& batch, double share) = 0;

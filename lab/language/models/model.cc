@@ -1,6 +1,5 @@
 #include "lab/language/models/model.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
@@ -9,6 +8,7 @@
 
 #include "lab/language/models/recompute.h"
 #include "lab/nn/cpu/products.h"
+#include "lab/nn/initial.h"
 
 namespace seednorm::lab {
 namespace {
@@ -47,18 +47,11 @@ const ModelConfig& checked(const ModelConfig& config) {
   return config;
 }
 
-// FNV-1a: a parameter's name makes its random numbers its own.
-uint64_t hash(const std::string& name) {
-  uint64_t h = 0xCBF29CE484222325;
-  for (const char c : name) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001B3;
-  return h;
-}
-
 // Normal, cut off at three standard deviations as in OLMo's initialization: by the inverse of its
 // distribution.
-void fill_normal(Tensor t, double std, uint64_t seed) {
+void fill_normal(Tensor t, double std, const at::Generator& generator) {
   const double inside = std::erf(3 / std::sqrt(2.0));  // probability of being within
-  t.uniform_(-inside, inside, at::detail::createCPUGenerator(seed)).erfinv_().mul_(std * std::sqrt(2.0));
+  t.uniform_(-inside, inside, generator).erfinv_().mul_(std * std::sqrt(2.0));
 }
 
 }  // namespace
@@ -90,7 +83,7 @@ void Model::initialize(uint64_t seed) {
   const at::NoGradGuard no_grad;
   for (const ParamInfo& p : params()) {
     if (p.role == Role::kMatrix || p.role == Role::kEmbedding) {
-      fill_normal(p.tensor, config_.init_std, seed ^ hash(p.name));
+      fill_normal(p.tensor, config_.init_std, generator_of(seed, p.name));
     }
   }
 }

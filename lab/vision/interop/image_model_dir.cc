@@ -1,0 +1,234 @@
+#include "lab/vision/interop/image_model_dir.h"
+
+#include <ATen/Functions.h>
+
+#include <array>
+#include <cmath>
+
+#include "lab/base/error.h"
+#include "lab/base/file.h"
+#include "lab/tensors/safetensors.h"
+#include "lab/tensors/strict_json.h"
+
+namespace seednorm::lab {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr const char* kConfigFile = "config.json";
+constexpr const char* kWeightsFile = "model.safetensors";
+constexpr int kMaxDepth = 16;
+
+// Architectures of timm whose arguments need not stand in the file.
+struct VitSize {
+  const char* name;
+  int64_t dim, num_layers, num_heads;
+};
+constexpr VitSize kVits[] = {{"vit_tiny", 192, 12, 3},
+                             {"vit_small", 384, 12, 6},
+                             {"vit_base", 768, 12, 12},
+                             {"vit_large", 1024, 24, 16}};
+struct ConvNextSize {
+  const char* name;
+  std::array<int64_t, 4> layers, dims;
+};
+constexpr ConvNextSize kConvNexts[] = {{"convnext_tiny", {3, 3, 9, 3}, {96, 192, 384, 768}},
+                                       {"convnext_small", {3, 3, 27, 3}, {96, 192, 384, 768}},
+                                       {"convnext_base", {3, 3, 27, 3}, {128, 256, 512, 1024}},
+                                       {"convnext_large", {3, 3, 27, 3}, {192, 384, 768, 1536}}};
+
+ImageModelConfig config_of_architecture(const std::string& name) {
+  ImageModelConfig out;
+  for (const VitSize& size : kVits) {
+    const std::string prefix = std::string(size.name) + "_patch";
+    if (!name.starts_with(prefix)) continue;
+    out.dim = size.dim;
+    out.num_layers = size.num_layers;
+    out.num_heads = size.num_heads;
+    out.ffn_dim = 4 * size.dim;
+    out.patch_size = std::atoll(name.c_str() + prefix.size());
+    return out;
+  }
+  for (const ConvNextSize& size : kConvNexts) {
+    if (name != size.name) continue;
+    out.set_family(ImageFamily::k_convnext);
+    out.stage_layers = {size.layers.begin(), size.layers.end()};
+    out.stage_dims = {size.dims.begin(), size.dims.end()};
+    out.patch_size = 4;
+    return out;
+  }
+  throw UserError(
+      "architecture: expected timm's vit_SIZE_patchN_M or convnext_SIZE (tiny, small, base, large), got " +
+      quote(name));
+}
+
+void read_argument(ImageModelConfig& c, double& ratio, const std::string& key, const Json& value) {
+  const bool is_vit = c.family == ImageFamily::k_vit;
+  if (key == "img_size" && is_vit) {
+    c.image_size = value.get<int64_t>();
+  } else if (key == "patch_size") {
+    c.patch_size = value.get<int64_t>();
+  } else if (key == "num_classes") {
+    c.num_classes = value.get<int64_t>();
+  } else if (key == "embed_dim" && is_vit) {
+    c.dim = value.get<int64_t>();
+  } else if (key == "depth" && is_vit) {
+    c.num_layers = value.get<int64_t>();
+  } else if (key == "num_heads" && is_vit) {
+    c.num_heads = value.get<int64_t>();
+  } else if (key == "mlp_ratio" && is_vit) {
+    ratio = value.get<double>();
+  } else if (key == "global_pool" && value == "avg") {
+  } else if (key == "depths" && !is_vit) {
+    c.stage_layers = value.get<std::vector<int64_t>>();
+  } else if (key == "dims" && !is_vit) {
+    c.stage_dims = value.get<std::vector<int64_t>>();
+  } else if (key == "ls_init_value" && !is_vit) {
+    c.layer_scale = value.get<double>();
+  } else if (key == "drop_path_rate") {
+    c.drop_path = value.get<double>();
+  } else {
+    throw UserError("model_args: no argument " + quote(key) + " of value " + value.dump() +
+                    " is known for this model");
+  }
+}
+
+Normalization normalization_of(const Json& pretrained) {
+  Normalization out = kImageNetNormalization;
+  for (int c = 0; c < 3; ++c) {
+    if (pretrained.contains("mean")) out.mean[c] = pretrained.at("mean").at(c).get<float>();
+    if (pretrained.contains("std")) out.std[c] = pretrained.at("std").at(c).get<float>();
+  }
+  return out;
+}
+
+ImageModelFile parse_config(const Json& json) {
+  ImageModelFile out;
+  ImageModelConfig& c = out.config;
+  c = config_of_architecture(json.at("architecture").get<std::string>());
+  const Json pretrained = json.value("pretrained_cfg", Json::object());
+  if (pretrained.contains("input_size")) c.image_size = pretrained.at("input_size").at(1).get<int64_t>();
+  if (json.contains("num_classes")) c.num_classes = json.at("num_classes").get<int64_t>();
+  double ratio = static_cast<double>(c.ffn_dim) / static_cast<double>(c.dim);
+  const Json arguments = json.value("model_args", Json::object());
+  for (const auto& [key, value] : arguments.items()) read_argument(c, ratio, key, value);
+  if (c.family == ImageFamily::k_vit && arguments.value("global_pool", "") != "avg") {
+    throw UserError(
+        "model_args: expected global_pool \"avg\"; other ViTs, which classify from the class token, have no "
+        "fc_norm");
+  }
+  c.ffn_dim = static_cast<int64_t>(std::floor(static_cast<double>(c.dim) * ratio));
+  out.preprocessing.normalization = normalization_of(pretrained);
+  out.preprocessing.crop_part = pretrained.value("crop_pct", out.preprocessing.crop_part);
+  const Json ours = json.value("seednorm", Json::object());
+  for (const auto& [site, text] : ours.value("norms", Json::object()).items()) {
+    c.norms[site] = NormSpec::parse(text.get<std::string>());
+  }
+  c.norm_eps = ours.value("norm_eps", c.norm_eps);
+  if (c.num_classes < 1) throw UserError("num_classes: expected 1 or more");
+  c.check();
+  return out;
+}
+
+std::string shape_text(at::IntArrayRef shape) {
+  std::string out = "[";
+  for (const int64_t n : shape) out += (out.size() > 1 ? ", " : "") + std::to_string(n);
+  return out + "]";
+}
+
+}  // namespace
+
+Json image_model_json(const ImageModelConfig& c, const ImagePreprocessing& preprocessing) {
+  const bool is_vit = c.family == ImageFamily::k_vit;
+  Json arguments = {{"patch_size", c.patch_size}};
+  if (is_vit) {
+    arguments.update({{"img_size", c.image_size},
+                      {"embed_dim", c.dim},
+                      {"depth", c.num_layers},
+                      {"num_heads", c.num_heads},
+                      {"mlp_ratio", static_cast<double>(c.ffn_dim) / static_cast<double>(c.dim)},
+                      {"global_pool", "avg"}});
+  } else {
+    arguments.update({{"depths", c.stage_layers}, {"dims", c.stage_dims}, {"ls_init_value", c.layer_scale}});
+  }
+  Json norms = Json::object();
+  for (const auto& [site, spec] : c.norms) norms[site.name] = spec.text();
+  const Normalization& n = preprocessing.normalization;
+  return {{"architecture", is_vit ? "vit_base_patch16_224" : "convnext_base"},
+          {"num_classes", c.num_classes},
+          {"num_features", is_vit ? c.dim : c.stage_dims.back()},
+          {"global_pool", "avg"},
+          {"model_args", arguments},
+          {"pretrained_cfg",
+           {{"input_size", {3, c.image_size, c.image_size}},
+            {"fixed_input_size", is_vit},
+            {"interpolation", "bicubic"},
+            {"crop_pct", preprocessing.crop_part},
+            {"crop_mode", "center"},
+            {"mean", n.mean},
+            {"std", n.std},
+            {"num_classes", c.num_classes},
+            {"pool_size", nullptr},
+            {"first_conv", is_vit ? "patch_embed.proj" : "stem.0"},
+            {"classifier", is_vit ? "head" : "head.fc"}}},
+          {"seednorm", {{"norms", norms}, {"norm_eps", c.norm_eps}}}};
+}
+
+ImageModelFile read_image_model_file(const fs::path& folder) {
+  const std::string file = (folder / kConfigFile).string();
+  const Json json = parse_strict_json(read_file(file, size_t{1} << 20), file, kMaxDepth);
+  try {
+    return parse_config(json);
+  } catch (const Json::exception& e) {
+    throw UserError(file + ": not the configuration of one of timm's models: " + e.what());
+  } catch (const std::invalid_argument& e) {
+    throw UserError(file + ": " + e.what());
+  } catch (const UserError& e) {
+    throw UserError(file + ": " + e.what());
+  }
+}
+
+void load_image_weights(ImageModel& model, const fs::path& folder) {
+  const fs::path file = folder / kWeightsFile;
+  const TensorMap stored = read_safetensors(file);
+  const auto fail = [&](const std::string& name, const std::string& what) {
+    throw UserError(file.string() + ": tensor " + quote(name, 200) + ": " + what);
+  };
+  const std::vector<ParamInfo> params = model.params();
+  for (const ParamInfo& p : params) {
+    const auto found = stored.find(p.name);
+    if (found == stored.end()) fail(p.name, "is missing");
+    if (found->second.sizes() != p.tensor.sizes()) {
+      fail(p.name, "its shape is " + shape_text(found->second.sizes()) + ", that of config.json's model " +
+                       shape_text(p.tensor.sizes()));
+    }
+    if (!at::isFloatingType(found->second.scalar_type())) {
+      fail(p.name, std::string("its dtype is ") + at::toString(found->second.scalar_type()) +
+                       "; expected floating-point numbers");
+    }
+  }
+  for (const auto& [name, tensor] : stored) {
+    const auto is_it = [&, n = name](const ParamInfo& p) { return p.name == n; };
+    if (std::none_of(params.begin(), params.end(), is_it))
+      fail(name, "config.json's model has no such tensor");
+  }
+  const at::NoGradGuard no_grad;
+  for (const ParamInfo& p : params) at::Tensor(p.tensor).copy_(stored.at(p.name));
+}
+
+std::shared_ptr<ImageModel> load_image_model(const fs::path& folder) {
+  auto model = make_image_model(read_image_model_file(folder).config);
+  load_image_weights(*model, folder);
+  return model;
+}
+
+void write_image_model(const ImageModel& model, const ImagePreprocessing& preprocessing,
+                       const fs::path& folder) {
+  std::vector<TensorSource> tensors;
+  for (const ParamInfo& p : model.params()) tensors.push_back(source_of(p.name, p.tensor.detach()));
+  write_safetensors(folder / kWeightsFile, tensors);
+  replace_file(folder / kConfigFile, image_model_json(model.config(), preprocessing).dump(2) + "\n");
+}
+
+}  // namespace seednorm::lab

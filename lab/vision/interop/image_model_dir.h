@@ -1,0 +1,44 @@
+// Classifiers in directories as timm has them on the Hugging Face Hub: config.json and model.safetensors.
+#ifndef SEEDNORM_LAB_VISION_INTEROP_IMAGE_MODEL_DIR_H_
+#define SEEDNORM_LAB_VISION_INTEROP_IMAGE_MODEL_DIR_H_
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "lab/vision/data/augment.h"
+#include "lab/vision/models/image_model.h"
+
+namespace seednorm::lab {
+
+// How a model wants its pictures when it is evaluated.
+struct ImagePreprocessing {
+  Normalization normalization = kImageNetNormalization;
+  double crop_part = 0.875;  // of the short side
+};
+
+// config.json: timm's architecture and arguments, and under "seednorm" the norms, from which both can be made
+// again. timm.create_model("local-dir:FOLDER") builds a model with LayerNorm from it.
+nlohmann::json image_model_json(const ImageModelConfig& config, const ImagePreprocessing& preprocessing);
+
+struct ImageModelFile {
+  ImageModelConfig config;
+  ImagePreprocessing preprocessing;
+};
+// Reads what image_model_json or timm wrote. Errors (UserError): not JSON, an architecture other than ViT
+// with average pooling and ConvNeXt, an argument that these models do not have.
+ImageModelFile read_image_model_file(const std::filesystem::path& folder);
+
+// Errors (UserError): as above; a tensor that is missing, that the model does not have, or whose shape or
+// dtype is not the model's.
+std::shared_ptr<ImageModel> load_image_model(const std::filesystem::path& folder);
+// The weights alone, for a model that is there already. Nothing is changed when it throws.
+void load_image_weights(ImageModel& model, const std::filesystem::path& folder);
+// In a folder that exists (a checkpoint that is being written).
+void write_image_model(const ImageModel& model, const ImagePreprocessing& preprocessing,
+                       const std::filesystem::path& folder);
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_VISION_INTEROP_IMAGE_MODEL_DIR_H_
