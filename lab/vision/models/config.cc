@@ -155,6 +155,10 @@ void ImageModelConfig::check() const {
     const NormSpec& spec = norms[place.site];
     try {
       const seednorm::Norm layer(spec.name, place.width, spec.options);
+      if (layer.info().needs_condition()) {
+        throw std::invalid_argument("[" + spec.name +
+                                    "] norm: needs a condition for each sample, which classifiers lack");
+      }
     } catch (const std::invalid_argument& e) {
       throw std::invalid_argument("norm." + place.site + ": " + place.layer + ", of width " +
                                   std::to_string(place.width) + ": " + e.what());

@@ -103,7 +103,7 @@ TEST(ImageModels, PlacesOfNormsAreWhereTheyStand) {
   }
 }
 
-TEST(ImageModels, HeadsThatDoNotDivideAWidthAreRefused) {
+TEST(ImageModels, NormsThatCannotStandSomewhereAreRefused) {
   const auto message = [](ImageModelConfig c, const char* site, const char* norm) -> std::string {
     c.norms[site] = NormSpec::parse(norm);
     try {
@@ -122,6 +122,7 @@ TEST(ImageModels, HeadsThatDoNotDivideAWidthAreRefused) {
   EXPECT_TRUE(
       message(c, "head", "seed_norm(num_heads=16)").starts_with("norm.head: head.norm, of width 24: "));
   EXPECT_EQ(message(c, "head", "seed_norm(num_heads=3)"), "");
+  EXPECT_TRUE(message(c, "stem", "ada_seed_norm").starts_with("norm.stem: stem.1, of width 8: "));
   EXPECT_TRUE(message(vit(24, 2, 3), "head", "seed_norm(num_heads=16)")
                   .starts_with("norm.head: fc_norm, of width 24: "));
 }
