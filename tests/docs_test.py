@@ -10,8 +10,8 @@ A comment before a code block says what the block is:
   <!-- excerpt: PATH --> lines that the repository's file PATH has, in this order
 Other bash blocks may name this repository's scripts, programs of build/release and CMake presets only: these must
 exist, and their --help must name the options.
-Blocks of other languages need one of the comments; `text` alone is left alone. Links to files must lead somewhere, and
-so must names in backticks that look like paths.
+Blocks of other languages need one of the comments; `text` alone is left alone. Links to files must lead somewhere, from
+the document's folder, and so must names in backticks that look like paths, from the repository's root.
 """
 import argparse
 import json
@@ -109,9 +109,9 @@ def check_blocks(text, work, arguments):
     print(f"{num_blocks} blocks")
 
 
-def check_paths(text):
-    for match in [*LINK.finditer(text), *PATH.finditer(text)]:
-        if not (ROOT / match[1]).exists():
+def check_paths(text, folder):
+    for base, match in [(folder, m) for m in LINK.finditer(text)] + [(ROOT, m) for m in PATH.finditer(text)]:
+        if not (base / match[1]).exists():
             yield f"line {text.count(chr(10), 0, match.start()) + 1}: there is no {match[1]}"
 
 
@@ -129,7 +129,7 @@ def main():
     work = arguments.work / arguments.document.stem
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    problems = [*check_blocks(text, work, arguments), *check_paths(text)]
+    problems = [*check_blocks(text, work, arguments), *check_paths(text, arguments.document.parent)]
     for problem in problems:
         print(f"{arguments.document.name}: {problem}")
     return 1 if problems else 0
