@@ -1,6 +1,5 @@
-// A call of an operator, without PyTorch: which tensors and options each norm takes, in which order, and what
-// is checked. All of it follows from the norm's own description, so that a new norm needs no line
-// here.
+// A call of an operator, without PyTorch: which tensors and options each norm takes, in which order, and how
+// they are checked. All of this follows from the norm's description, so that a new norm needs no line here.
 #ifndef SEEDNORM_OPS_CALL_H_
 #define SEEDNORM_OPS_CALL_H_
 
@@ -17,12 +16,12 @@ namespace seednorm::ops {
 enum class Kind : int32_t { kForward = 0, kAddForward, kBackward };
 constexpr int kNumKinds = 3;
 
-// What is known of a tensor without its elements.
+// The properties of a tensor without its elements.
 struct TensorInfo {
   bool given = false;
   int64_t ndim = 0;
   const int64_t* sizes = nullptr;
-  std::optional<DType> dtype;   // empty if the kernels do not have it
+  std::optional<DType> dtype;   // empty if the kernels do not support it
   const char* dtype_name = "";  // as PyTorch spells it
   const char* device = "";      // type of device: "cpu"
   int32_t device_index = 0;
@@ -40,13 +39,13 @@ struct Arguments {
   bool plus_one = false;     // the layer uses 1 + gamma
   bool elementwise = false;  // u_i = sigma(x_i beta_i)
   double dropout = 0.0;
-  T seed{};  // int64 [2], seed and offset of dropout; None: no dropout
+  T seed{};  // int64 [2], seed and offset of dropout; None means no dropout
 
   bool keep_stats = true;  // forward: false leaves stats empty, for inference
   int64_t wanted = -1;     // backward: bit i asks for the gradient of the norm's parameter i
 };
 
-// Whether options may give the norm's parameter this form.
+// Whether the options may choose this form for the norm's parameter.
 inline bool may_be(const NormInfo& info, Param param, Form form) {
   const NormParamInfo* const own = info.find(param);
   return own != nullptr && own->forms.contains(form);
@@ -79,8 +78,8 @@ void visit_arguments(const NormInfo& info, Kind kind, Args& a, const Visit& visi
 }
 
 // The operator's schema, as in "seed_norm(Tensor x, Tensor? gamma, ...) -> (Tensor y, Tensor stats)". The
-// outputs: y, sum (of add_name), stats; or dx and the gradient of each parameter, which is empty where it is
-// not wanted.
+// outputs are y, sum (of add_name) and stats, or dx and the gradient of each parameter, which is empty if it
+// was not requested.
 std::string schema(const NormInfo& info, Kind kind);
 
 // A checked call.

@@ -1,4 +1,4 @@
-// The stream that PyTorch queues work on.
+// The CUDA stream on which PyTorch queues work.
 #ifndef SEEDNORM_OPS_CURRENT_STREAM_H_
 #define SEEDNORM_OPS_CURRENT_STREAM_H_
 

@@ -1,4 +1,4 @@
-// The second step of backward: partial sums to parameter gradients.
+// The second step of backward, from partial sums to parameter gradients.
 #ifndef SEEDNORM_CORE_CUDA_FINISH_H_
 #define SEEDNORM_CORE_CUDA_FINISH_H_
 
@@ -8,7 +8,7 @@
 
 namespace seednorm::cuda {
 
-// Sums the partial sums over chunks in double, in a fixed order, and stores those gradients that are wanted.
+// Sums the partial sums over chunks in double, in a fixed order, and stores the requested gradients.
 void finish(const KernelArgs& args, const Chunks& chunks, const Slots& slots, Stream stream);
 
 }  // namespace seednorm::cuda

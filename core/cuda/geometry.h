@@ -1,5 +1,5 @@
-// Which threads take which columns: a function of width and dtype alone, so that a row's result depends
-// neither on the batch nor on the device.
+// The assignment of columns to threads. It is a function of width and dtype alone, so that a row's result
+// depends neither on the batch nor on the device.
 #ifndef SEEDNORM_CORE_CUDA_GEOMETRY_H_
 #define SEEDNORM_CORE_CUDA_GEOMETRY_H_
 
@@ -11,33 +11,34 @@
 
 namespace seednorm::cuda {
 
-// How a group of threads goes about its rows.
+// How a group of threads processes its rows.
 enum class Shape : int32_t {
-  kNarrow,  // several rows at once; each thread has one vector of 16 bytes of each
+  kNarrow,  // several rows at once; each thread has one 16-byte vector of each row
   kWide,    // the row is in registers (forward) or shared memory (backward) between the two passes over it
-  kHuge,    // the row is read again
+  kHuge,    // the row is read twice
 };
 
 struct Geometry {
   Shape shape;
   int lanes;   // threads per group
   int groups;  // groups per block
-  int tiles;   // passes along the row, each of so many vectors per thread
+  int tiles;   // passes along the row, each with the vectors per thread given below
 };
 
-constexpr int kMaxLanes = 512;  // more would leave a thread 64 registers of the 65,536 of a multiprocessor
+constexpr int kMaxLanes = 512;  // with 1,024 a thread would have only 64 of the 65,536 registers
 
-// Rows of so many vectors fit a warp with one per thread, which then has several rows under way.
+// Rows of at most this many vectors fit in a warp with one vector per thread, which then processes several
+// rows at once.
 constexpr int64_t kNarrowVectors = 32;
 
-// Vectors of a row that a thread has under way, and rows of a narrow one. 64 bytes per thread and 1,024
-// threads per multiprocessor are twice what it takes to keep an H200's memory busy (4.8 TB/s in 0.7 us: 25 KB
+// The number of vectors of a row, and of narrow rows, that a thread has in flight. 64 bytes per thread and
+// 1,024 threads per multiprocessor are twice what keeps an H200's memory busy (4.8 TB/s in 0.7 us: 25 KB
 // each).
 constexpr int kForwardVecs = 4, kForwardNarrowRows = 4, kForwardWideRows = 1;
-// The same of backward, for x and for dy each.
+// The same for backward, for each of x and dy.
 constexpr int kBackwardVecs = 2, kBackwardNarrowRows = 2;
 
-constexpr int kForwardThreads = 128, kBackwardThreads = 256;  // per block, where a group does not need more
+constexpr int kForwardThreads = 128, kBackwardThreads = 256;  // per block, unless a group needs more
 
 // Elements of a row of partial sums: D, rounded up so that whole vectors of 16 bytes of every dtype fit.
 constexpr int64_t vector_padded(int64_t dim) { return round_up(dim, int64_t{8}); }

@@ -1,4 +1,4 @@
-// One norm's kernels for GPUs, as core/cuda/norm_unit.cu makes them.
+// The kernels of one norm for GPUs, which core/cuda/norm_unit.cu defines.
 #ifndef SEEDNORM_CORE_CUDA_KERNELS_H_
 #define SEEDNORM_CORE_CUDA_KERNELS_H_
 
@@ -10,7 +10,7 @@ namespace seednorm::cuda {
 
 struct Kernels {
   void (*forward)(const KernelArgs& args, int64_t rows, Stream stream);
-  // dx, and one row of partial sums for each chunk and slot.
+  // Writes dx, and one row of partial sums for each chunk and slot.
   void (*backward)(const KernelArgs& args, int64_t rows, const Chunks& chunks, const Slots& slots,
                    Stream stream);
 };

@@ -1,4 +1,4 @@
-// How rows are cut into chunks, whose parameter gradients are summed separately. It follows from the shape.
+// Cuts rows into chunks, whose parameter gradients are summed separately. The shape alone determines the cut.
 #ifndef SEEDNORM_CORE_KERNEL_CHUNKS_H_
 #define SEEDNORM_CORE_KERNEL_CHUNKS_H_
 
@@ -10,16 +10,16 @@
 namespace seednorm {
 
 struct ChunkRules {
-  int64_t max_count;  // most chunks
-  int64_t min_rows;   // fewest rows per chunk
+  int64_t max_count;  // maximum number of chunks
+  int64_t min_rows;   // minimum number of rows per chunk
   int64_t multiple;   // the rows of a chunk are a multiple of it
 };
 
-// With samples, a chunk holds whole samples, or a part of one where there are few.
+// With samples, a chunk holds whole samples, or a part of a sample if there are only a few.
 struct Chunks {
   int64_t size;  // rows per chunk, except for the last (of the sample)
   int64_t count;
-  int64_t per_sample = 0;  // chunks per sample; 0: chunks hold whole samples, or there are none
+  int64_t per_sample = 0;  // chunks per sample; 0 if chunks hold whole samples or there are no samples
 
   // First row of chunk i.
   SEEDNORM_HOST_DEVICE int64_t begin(int64_t i, int64_t rows, int64_t rows_per_sample) const {

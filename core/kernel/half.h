@@ -1,4 +1,4 @@
-// Scalar conversions of the 16-bit formats; the reference for the vector ones.
+// Scalar conversions of the 16-bit formats, the reference for the vector conversions.
 #ifndef SEEDNORM_CORE_KERNEL_HALF_H_
 #define SEEDNORM_CORE_KERNEL_HALF_H_
 
@@ -14,7 +14,7 @@ inline float bfloat16_to_float(uint16_t bits) {
   return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
 
-// Nearest, ties to even; NaN stays NaN (quiet).
+// Rounds to nearest, ties to even; NaN stays NaN (quiet).
 inline uint16_t float_to_bfloat16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   if (value != value) return static_cast<uint16_t>((bits | 0x00400000u) >> 16);
@@ -35,7 +35,7 @@ inline float half_to_float(uint16_t half) {
   return std::bit_cast<float>(sign | ((magnitude << 13) + ((127u - 15u) << 23)));
 }
 
-// Nearest, ties to even; beyond 65504 (from 65520 on) Inf; NaN stays NaN (quiet).
+// Rounds to nearest, ties to even; from 65520 on the result is Inf; NaN stays NaN (quiet).
 inline uint16_t float_to_half(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);

@@ -1,4 +1,4 @@
-// What the kernels of every norm get of a call: arguments that have been checked, as raw pointers.
+// The arguments that the kernels of every norm receive: checked, and as raw pointers.
 #ifndef SEEDNORM_CORE_KERNEL_KERNEL_ARGS_H_
 #define SEEDNORM_CORE_KERNEL_KERNEL_ARGS_H_
 
@@ -12,10 +12,10 @@
 
 namespace seednorm {
 
-// CPUs process columns in units of at most this many (32 bfloat16 or 16 float32 with 512-bit vectors).
+// CPU kernels process columns in units of at most this many (32 bfloat16 or 16 float32 with 512-bit vectors).
 constexpr int64_t kMaxUnit = 64;
-// Elements of a row that CPU kernels keep for themselves, a parameter or partial sums: D, rounded up so that
-// whole units of every target fit.
+// The length of rows that CPU kernels allocate for parameters or partial sums: D, rounded up so that whole
+// units of every target fit.
 constexpr int64_t unit_padded(int64_t dim) { return round_up(dim, kMaxUnit); }
 
 // A parameter as the kernels read it: value(i) = offset + data[i & mask], or `constant` without data.
@@ -46,11 +46,11 @@ struct KernelArgs {
   int64_t rows_per_sample = 0;
   int64_t chunks_per_sample = 0;  // of backward; 0: a chunk holds one or more whole samples
   int64_t num_stats = 0;
-  bool stream = false;  // non-temporal stores for y, sum, dx: the working set is beyond the last-level cache
+  bool stream = false;  // non-temporal stores for y, sum and dx: the data exceed the last-level cache
   bool dropout = false;
   uint64_t seed = 0;
   uint64_t offset = 0;
-  const uint64_t* device_seed = nullptr;  // on GPUs: where seed and offset are, instead of these two
+  const uint64_t* device_seed = nullptr;  // on GPUs, a pointer to seed and offset that replaces these two
 
   RowsRef x;
   // Forward.
@@ -63,17 +63,17 @@ struct KernelArgs {
   RowsRef dsum;  // null if there is none
   MutableRowsRef dx;
   const void* stats = nullptr;
-  void* partials = nullptr;  // [chunks][slots][padded dim], null if no parameter gradient is wanted
+  void* partials = nullptr;  // [chunks][slots][padded dim], null if no parameter gradient is requested
   View grads[kNumParams];
 
   SEEDNORM_HOST_DEVICE const ParamRef& param(Param p) const { return params[static_cast<int>(p)]; }
   SEEDNORM_HOST_DEVICE const View& grad(Param p) const { return grads[static_cast<int>(p)]; }
 };
 
-// One norm's entry points, for rows [begin, end) of the call. Any split gives the same bits.
+// The entry points of one norm, for rows [begin, end) of the call. Results do not depend on the split.
 struct NormKernels {
   void (*forward)(const KernelArgs& args, int64_t begin, int64_t end);
-  // `chunk` is the row of partials that is overwritten.
+  // `chunk` is the index of the row of `partials` to overwrite.
   void (*backward)(const KernelArgs& args, int64_t begin, int64_t end, int64_t chunk);
   // Sums a slot of partials over chunks in double, in order, and stores the parameter's gradient.
   void (*finish)(const KernelArgs& args, const Slots& slots, int64_t num_chunks, int64_t slot);

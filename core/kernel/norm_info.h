@@ -1,4 +1,4 @@
-// What kernels need of a norm's description.
+// The part of a norm's description that kernels need.
 #ifndef SEEDNORM_CORE_KERNEL_NORM_INFO_H_
 #define SEEDNORM_CORE_KERNEL_NORM_INFO_H_
 
@@ -6,7 +6,7 @@
 
 namespace seednorm {
 
-// A parameter with one row per sample, whatever the norm.
+// Whether a parameter has one row per sample, in any norm.
 constexpr bool is_per_sample(Param param) { return param == Param::kGammaC || param == Param::kEtaC; }
 
 // The gradients that backward sums, in the order of their rows in `partials`: a norm's parameters.

@@ -1,4 +1,4 @@
-// Division and rounding up, without overflow in between.
+// Division and rounding up, without intermediate overflow.
 #ifndef SEEDNORM_CORE_KERNEL_ROUNDING_H_
 #define SEEDNORM_CORE_KERNEL_ROUNDING_H_
 

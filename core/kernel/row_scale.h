@@ -1,5 +1,6 @@
-// The scalar mathematics of a row's scale, the same source for CPUs and GPUs. Only what is computed once per
-// row can be shared: Highway's policies compute with vectors, a GPU's threads with single numbers.
+// The scalar mathematics of a row's scale, with the same source for CPUs and GPUs. Only computations that
+// happen once per row can be shared: Highway's policies compute with vectors, a GPU's threads with single
+// numbers.
 #ifndef SEEDNORM_CORE_KERNEL_ROW_SCALE_H_
 #define SEEDNORM_CORE_KERNEL_ROW_SCALE_H_
 
@@ -9,7 +10,7 @@
 
 namespace seednorm {
 
-// 1 / RMS(x); its derivative's factor on sum_i g_i gamma_i x_i is rstd^3 / D.
+// 1 / RMS(x). In its derivative the factor of sum_i g_i gamma_i x_i is rstd^3 / D.
 struct RmsScale {
   template <class A>
   SEEDNORM_HOST_DEVICE static A scale(A sum_of_squares, A dim, A eps) {
@@ -26,7 +27,7 @@ struct LengthScale {
   template <class A>
   SEEDNORM_HOST_DEVICE static A scale(A sum_of_squares, A, A eps) {
     const A length = std::sqrt(sum_of_squares);
-    return 1 / (length < eps ? eps : length);  // NaN stays
+    return 1 / (length < eps ? eps : length);  // keeps NaN
   }
   template <class A>
   SEEDNORM_HOST_DEVICE static A pull(A scale, A sum, A, A eps) {

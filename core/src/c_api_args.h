@@ -1,4 +1,5 @@
-// The checked copies that c_api.cc makes of the C structs, and what ties the C numbers to the C++ ones.
+// The checked copies of the C structs that c_api.cc makes, and the assertions that C and C++ values are
+// equal.
 #ifndef SEEDNORM_CORE_SRC_C_API_ARGS_H_
 #define SEEDNORM_CORE_SRC_C_API_ARGS_H_
 
@@ -37,8 +38,8 @@ static_assert(same(SEEDNORM_KIND_ABSENT, ParamKind::kAbsent) &&
               same(SEEDNORM_KIND_SCALAR, ParamKind::kScalar) &&
               same(SEEDNORM_KIND_PER_SAMPLE, ParamKind::kPerSample));
 
-// What a message is about: "[layer] group.argument.field". Text is put together only when there is an error,
-// so that a call that succeeds allocates nothing.
+// The subject of a message, "[layer] group.argument.field". The text is built only for an error, so that a
+// successful call does not allocate.
 struct Where {
   const char* layer;
   const char* group;
@@ -68,11 +69,11 @@ Enum checked(int32_t value, int count, const Where& where, const char* field = "
   return static_cast<Enum>(value);
 }
 
-// No version's struct will be longer: a length beyond it is a mistake, and would be read to its end.
+// No version's struct will be longer. A greater length is a mistake, and the struct would be read to its end.
 constexpr size_t kMaxStructBytes = 4096;
 
-// A copy of the caller's struct. It may be longer than this version's if the rest is zero. Once there is a
-// later version, a struct as short as the first version's will also be accepted.
+// A copy of the caller's struct, which may be longer than this version's if the rest is zero. A later version
+// will also accept a struct as short as the first version's.
 template <class Struct>
 Struct copy_of(const Struct* from, const Where& where) {
   check_pointer(from, where);
@@ -103,7 +104,8 @@ inline Options options_of(const seednorm_options& from, const char* layer) {
   return options;
 }
 
-// View from seednorm_view, ConstView from seednorm_const_view. One without data is the empty view.
+// Converts seednorm_view to View, and seednorm_const_view to ConstView. Without data the result is an empty
+// view.
 template <class V, class CView>
 V view_of(const CView& from, const Where& where) {
   if (from.data == nullptr) return {};

@@ -1,4 +1,4 @@
-// The norms of core/norms/norms.def by name.
+// Finds the norms of core/norms/norms.def by name.
 #ifndef SEEDNORM_CORE_SRC_REGISTRY_H_
 #define SEEDNORM_CORE_SRC_REGISTRY_H_
 
@@ -13,7 +13,7 @@ namespace seednorm {
 // All norms, in the order of the list.
 std::span<const NormInfo> all_norms();
 
-// Null if there is no norm of this name.
+// The norm of this name, or null.
 const NormInfo* find_norm(std::string_view name);
 
 // The registered name with the smallest edit distance to `name`, for error messages.

@@ -24,7 +24,7 @@ inline size_t partials_bytes(const Norm& norm, int64_t rows, DType data, const C
                              int64_t padded) {
   if (rows < 0) fail(norm.name(), "rows", "0 or more", std::to_string(rows));
   if (!has_params(norm)) return 0;
-  // With samples, whose number is not known here: the most that there can be.
+  // With samples, whose number is not known here, this is an upper bound.
   const int64_t chunks =
       norm.info().needs_condition() ? std::min(rows, rules.max_count) : cut_chunks(rows, 0, rules).count;
   const size_t element_bytes = data == DType::kFloat64 ? 8 : 4;
@@ -32,7 +32,7 @@ inline size_t partials_bytes(const Norm& norm, int64_t rows, DType data, const C
          element_bytes;
 }
 
-// Rows per sample of a call, at most all rows; 0 for a norm without samples.
+// Rows per sample of a call, at most the number of rows; 0 for a norm without samples.
 inline int64_t rows_per_sample_of(const Norm& norm, int64_t rows, int64_t rows_per_sample) {
   return norm.info().needs_condition() ? std::min(rows_per_sample, std::max<int64_t>(rows, 1)) : 0;
 }
@@ -46,7 +46,8 @@ inline ParamRef param_ref(const Norm& norm, Param param, const ConstView& v) {
   const ParamKind kind = norm.kind(param);
   if (kind == ParamKind::kAbsent) {
     const NormParamInfo* const own = norm.info().find(param);
-    // A parameter that the norm never has changes nothing: a factor of one, or an offset of zero.
+    // A parameter that the norm does not have must not change results: it is a factor of one or an offset of
+    // zero.
     const bool factor = param == Param::kGamma || param == Param::kAlpha;
     ref.constant = own != nullptr ? own->absent_value : factor ? 1.0 : 0.0;
     return ref;
@@ -88,7 +89,7 @@ inline KernelArgs resolve(const Norm& norm, const ForwardArgs& args) {
   return k;
 }
 
-// `partials` is null where no parameter gradient is wanted.
+// `partials` is null if no parameter gradient is requested.
 inline KernelArgs resolve(const Norm& norm, const BackwardArgs& args) {
   KernelArgs k = common_args(norm, args);
   k.dy = rows_of(args.dy, k.dim);

@@ -6,14 +6,15 @@
 
 namespace seednorm {
 
-// Alignment of rows that non-temporal stores of every target need (one cache line, one 512-bit vector).
+// The alignment of rows that the non-temporal stores of all targets need (one cache line, one 512-bit
+// vector).
 constexpr uintptr_t kStreamAlignment = 64;
 
 // A call that moves more bytes than this writes its results past the caches.
 int64_t stream_threshold_bytes();
 
-// Pieces for a call over `bytes`: one per thread, or more when there is so much work that an idle thread at
-// the end would show and a restart of the pipeline (one block of rows) would not.
+// The number of pieces for a call over `bytes`: one per thread, or more if there is so much work that an idle
+// thread at the end would cost more than restarting the pipeline (one block of rows).
 int64_t parallel_pieces(int64_t bytes, int num_threads);
 
 }  // namespace seednorm

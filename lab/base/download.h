@@ -1,5 +1,5 @@
-// Files from the network: what was interrupted goes on where it stopped, and nothing unchecked takes a final
-// name.
+// Downloads. An interrupted download resumes where it stopped, and a file gets its final name only after it
+// was checked.
 #ifndef SEEDNORM_LAB_BASE_DOWNLOAD_H_
 #define SEEDNORM_LAB_BASE_DOWNLOAD_H_
 
@@ -12,23 +12,23 @@ namespace seednorm::lab {
 struct DownloadOptions {
   std::string url;     // http or https
   std::string target;  // a new file
-  std::string sha256;  // what it must be; empty: anything
+  std::string sha256;  // the expected checksum; empty if any content is accepted
 };
 
 struct DownloadResult {
   int64_t bytes = 0;
   std::string sha256;
-  int64_t resumed_at = 0;      // bytes that were there before
-  bool already_there = false;  // the target had the right content: nothing was fetched
+  int64_t resumed_at = 0;      // bytes that an earlier, interrupted download had left
+  bool already_there = false;  // the target had the right content, and nothing was downloaded
 };
 
-// `report(done, total)` in bytes, total 0 if unknown. Until it is complete and right, the file is
-// TARGET.part. Throws UserError if the target is there with other content, the server has no such file, or
-// the checksum differs; std::runtime_error if the connection fails, and then the next call goes on;
-// Interrupted.
+// Downloads a file and calls `report(done, total)` in bytes, with total 0 if it is unknown. The file is
+// TARGET.part until it is complete and checked. Errors (UserError): the target exists with other content, the
+// server has no such file, or the checksum differs. (std::runtime_error): the connection failed; the next
+// call resumes. (Interrupted): the user stopped the program.
 DownloadResult download(const DownloadOptions& options, const std::function<void(int64_t, int64_t)>& report);
 
-// An address for messages: *** in place of the user and the password that it may begin with.
+// An address for messages, with *** in the place of a user name and password.
 std::string without_password(const std::string& url);
 
 // The last part of the path of a URL; empty if it has none.

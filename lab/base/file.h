@@ -1,4 +1,4 @@
-// Files: mapped for reading, and written so that a reader never meets half of one.
+// Files: mapping and reading them, and writing them so that a reader never sees an incomplete one.
 #ifndef SEEDNORM_LAB_BASE_FILE_H_
 #define SEEDNORM_LAB_BASE_FILE_H_
 
@@ -13,8 +13,8 @@
 
 namespace seednorm::lab {
 
-// A file's bytes, mapped and not read. Throws UserError if it is missing, no regular file, not readable, or
-// the pointer that git-lfs keeps in place of a large file.
+// The bytes of a file, mapped into memory. Errors (UserError): the file is missing, not a regular file, not
+// readable, or the pointer that git-lfs keeps in the place of a large file.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);
@@ -29,14 +29,15 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// A file that is read at any place, by any thread. Unlike a mapping, which ends the program when its file
-// becomes shorter or its disk goes away, reading then throws.
+// A file that any thread can read at any offset. If the file becomes shorter or its disk disappears, reading
+// throws, whereas access to a mapping would end the program.
 class InputFile {
  public:
   explicit InputFile(const std::filesystem::path& path);  // throws as MappedFile does
 
   size_t size() const { return size_; }
-  // Bytes offset .. offset + size - 1, which must lie in the file. Throws UserError if it has become shorter.
+  // Reads the bytes offset .. offset + size - 1, which must lie in the file. Errors (UserError): the file has
+  // become shorter.
   void read(size_t offset, char* out, size_t size) const;
 
  private:
@@ -45,18 +46,18 @@ class InputFile {
   size_t size_ = 0;
 };
 
-// Throws UserError if a file that begins with `begin` is the pointer of git-lfs; `file` names it.
+// Throws UserError if `begin`, the first bytes of a file, are a git-lfs pointer; `file` names the file.
 void refuse_lfs_pointer(std::string_view begin, const std::string& file);
 
-// The whole file. Throws UserError as above, and if it is larger than max_bytes.
+// The content of a file. Errors (UserError): as for MappedFile; the file is larger than max_bytes.
 std::string read_file(const std::filesystem::path& path, size_t max_bytes);
 
-// A new file, written through a buffer. What cannot be written (a full disk) throws std::runtime_error that
-// names the file; the destructor of one that was not closed closes it silently and leaves it.
+// A new file, written through a buffer. Errors (std::runtime_error, which names the file): writing failed,
+// for example because the disk is full. The destructor closes a file that is still open, without an error.
 class OutputFile {
  public:
   explicit OutputFile(std::filesystem::path path);
-  // A file that exists, is empty, and was made by the caller.
+  // Takes over an existing, empty file that the caller has created.
   struct Existing {};
   static constexpr Existing kExisting{};
   OutputFile(std::filesystem::path path, Existing existing);
@@ -65,7 +66,7 @@ class OutputFile {
   OutputFile& operator=(const OutputFile&) = delete;
 
   void write(std::string_view bytes);
-  void close();  // after it, the bytes are on the disk
+  void close();  // when it returns, the bytes are on the disk
 
   const std::filesystem::path& path() const { return path_; }
 
@@ -77,28 +78,28 @@ class OutputFile {
   std::vector<char> buffer_;
 };
 
-// Writes the whole of a file: `path` has its old content or the new one, whenever the program stops. Errors:
-// see AtomicFile.
+// Replaces the content of a file: `path` has either its old content or the new one, whenever the program
+// stops. Errors: see AtomicFile.
 void replace_file(const std::filesystem::path& path, std::string_view content);
 
-// A text as the name of a file or folder: what does not suit one is "~".
+// A text as the name of a file or folder; characters that do not suit one become "~".
 std::string plain_file_name(std::string_view text);
-// Makes what was written to a file last.
+// Waits until the written content of a file is on the disk.
 void sync_file(const std::filesystem::path& path);
-// Makes renames and new files in `folder` last.
+// Waits until renames and new files in `folder` are on the disk.
 void sync_folder(const std::filesystem::path& folder);
 
 // Throws std::runtime_error, "cannot <action> <path>: <the system's reason>".
 [[noreturn]] void fail_with_errno(std::string_view action, const std::filesystem::path& path, int error);
 
-// A folder that is filled under a temporary name beside `target` and appears there complete, or not at all.
-// One process at a time; what a killed one left behind is removed by the next.
+// A folder that is filled under a temporary name beside `target`, where it appears either complete or not at
+// all. Only one process at a time can write it; the next one removes what a killed process has left.
 class NewFolder {
  public:
-  // Throws UserError if target exists and is not an empty folder (or a link to one), or if another process is
+  // Errors (UserError): the target exists and is not an empty folder (or a link to one); another process is
   // writing it.
   explicit NewFolder(const std::filesystem::path& target);
-  ~NewFolder();  // removes what was not committed
+  ~NewFolder();  // removes the folder unless it was committed
   NewFolder(const NewFolder&) = delete;
   NewFolder& operator=(const NewFolder&) = delete;
 

@@ -9,13 +9,14 @@
 
 namespace seednorm::lab {
 
-// Held from construction to destruction. The system releases the lock when its process ends, however it does,
-// so a file that a killed process left behind locks nothing. File systems without locks lock nothing either.
+// The lock is held from construction to destruction. The system releases it when the process ends, in
+// whatever way, so that the file of a killed process locks nothing. On file systems without locks it has no
+// effect.
 class FileLock {
  public:
   static constexpr const char* kFile = "lock";
 
-  // Locks `folder`/lock and creates that file where there is none. Errors (UserError): another process, or
+  // Locks `folder`/lock, which it creates if necessary. Errors (UserError): another process, or
   // another FileLock of this one, holds the lock; the message names its host and process.
   // (std::runtime_error): the file cannot be created.
   explicit FileLock(const std::filesystem::path& folder);

@@ -4,9 +4,10 @@
 
 namespace seednorm::lab {
 
-// From here on the first SIGINT, SIGTERM or SIGHUP only sets a flag; the second one kills as usual. SIGHUP is
-// left alone where it is ignored, as under nohup. A write beyond a limit or to a closed pipe becomes an error
-// of that write. A mapped file that becomes shorter while it is read still ends the program, by a message.
+// After this call the first SIGINT, SIGTERM or SIGHUP only sets a flag; the second one ends the program as
+// usual. SIGHUP stays ignored if it is ignored already, as under nohup. A write beyond a limit or to a closed
+// pipe becomes an error of that write. A mapped file that becomes shorter while it is read ends the program
+// with a message.
 void catch_interrupts();
 
 bool interrupted();

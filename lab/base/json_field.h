@@ -1,5 +1,5 @@
-// Reads JSON that others wrote: each access says where it stands and throws UserError,
-// "FILE: model.merges[3]: what is wrong", when something is not as expected.
+// Reads JSON from other programs. An access to a member that is not as expected throws a UserError that says
+// where it is, "FILE: model.merges[3]: what is wrong".
 #ifndef SEEDNORM_LAB_BASE_JSON_FIELD_H_
 #define SEEDNORM_LAB_BASE_JSON_FIELD_H_
 
@@ -11,32 +11,32 @@
 
 namespace seednorm::lab {
 
-// Writing and copying JSON recurse, so that what others wrote must not be nested without bound.
+// The limit of nesting: writing and copying JSON recurse, so the depth of a file must be bounded.
 constexpr int kMaxJsonDepth = 100;
 
-// The one way in which the lab reads JSON that is in a file. `file` names the source in errors. Any bytes are
-// safe. Errors (UserError): what is not JSON, and arrays and objects nested deeper than max_depth.
+// Parses JSON; all JSON files of the lab are read by these functions. `file` names the source in errors. Any
+// bytes are safe. Errors (UserError): invalid JSON; arrays and objects nested deeper than max_depth.
 nlohmann::json parse_json(std::string_view text, const std::string& file, int max_depth = kMaxJsonDepth);
-// The same with the members of objects in the order of the text.
+// The same, but the members of objects keep the order of the text.
 nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& file,
                                           int max_depth = kMaxJsonDepth);
-// Null where parse_ordered_json throws.
+// The same, but null instead of an error.
 nlohmann::ordered_json parse_json_or_null(std::string_view text);
-// The JSON of a file of at most max_bytes.
+// Parses a file of at most max_bytes.
 nlohmann::json read_json(const std::filesystem::path& file, size_t max_bytes);
 
-// For a text in TOML before it is parsed, since parsers recurse over the parts of a key such as a.b.c. Errors
-// (UserError): brackets, or the parts of a key, nested deeper than max_depth.
+// Checks a text in TOML before it is parsed, since parsers recurse over the parts of a key such as a.b.c.
+// Errors (UserError): brackets, or the parts of a key, nested deeper than max_depth.
 void check_toml_nesting(std::string_view text, const std::string& file, int max_depth = kMaxJsonDepth);
 
-// A value and its place. It refers to the JSON value, which must outlive it.
+// A JSON value and its path in the file. It refers to the value, which must outlive it.
 class JsonField {
  public:
   JsonField(const nlohmann::json& value, std::string file) : value_(&value), file_(std::move(file)) {}
 
   JsonField operator[](std::string_view key) const;  // a member that must exist
   JsonField operator[](size_t index) const;
-  // A member; null if there is none.
+  // A member, or null if the object does not have it.
   JsonField find(std::string_view key) const;
 
   bool is_null() const { return value_->is_null(); }

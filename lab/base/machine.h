@@ -1,4 +1,4 @@
-// The machine and the program, for whoever wants to compare times.
+// A description of the machine and the program, without which times cannot be compared.
 #ifndef SEEDNORM_LAB_BASE_MACHINE_H_
 #define SEEDNORM_LAB_BASE_MACHINE_H_
 
@@ -7,10 +7,10 @@
 
 namespace seednorm::lab {
 
-// {"cpu", "cores", "memory_gib", "os", "kernel", "compiler"}; what cannot be found out is left out.
+// {"cpu", "cores", "memory_gib", "os", "kernel", "compiler"}; unknown members are left out.
 nlohmann::ordered_json machine();
 
-// Errors (UserError): `bytes` for `what` are more than this machine's memory.
+// Throws UserError if `bytes`, which `what` needs, exceed this machine's memory.
 void refuse_more_than_memory(double bytes, const std::string& what);
 
 }  // namespace seednorm::lab

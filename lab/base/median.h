@@ -1,4 +1,4 @@
-// The middle of measurements.
+// The median of measurements.
 #ifndef SEEDNORM_LAB_BASE_MEDIAN_H_
 #define SEEDNORM_LAB_BASE_MEDIAN_H_
 
@@ -7,7 +7,7 @@
 
 namespace seednorm::lab {
 
-// Of an even number, the mean of the two in the middle; 0 of none.
+// For an even number of values the mean of the two in the middle; 0 for no values.
 inline double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const size_t n = values.size();

@@ -1,4 +1,4 @@
-// What a metric is called, and which direction is better.
+// The name of a metric, and its better direction.
 #ifndef SEEDNORM_LAB_BASE_METRIC_H_
 #define SEEDNORM_LAB_BASE_METRIC_H_
 

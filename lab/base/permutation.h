@@ -1,4 +1,4 @@
-// A shuffle that needs no memory: where any position goes is computed from the position.
+// A shuffle that needs no memory, because the new place of a position is computed from the position.
 #ifndef SEEDNORM_LAB_BASE_PERMUTATION_H_
 #define SEEDNORM_LAB_BASE_PERMUTATION_H_
 
@@ -9,9 +9,9 @@
 
 namespace seednorm::lab {
 
-// A permutation of 0 .. size - 1 for each seed and epoch: a Feistel network, whose rounds are Philox,
-// permutes the next larger power of four; what it takes out of the range goes through it again until it is
-// inside. What it gives is fixed for good: resumed runs rely on it.
+// A permutation of 0 .. size - 1 for each seed and epoch. A Feistel network with Philox as its round function
+// permutes the next larger power of four; a value outside of the range goes through it again until it is
+// inside. The permutation must never change, because resumed runs rely on it.
 class Permutation {
  public:
   // size >= 1

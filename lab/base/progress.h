@@ -1,5 +1,5 @@
-// One line that says how far a long command is: rewritten in place on a terminal, now and then a line
-// elsewhere.
+// The progress of a long command as one line, which is rewritten in place on a terminal; elsewhere a new line
+// is printed now and then.
 #ifndef SEEDNORM_LAB_BASE_PROGRESS_H_
 #define SEEDNORM_LAB_BASE_PROGRESS_H_
 
@@ -15,10 +15,10 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // Whether it is time for a new line; making one may cost something.
+  // Whether it is time for a new line; callers ask first, since making a line may be costly.
   bool is_due() const;
   void show(const std::string& line);
-  double seconds() const;  // since the begin
+  double seconds() const;  // since construction
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -1,4 +1,4 @@
-// The public files that have a name; the list is public_sets.def.
+// The public files that `data get` knows by name; public_sets.def is the list.
 #ifndef SEEDNORM_LAB_BASE_PUBLIC_SETS_H_
 #define SEEDNORM_LAB_BASE_PUBLIC_SETS_H_
 

@@ -13,7 +13,7 @@ namespace seednorm::lab {
 class Sha256 {
  public:
   void update(std::string_view bytes);
-  std::string hex();  // of all bytes so far; nothing may follow
+  std::string hex();  // the digest of all bytes so far; no bytes may follow
 
  private:
   void block(const unsigned char* bytes);

@@ -7,7 +7,8 @@
 
 namespace seednorm::lab {
 
-// The exponential moving average by which the paper smooths its curves, in plots and in "train_loss".
+// The decay of the exponential moving average with which the paper smooths its curves, used in plots and in
+// "train_loss".
 inline constexpr double kLossEma = 0.99;
 
 // The average after one more value; NaN stands for no value yet.

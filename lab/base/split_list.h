@@ -8,7 +8,7 @@
 
 namespace seednorm::lab {
 
-// The items of a list with commas between; none of an empty one.
+// The items of a comma-separated list; an empty text has none.
 inline std::vector<std::string> split_list(const std::string& list) {
   std::vector<std::string> out;
   std::stringstream stream(list);

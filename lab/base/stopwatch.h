@@ -1,4 +1,4 @@
-// Time that passes.
+// Measures elapsed time.
 #ifndef SEEDNORM_LAB_BASE_STOPWATCH_H_
 #define SEEDNORM_LAB_BASE_STOPWATCH_H_
 
@@ -8,7 +8,7 @@ namespace seednorm::lab {
 
 class Stopwatch {
  public:
-  double seconds() const {  // since it was made
+  double seconds() const {  // since construction
     return std::chrono::duration<double>(Clock::now() - start_).count();
   }
 

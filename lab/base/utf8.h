@@ -8,12 +8,12 @@
 
 namespace seednorm::lab {
 
-// The first code point of a text, or the longest piece at its start that is no code point.
+// The first code point of a text, or the longest piece at its start that is not one.
 struct Utf8Piece {
   enum State {
     kValid,       // a code point
-    kInvalid,     // can not become one, whatever follows
-    kIncomplete,  // the text ends inside of what may be one
+    kInvalid,     // cannot become a code point, whatever follows
+    kIncomplete,  // the text ends within what may be a code point
   };
   State state;
   int size;             // bytes, 1 to 4
@@ -21,11 +21,11 @@ struct Utf8Piece {
 };
 Utf8Piece next_utf8(std::string_view text);  // text is not empty
 
-// Bytes before the first that is not part of a code point; text.size() if there is none.
+// The number of bytes before the first one that is not part of a code point, at most text.size().
 size_t valid_utf8_size(std::string_view text);
 
 // Appends text to out with U+FFFD in place of each longest invalid piece, as the Unicode standard recommends
-// (and Rust's from_utf8_lossy does). Returns how many there were.
+// (and Rust's from_utf8_lossy does). Returns the number of these pieces.
 size_t append_lossy_utf8(std::string_view text, std::string& out);
 
 // `text` without the byte order mark that some editors write in front of UTF-8.

@@ -1,4 +1,4 @@
-// Folders that one process writes and another may find again after it was killed.
+// Folders that a process writes, and that another one may find after the first was killed.
 #ifndef SEEDNORM_LAB_BASE_WORK_FOLDER_H_
 #define SEEDNORM_LAB_BASE_WORK_FOLDER_H_
 
@@ -6,7 +6,7 @@
 
 namespace seednorm::lab {
 
-// Whether the folder holds anything but a lock and what a killed process left of a file that it was writing.
+// Whether the folder holds anything besides a lock and the incomplete files of a killed process.
 bool holds_files(const std::filesystem::path& dir);
 
 }  // namespace seednorm::lab

@@ -1,4 +1,4 @@
-// Checks of options' values whose messages say what is expected.
+// Checks of option values whose messages say what is expected.
 #ifndef SEEDNORM_LAB_CLI_CHECKS_H_
 #define SEEDNORM_LAB_CLI_CHECKS_H_
 
@@ -12,8 +12,8 @@
 
 namespace seednorm::lab {
 
-// A whole number of `min` or more. CLI11's own checks print the limits of
-// their type, hundreds of digits, and take what is beyond them for the limit.
+// Accepts a whole number of `min` or more. CLI11's own checks print the limits of their type, with hundreds
+// of digits, and replace a number beyond a limit with the limit.
 inline CLI::Validator at_least(int64_t min) {
   const auto check = [min](const std::string& text) {
     int64_t value = 0;

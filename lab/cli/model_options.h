@@ -18,15 +18,16 @@ struct ModelOptions {
   int threads = 0;
 
   void set_threads() const;
-  // Of activations; nothing: as the weights are stored.
+  // The dtype of activations, or nothing for that of the stored weights.
   std::optional<at::ScalarType> activations() const;
-  // With the weights as they are stored, in the file's own pages. Errors (UserError): see load_model.
+  // The model, with the weights in their stored dtype, mapped from the file. Errors (UserError): see
+  // load_model.
   std::unique_ptr<Model> load() const;
   // A hash of dtype, of config.json and of every byte of the weights.
   std::string fingerprint() const;
 };
 
-// Adds --model, --tokenizer, --dtype and --threads; defaults are what `options` has.
+// Adds --model, --tokenizer, --dtype and --threads; their defaults are the values in `options`.
 void add_model_options(CLI::App& app, ModelOptions& options);
 
 }  // namespace seednorm::lab

@@ -4,8 +4,8 @@
 
 namespace seednorm::lab {
 
-// 0; 2 when what the user gave is wrong; 130 when the user stopped it; 1 for every other failure. Errors are
-// one line on stderr.
+// Returns 0 on success, 2 for a mistake of the user, 130 if the user stopped the program, and 1 for every
+// other failure. Errors are one line on stderr.
 int run_program(int argc, const char* const* argv);
 
 }  // namespace seednorm::lab

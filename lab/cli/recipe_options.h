@@ -19,7 +19,8 @@ struct RecipeOptions {
   Recipe load() const;
 };
 
-// For verbs of language models. Errors (UserError): a recipe of another workload.
+// The settings of a language model, for verbs that need one. Errors (UserError): a recipe of another
+// workload.
 const LanguageConfig& language_config_of(const Recipe& recipe);
 
 // Adds RECIPE and SETTING... to `app`.

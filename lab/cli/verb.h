@@ -1,4 +1,4 @@
-// What a verb of the program needs. A verb is a file here and a line in verbs.def.
+// The interface of the program's verbs. A verb is a file in this folder and a line in verbs.def.
 #ifndef SEEDNORM_LAB_CLI_VERB_H_
 #define SEEDNORM_LAB_CLI_VERB_H_
 
@@ -8,7 +8,7 @@
 
 namespace seednorm::lab {
 
-// Each adds its options to `app` and a callback that does the work. What is wrong is thrown
+// Each function adds the options of a verb to `app`, and a callback that does the work and throws errors
 // (lab/base/error.h).
 #define SEEDNORM_VERB(function, words, summary) void function(CLI::App& app);
 #include "lab/cli/verbs.def"
@@ -16,10 +16,10 @@ namespace seednorm::lab {
 
 // Adds `--json FILE` for a verb that has a result.
 void add_json_option(CLI::App& app, std::string& file);
-// Writes the result there, or nowhere if the option was not given.
+// Writes the result to `file`; does nothing if the option was not given.
 void write_json(const std::string& file, const nlohmann::json& result);
 
-// The value of an option that is a whole number, given as 5000, 1k, 2M or 1G.
+// The value of an option that takes a whole number, written as 5000, 1k, 2M or 1G.
 int64_t parse_count(const std::string& option, const std::string& text, int64_t min, int64_t max);
 
 }  // namespace seednorm::lab

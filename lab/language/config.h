@@ -1,5 +1,4 @@
-// The settings of the workload "language": a decoder, token shards, and what is measured of it. Without
-// libtorch.
+// The settings of the workload "language": a decoder, token shards, and measurements. Without libtorch.
 #ifndef SEEDNORM_LAB_LANGUAGE_CONFIG_H_
 #define SEEDNORM_LAB_LANGUAGE_CONFIG_H_
 
@@ -14,12 +13,12 @@ namespace seednorm::lab {
 struct LanguageConfig : WorkloadConfig {
   ModelConfig model;
 
-  double balance_weight = 0;  // of the load-balance loss of experts
+  double balance_weight = 0;  // weight of the experts' load-balance loss
   double router_z_weight = 0;
 
   std::string train_data;      // folders of token shards, separated by commas
   std::string valid_data;      // folders, separated by commas; empty: none
-  std::string sample_prompt;   // continued at each validation; empty: not
+  std::string sample_prompt;   // text to continue at each validation; empty: none
   int64_t sample_tokens = 64;  // at most
   std::string tasks;           // names, separated by commas, or "all"; empty: none
   std::string tasks_data;      // the folder of their files

@@ -1,5 +1,5 @@
-// What is measured of a language model while it is trained: losses of validation sets, what its norms do,
-// a text; and tasks.
+// The measurements of a language model during training: losses of validation sets, statistics of its norms, a
+// sample of text, and tasks.
 #ifndef SEEDNORM_LAB_LANGUAGE_PROBES_H_
 #define SEEDNORM_LAB_LANGUAGE_PROBES_H_
 
@@ -15,16 +15,16 @@ namespace seednorm::lab {
 
 class LanguageWorkload;
 
-// Those that the workload's settings ask for. Errors (UserError): a set, a task or its files are missing,
-// or do not fit the tokenizer, the vocabulary or the context; a text or a task is wanted and the data have
-// no tokenizer.
+// The probes that the workload's settings request. Errors (UserError): a set, a task or its files are
+// missing, or do not fit the tokenizer, the vocabulary or the context; a text or a task is requested but the
+// data have no tokenizer.
 std::vector<std::unique_ptr<Probe>> language_probes(LanguageWorkload& workload);
 
 // Mean cross entropy of `sequences` [N, context + 1] in nats per token, `rows` sequences at a time.
 double mean_loss(Model& model, const at::Tensor& sequences, int64_t rows);
 
-// The shortest ends of the paths that tell them apart: {"books/valid", "web/valid"} where "valid" alone
-// would be two sets. Errors (UserError): a folder is there twice.
+// The shortest ends of the paths that distinguish them: {"books/valid", "web/valid"} if "valid" alone would
+// mean two sets. Errors (UserError): a folder is listed twice.
 std::vector<std::string> set_names(const std::vector<std::string>& folders);
 
 }  // namespace seednorm::lab

@@ -19,9 +19,9 @@ namespace seednorm::lab {
 
 class LanguageWorkload : public Workload {
  public:
-  // A vocabulary of 0 becomes that of the data, in a benchmark that of OLMo's tokenizer. Errors
-  // (UserError): data that are missing, torn or have more ids than the model; a model larger than the
-  // machine's memory. Errors (std::invalid_argument): settings that cannot be.
+  // A vocabulary of 0 means that of the data, or in a benchmark that of OLMo's tokenizer. Errors
+  // (UserError): data that are missing, truncated or have more ids than the model; a model larger than
+  // the machine's memory. Errors (std::invalid_argument): invalid settings.
   LanguageWorkload(const LanguageConfig& config, const TrainConfig& train,
                    Purpose purpose = Purpose::kTraining);
 
@@ -57,7 +57,7 @@ class LanguageWorkload : public Workload {
   TrainConfig train_;
   std::optional<TokenStream> stream_;
   std::optional<Batches> order_;
-  at::Tensor random_tokens_;  // [batch_size, context + 1], in place of data
+  at::Tensor random_tokens_;  // [batch_size, context + 1], used instead of data
   std::optional<Tokenizer> tokenizer_;
   std::shared_ptr<Model> model_;
 };

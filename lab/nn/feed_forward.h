@@ -9,7 +9,7 @@
 
 namespace seednorm::lab {
 
-// Terms that layers add to the loss; each is a scalar, or undefined when there is none.
+// The terms that layers add to the loss. Each is a scalar, or undefined if the layers have no such term.
 struct AuxiliaryLoss {
   at::Tensor balance, router_z;
 };

@@ -9,7 +9,8 @@
 
 namespace seednorm::lab {
 
-// A parameter's own random numbers, by its name: models that differ in their norms share the other weights.
+// The random numbers of one parameter, chosen by its name, so that models that differ in their norms share
+// the other weights.
 inline at::Generator generator_of(uint64_t seed, const std::string& name) {
   uint64_t hash = 0xCBF29CE484222325;  // FNV-1a
   for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;

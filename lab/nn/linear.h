@@ -1,4 +1,4 @@
-// A matrix without bias, as all of these models use them.
+// A linear layer without bias.
 #ifndef SEEDNORM_LAB_NN_LINEAR_H_
 #define SEEDNORM_LAB_NN_LINEAR_H_
 

@@ -1,4 +1,4 @@
-// The loss of a language model without its logits in memory.
+// The loss of a language model, without keeping all logits in memory.
 #ifndef SEEDNORM_LAB_NN_LOSS_H_
 #define SEEDNORM_LAB_NN_LOSS_H_
 
@@ -7,13 +7,14 @@
 namespace seednorm::lab {
 
 // scale times the sum over rows of -log softmax(h W^T)[target], a float32 scalar: hidden [R, D] in any dtype,
-// weight [V, D] float32, targets [R] int64, of which negative ones do not count. Logits, their softmax and,
-// when gradients are wanted, their products are made for a few rows at a time: memory for kLossRows x V
-// numbers instead of R x V. The products h W^T are taken as product_dtype says, everything else in float32.
+// weight [V, D] float32, targets [R] int64; rows with a negative target do not count. Logits, their softmax
+// and, for gradients, their products are computed for a few rows at a time, so that memory is needed for
+// kLossRows x V numbers instead of R x V. The products h W^T have the dtype of product_dtype; everything else
+// is float32.
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets,
                                 double scale = 1);
 
-// As many as keep matrix products efficient while their logits stay small.
+// Enough rows for efficient matrix products, but few enough for small logits.
 constexpr int64_t kLossRows = 512;
 
 }  // namespace seednorm::lab

@@ -13,7 +13,7 @@
 
 namespace seednorm::lab {
 
-// A trained parameter of a norm and its name in state dictionaries, as the norm's description has it.
+// A trained parameter of a norm, and its name in state dictionaries from the norm's description.
 struct NormParam {
   Param param;
   const char* name;
@@ -28,42 +28,43 @@ enum class Affine {
 // y = norm(x) over the last dimension, in x's dtype; parameters are float32.
 class NormLayer : public torch::nn::Module, public HasRoles {
  public:
-  // Of a norm whose affine part is the sample's, gains and offsets for each channel stay at their initial
-  // values and are no parameters. Errors (std::invalid_argument): as seednorm::Norm's constructor; a norm
-  // that needs a condition (ada_seed_norm) where there is none.
+  // If the affine part is the sample's, the norm's own gains and offsets per channel keep their initial
+  // values and are not parameters. Errors (std::invalid_argument): as seednorm::Norm's constructor; a norm
+  // that needs a condition (ada_seed_norm), without one.
   NormLayer(const NormSpec& spec, int64_t dim, Affine affine = Affine::kOwn);
 
   // x: [..., dim] -> [..., dim].
   torch::Tensor forward(const torch::Tensor& x);
-  // norm(x) (1 + scale) + shift for an affine part of the sample: x [N, T, dim], scale and shift [N, dim] in
-  // x's dtype. With ada_seed_norm it is one pass; seed_norm is the same (Eq. 8) in two.
+  // norm(x) (1 + scale) + shift, for the sample's affine part: x [N, T, dim], scale and shift [N, dim] in
+  // x's dtype. ada_seed_norm takes one pass; seed_norm computes the same (Eq. 8) in two.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift);
-  // Fused residual add: {norm(x + residual), x + residual}, both [..., dim]. A norm without one adds first.
+  // Fused residual add: {norm(x + residual), x + residual}, both [..., dim]. A norm without a fused add first
+  // adds.
   std::pair<torch::Tensor, torch::Tensor> add(const torch::Tensor& x, const torch::Tensor& residual);
 
-  // Where the dropout of the dynamic coefficient takes its random numbers; without them there is none.
+  // The source of random numbers for dropout of the dynamic coefficient; without it, dropout does not act.
   struct DropoutDraws {
     uint64_t seed = 0, offset = 0;
   };
-  // For the passes to come. A norm whose spec has no dropout does without.
+  // Sets it for all later passes. A norm whose spec has no dropout ignores it.
   void set_dropout_draws(const std::optional<DropoutDraws>& draws) { dropout_draws_ = draws; }
 
   Role role(const std::string& name) const override;
   const NormSpec& spec() const { return spec_; }
   const seednorm::Norm& layer() const { return layer_; }
-  // Of this layer, in the core's order.
+  // The parameters of this layer, in the core's order.
   const std::vector<NormParam>& params() const { return params_; }
   // Undefined if the layer does not have it.
   const torch::Tensor& param(Param p) const { return tensors_[p]; }
 
-  // Telemetry of SeeDNorm with a dot product: while it is on, forward looks at some rows of its input.
+  // Telemetry of SeeDNorm with a dot product: while it is on, forward samples some rows of its input.
   void set_watching(bool on);
   struct DynamicStats {
     double saturated = 0;  // share of |u| > 0.95
     double mean_u = 0, std_u = 0;
     double alpha = 0, beta = 0;  // mean absolute values
   };
-  // Of the last input watched; nothing for other layers, or before there was one.
+  // The statistics of the last sampled input; nothing for other layers, or before the first sample.
   const std::optional<DynamicStats>& dynamic_stats() const { return stats_; }
 
  private:

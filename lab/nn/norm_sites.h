@@ -1,4 +1,4 @@
-// The places of a model where any norm can stand, and which norm stands there. Without libtorch.
+// The sites of a model at which the norm can be chosen, and the norm of each site. Without libtorch.
 #ifndef SEEDNORM_LAB_NN_NORM_SITES_H_
 #define SEEDNORM_LAB_NN_NORM_SITES_H_
 
@@ -15,7 +15,7 @@ struct NormSite {
   std::string help;  // for the list of settings
 };
 
-// Each model family declares its sites; settings, model directories and conversion go through them.
+// Each model family declares its sites, which settings, model directories and conversion use.
 class NormSites {
  public:
   struct Entry {
@@ -30,10 +30,10 @@ class NormSites {
   NormSpec& operator[](std::string_view site);
   const NormSpec& operator[](std::string_view site) const;
 
-  // The sites of another family; sites that both have keep their norms, new ones get this one.
+  // Changes to the sites of another family. Sites that both have keep their norms; new ones get `at_first`.
   void declare(const std::vector<NormSite>& sites, const NormSpec& at_first = {});
   void set_all(const NormSpec& spec);
-  // Every norm that settings gave no eps gets this one.
+  // Sets the eps of every norm to which settings have not given one.
   void set_eps(double eps);
 
   std::vector<Entry>::iterator begin() { return entries_.begin(); }

@@ -1,4 +1,4 @@
-// How a norm is named in settings. Without libtorch.
+// The text form of a norm in settings. Without libtorch.
 #ifndef SEEDNORM_LAB_NN_NORM_SPEC_H_
 #define SEEDNORM_LAB_NN_NORM_SPEC_H_
 
@@ -10,23 +10,23 @@
 
 namespace seednorm::lab {
 
-// Which norm stands at a position of a model, as it is written in settings: a name of norm_names(), with
-// settings in brackets where they differ from the defaults: "rms_norm", "seed_norm(alpha_init=0.1,
-// num_heads=4)".
+// The norm at a site of a model, as it is written in settings: a name of norm_names(), followed by the
+// settings that differ from the defaults in brackets: "rms_norm", "seed_norm(alpha_init=0.1, num_heads=4)".
 struct NormSpec {
   std::string name = "rms_norm";
   Options options;
   std::optional<double> alpha_init;  // default: the norm's own
-  // What the dot product is divided by, beside dot_scale. Appendix D.2 says "the dimension".
+  // The divisor of the dot product, in addition to dot_scale. Appendix D.2 says "the dimension".
   enum class Divisor { kOne, kHeadWidth, kWidth };
   Divisor divisor = Divisor::kOne;  // dot_scale=1/d is the width of a head, dot_scale=1/D that of the layer
 
   // Errors (std::invalid_argument): not a norm (the nearest name is given), not a setting of one, a value
   // that does not parse.
   static NormSpec parse(std::string_view text);
-  // With this eps, if the norm has one and settings did not give another.
+  // The same with this eps, if the norm has an eps and settings have not given another one.
   NormSpec with_eps(double eps) const;
-  // As parse reads it, with only what differs from the defaults: equal layers have equal texts.
+  // The text that parse reads, with only the settings that differ from the defaults. Equal layers have equal
+  // texts.
   std::string text() const;
 };
 

@@ -1,4 +1,4 @@
-// What a parameter is for: decides its weight decay and its initial values.
+// The purpose of a parameter, which decides its weight decay and its initial values.
 #ifndef SEEDNORM_LAB_NN_ROLE_H_
 #define SEEDNORM_LAB_NN_ROLE_H_
 
@@ -23,7 +23,7 @@ inline const char* name_of(Role role) {
 class HasRoles {
  public:
   virtual ~HasRoles() = default;
-  // Of this module's own parameter `name`.
+  // The role of this module's own parameter `name`.
   virtual Role role(const std::string& name) const = 0;
 };
 

@@ -1,4 +1,4 @@
-// Who takes part in a race, as the user writes it.
+// The entrants of a race, in the form that users write.
 #ifndef SEEDNORM_LAB_RACE_ENTRANTS_H_
 #define SEEDNORM_LAB_RACE_ENTRANTS_H_
 
@@ -9,7 +9,7 @@
 
 namespace seednorm::lab {
 
-// One entrant: a norm for all sites, or parts joined by "+" that say more:
+// One entrant: a norm for all sites, or several parts joined by "+":
 //   seed_norm
 //   block:seed_norm+qk:seed_norm(alpha_init=0.1)+output:rms_norm
 //   dyt+embedding_scale=true                       any setting of the recipe
@@ -19,12 +19,13 @@ struct Entrant {
   std::vector<std::string> settings;  // for apply_settings
 };
 
-// From a list separated by commas outside of brackets. `recipe` says which words are settings. Errors
-// (UserError): an empty entry, a label twice.
+// Parses a list separated by commas outside of brackets. `recipe` tells which words are settings. Errors
+// (UserError): an empty entry, a duplicate label.
 std::vector<Entrant> parse_entrants(const Recipe& recipe, const std::string& list);
 
-// The entrant's recipe. Errors (UserError): a setting that does not exist or cannot be; one that the race
-// itself sets (seeds); one that changes what is measured, so that the entrants could not be compared.
+// The entrant's recipe. Errors (UserError): a setting that does not exist or has an invalid value; a setting
+// that the race itself sets (seeds); a setting that changes what is measured, since the entrants could then
+// not be compared.
 Recipe entrant_recipe(const Recipe& recipe, const Entrant& entrant);
 
 }  // namespace seednorm::lab

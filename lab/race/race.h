@@ -1,8 +1,8 @@
-// The same recipe with several norms and seeds, paired in data and in the weights that the models share.
+// Trains the same recipe with several norms and seeds. Runs are paired: they share data and common weights.
 //
-//   RACE/race.json       what was asked for
-//   RACE/runs/LABEL-sN/  a run's directory each
-//   RACE/results.json    after each run: all of them so far, and paired differences
+//   RACE/race.json       the request
+//   RACE/runs/LABEL-sN/  the directory of each run
+//   RACE/results.json    all runs so far and their paired differences, updated after each run
 #ifndef SEEDNORM_LAB_RACE_RACE_H_
 #define SEEDNORM_LAB_RACE_RACE_H_
 
@@ -22,10 +22,10 @@ struct RaceSpec {
   std::filesystem::path dir;
   Recipe recipe;
   std::vector<Entrant> entrants;
-  int64_t seeds = 1;  // the recipe's seed and the ones after it; data and weights both
+  int64_t seeds = 1;  // the recipe's seed and the following ones, for both data and weights
 };
 
-// A metric against seconds trained, one point for each measurement.
+// A metric over seconds of training, one point for each measurement.
 using Curve = std::vector<std::pair<double, double>>;
 
 struct RacedRun {
@@ -35,18 +35,19 @@ struct RacedRun {
 
 struct RaceResult {
   RunInfo info;
-  std::vector<RacedRun> runs;  // those that have finished
+  std::vector<RacedRun> runs;  // the finished runs
 };
 
-// Runs what is missing and goes on with what was begun: a race that was stopped is resumed by calling it
-// again. A run that diverges is a result. Errors (UserError): a mistake in any entrant, found before
-// anything is written; dir holds another race, or another process races in it; see train_run.
+// Resumes unfinished runs and starts missing ones, so that calling it again continues a race that was
+// stopped. A run that diverges counts as a result. Errors (UserError): a mistake in any entrant, which is
+// found before anything is written; dir has another race, or another process is running a race in it; see
+// train_run.
 RaceResult race(const RaceSpec& spec);
 
-// results.json. Pairs have a difference in each metric, and for those that are measured on the way also
-// NAME_equal_time: the value that each had when the fastest entrant had finished.
+// The content of results.json. Pairs have a difference in each metric. For metrics that are measured during
+// training they also have NAME_equal_time, the difference when the fastest entrant had finished.
 RaceSummary summarize(const std::string& recipe, const RaceResult& result);
-// A line for each entrant: how many runs, mean and standard deviation of each metric, speed.
+// A line for each entrant: the number of runs, the mean and standard deviation of each metric, and the speed.
 std::string race_table(const RaceResult& result);
 
 }  // namespace seednorm::lab

@@ -1,4 +1,4 @@
-// A recipe: a kind of model and how it is trained, under names that users write.
+// A recipe: a kind of model and its training, with settings under the names that users write.
 #ifndef SEEDNORM_LAB_RECIPES_RECIPE_H_
 #define SEEDNORM_LAB_RECIPES_RECIPE_H_
 
@@ -26,7 +26,7 @@ class Recipe {
   Recipe& operator=(Recipe&&) noexcept = default;
 
   std::string name;
-  std::string about;  // one line: what it is and where it comes from
+  std::string about;  // one line that describes the recipe and its source
   TrainConfig train;
 
   const std::string& workload() const { return workload_; }
@@ -47,8 +47,7 @@ class Recipe {
   // Each setting's name and value, in the same order.
   std::vector<std::pair<std::string, std::string>> values() const;
 
-  // Errors (UserError): settings that cannot be or do not fit together; the message begins with a
-  // setting's name.
+  // Errors (UserError): settings that are invalid or inconsistent; the message begins with a setting's name.
   void check() const;
 
  private:
@@ -57,20 +56,20 @@ class Recipe {
 };
 
 // `assignment` is "setting=value". Two short forms stand for others: "norm" sets every norm site, and
-// "eval_batches=N" sets eval_rows to N times the batch_size that the recipe has by then. Errors
+// "eval_batches=N" sets eval_rows to N times the batch_size that the recipe has at that point. Errors
 // (UserError): the setting does not exist (the nearest name is given) or does not take the value.
 void apply_setting(Recipe& recipe, std::string_view assignment);
-// All of them, the short form eval_batches last, so that their order does not matter.
+// Applies all assignments, the short form eval_batches last, so that their order does not matter.
 void apply_settings(Recipe& recipe, const std::vector<std::string>& assignments);
-// eval_rows from a number of batches of `rows` rows.
+// Sets eval_rows to a number of batches of `rows` rows.
 void set_eval_batches(Recipe& recipe, std::string_view batches, int64_t rows);
 
 // A built-in recipe, or a TOML file whose name ends in .toml: keys are settings, and "base" names a
-// built-in recipe to begin from. Errors (UserError): neither; a mistake in the file, with its line.
+// built-in recipe to start from. Errors (UserError): neither of these; a mistake in the file, with its line.
 Recipe load_recipe(const std::string& name_or_path);
 std::vector<std::string> recipe_names();
 
-// A recipe from the text of such a file; `name` is for messages.
+// Parses the text of such a file; `name` is for messages.
 Recipe parse_recipe(const std::string& name, std::string_view toml);
 
 // Every setting as TOML that load_recipe reads.

@@ -1,4 +1,4 @@
-// From a recipe to something that can be trained.
+// Makes the workload of a recipe, and a run of it.
 #ifndef SEEDNORM_LAB_RECIPES_WORKLOADS_H_
 #define SEEDNORM_LAB_RECIPES_WORKLOADS_H_
 
@@ -11,10 +11,10 @@
 
 namespace seednorm::lab {
 
-// Errors (UserError): settings that cannot be, data that are missing or do not fit.
+// Errors (UserError): invalid settings; data that are missing or do not fit.
 std::unique_ptr<Workload> make_workload(const Recipe& recipe, Purpose purpose = Purpose::kTraining);
 
-// What train_run needs to train the recipe in `dir`.
+// The specification with which train_run trains the recipe in `dir`.
 RunSpec run_spec(const Recipe& recipe, const std::filesystem::path& dir);
 
 }  // namespace seednorm::lab

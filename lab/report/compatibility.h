@@ -1,5 +1,6 @@
-// What files do not say that were written before metrics had titles, units and directions (no run.json, no
-// "metrics" in results.json): all of those are of language models. Nothing else here names a metric.
+// Metrics of files that were written before metrics had titles, units and directions (without run.json, and
+// without "metrics" in results.json). All of them are of language models. No other code of this folder names
+// a metric.
 #ifndef SEEDNORM_LAB_REPORT_COMPATIBILITY_H_
 #define SEEDNORM_LAB_REPORT_COMPATIBILITY_H_
 
@@ -10,15 +11,16 @@
 
 namespace seednorm::lab {
 
-// A run without run.json.
+// The description of a run without run.json.
 RunInfo language_run();
 
-// A value "GROUP/NAME" that no metric describes: the loss on one validation set, or a task's score.
+// The metric of a value "GROUP/NAME" without description: the loss on one validation set, or a task's score.
 std::optional<MetricInfo> undescribed_metric(const std::string& name, const RunInfo& info);
-// The metric whose chart shows this one too, as the loss on all validation sets does that on each; else "".
+// The metric whose chart also shows this one, or "". The chart of the mean loss also shows the loss on each
+// validation set.
 std::string chart_of(const std::string& name, const RunInfo& info);
 
-// Adds the mean of the validation sets to values that have only the losses on each.
+// Adds the mean over validation sets to values that have only the losses on each set.
 void add_mean_of_sets(Named<double>& values, const RunInfo& info);
 
 }  // namespace seednorm::lab

@@ -1,4 +1,4 @@
-// What `seednorm eval` found, for the page.
+// The results of `seednorm eval`, for the page.
 #ifndef SEEDNORM_LAB_REPORT_EVALUATIONS_H_
 #define SEEDNORM_LAB_REPORT_EVALUATIONS_H_
 
@@ -14,11 +14,11 @@ namespace seednorm::lab {
 std::optional<std::filesystem::path> evaluation_file(const std::filesystem::path& path);
 
 // {"name", "file", "model", "tokenizer", "tasks": {name: {"metric", "value", "stderr", "docs", "source"}},
-//  "perplexity": {name: {"loss", "ppl", "tokens"}}}. What is damaged in it is left out
-//  and added to `notes`, a sentence each. Errors (UserError): it is no evaluation.
+//  "perplexity": {name: {"loss", "ppl", "tokens"}}}. Damaged parts are left out, and
+//  each is reported in a sentence of `notes`. Errors (UserError): the file is not an evaluation.
 nlohmann::ordered_json read_evaluation(const std::filesystem::path& file, std::vector<std::string>& notes);
 
-// "a: 41.3% of 12 tasks, the mean; b: ..." for evaluations that read_evaluation gave.
+// "a: 41.3% of 12 tasks, the mean; b: ..." for evaluations from read_evaluation.
 std::string evaluations_answer(const nlohmann::ordered_json& evaluations);
 
 }  // namespace seednorm::lab

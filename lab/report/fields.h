@@ -1,4 +1,5 @@
-// Reads members of JSON that may be damaged: what is missing or of another type is empty. Writes numbers.
+// Reads members of JSON that may be damaged; a member that is missing or of another type is empty. Writes
+// numbers.
 #ifndef SEEDNORM_LAB_REPORT_FIELDS_H_
 #define SEEDNORM_LAB_REPORT_FIELDS_H_
 
@@ -8,7 +9,7 @@
 namespace seednorm::lab {
 
 std::string text_at(const nlohmann::ordered_json& value, const char* key);
-double number_at(const nlohmann::ordered_json& value, const char* key);  // NaN if it is no number
+double number_at(const nlohmann::ordered_json& value, const char* key);  // NaN if it is not a number
 nlohmann::ordered_json array_at(const nlohmann::ordered_json& value, const char* key);
 nlohmann::ordered_json object_at(const nlohmann::ordered_json& value, const char* key);
 

@@ -1,4 +1,4 @@
-// What was compared, and the answer in a sentence.
+// The subject of a comparison, and its result in a sentence.
 #ifndef SEEDNORM_LAB_REPORT_HEADLINE_H_
 #define SEEDNORM_LAB_REPORT_HEADLINE_H_
 
@@ -15,7 +15,7 @@ struct Headline {
 // The answer is the difference of the best entrant from the first one, which is the baseline, in the most
 // important metric. It says whether its interval is corrected for the number of pairs.
 Headline headline_of(const ReportGroup& group);
-// The same for all that is on a page.
+// The same for a whole page.
 Headline headline_of(const Report& report);
 
 }  // namespace seednorm::lab

@@ -1,4 +1,4 @@
-// A run's metrics.jsonl: curves, what was measured on the way, and samples.
+// Reads a run's metrics.jsonl: curves, measurements during training, and samples.
 #ifndef SEEDNORM_LAB_REPORT_METRICS_H_
 #define SEEDNORM_LAB_REPORT_METRICS_H_
 
@@ -13,7 +13,7 @@
 
 namespace seednorm::lab {
 
-// A training step, numbers that the line does not have being NaN.
+// A training step. Numbers that the line does not have are NaN.
 struct TrainPoint {
   static constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
   double step = kNaN, units = kNaN, seconds = kNaN, loss = kNaN, ema = kNaN, grad_norm = kNaN;
@@ -35,8 +35,8 @@ struct Curves {
   std::optional<int64_t> diverged_at;   // the step
 };
 
-// `info` says what is counted and which values are metrics; those that it lacks and that undescribed_metric
-// knows are added to it. What had to be left out is added to `notes`, a sentence each.
+// `info` has the unit and the metrics; metrics that it lacks but undescribed_metric knows are added to it.
+// Each omission is reported in a sentence of `notes`.
 Curves read_metrics(const std::filesystem::path& file, RunInfo& info, std::vector<std::string>& notes);
 
 }  // namespace seednorm::lab

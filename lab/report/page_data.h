@@ -1,4 +1,4 @@
-// What the page's script gets.
+// The data for the page's script.
 #ifndef SEEDNORM_LAB_REPORT_PAGE_DATA_H_
 #define SEEDNORM_LAB_REPORT_PAGE_DATA_H_
 
@@ -18,8 +18,8 @@ namespace seednorm::lab {
 //            "measured": [{"step", "units", "seconds", "values"}], "norms", "samples" (both as in Curves)}],
 //  "evaluations", "notes" (both as in Report)}
 // "metrics" has every metric that some run of the group has. A metric's "chart" is the name of the chart that
-// shows it. A long run's curve is thinned to points that keep its look: the least and the greatest loss of
-// each stretch.
+// shows it. A long run's curve is thinned to points that preserve its shape: the smallest and the largest
+// loss of each segment.
 nlohmann::ordered_json page_data(const Report& report);
 
 }  // namespace seednorm::lab

@@ -1,5 +1,5 @@
-// What races and reports say of runs, and how files say it: run.json of a run and results.json of a race are
-// written and read here only. A race fills these structs, a report reads them.
+// The summaries of runs that races write and reports read. Only this file reads and writes run.json of a run
+// and results.json of a race.
 #ifndef SEEDNORM_LAB_REPORT_RUN_SUMMARY_H_
 #define SEEDNORM_LAB_REPORT_RUN_SUMMARY_H_
 
@@ -14,23 +14,23 @@
 
 namespace seednorm::lab {
 
-// What kind of run it is: RUN/run.json.
+// The kind of a run: RUN/run.json.
 //   {"format": 1, "workload": "language", "unit": "token",
 //    "metrics": [{"name", "title", "unit", "lower_is_better"}]}, the most important metric first
 struct RunInfo {
   std::string workload;
-  std::string unit;  // what is counted: "token", "image"; its plural adds an s
+  std::string unit;  // the unit of data: "token", "image"; its plural adds an s
   std::vector<MetricInfo> metrics;
 };
 nlohmann::ordered_json run_info_json(const RunInfo& info);
-// Nothing if `json` does not say the unit. Metrics that are damaged are left out.
+// Nothing if `json` does not have the unit. Damaged metrics are left out.
 std::optional<RunInfo> run_info(const nlohmann::ordered_json& json);
 
-// The metric of this name, "NAME_equal_time" included where there is a NAME; nothing if it is unknown.
+// The metric of this name, which may also be "NAME_equal_time" for a metric NAME; nothing if it is unknown.
 std::optional<MetricInfo> find_metric(const std::vector<MetricInfo>& metrics, const std::string& name);
 inline constexpr const char* kEqualTime = "_equal_time";
 
-// How one run went: an element of "runs" in results.json.
+// The result of one run: an element of "runs" in results.json.
 //   {"norm": entrant, "seed", "steps", "tokens": units, "seconds", "tokens_per_s", "diverged", "diverged_at",
 //    "dir", and each value under its name; "GROUP/NAME" is the member NAME of an object GROUP}
 struct RunSummary {
@@ -38,24 +38,24 @@ struct RunSummary {
   int64_t seed = 0;
   std::string dir;  // relative to the race's folder
   int64_t steps = 0, units = 0;
-  double seconds = 0;  // trained
+  double seconds = 0;  // of training
   bool diverged = false;
   std::optional<int64_t> diverged_at;  // the step
-  Named<double> values;                // by the name of the metric; NaN where it is not known
+  Named<double> values;                // by the name of the metric; NaN if unknown
 
-  double value(const std::string& name) const;  // NaN if there is none, or if the run diverged
-  double units_per_s() const;                   // NaN if no time is known
+  double value(const std::string& name) const;  // NaN if it is missing or the run diverged
+  double units_per_s() const;                   // NaN if the time is unknown
 };
 nlohmann::ordered_json run_summary_json(const RunSummary& run, const std::string& unit);
 // Members of another type than expected count as missing. Nothing if `json` has no "norm".
 std::optional<RunSummary> run_summary(const nlohmann::ordered_json& json, const std::string& unit);
 
 // The difference of two entrants, b - a, in one metric: an element of "pairs" in results.json.
-//   {"a", "b", "metric", "mean_diff", "ci95": [low, high], "n", "p", "p_holm"}; the last two only if known
+//   {"a", "b", "metric", "mean_diff", "ci95": [low, high], "n", "p", "p_holm"}; p and p_holm if known
 struct PairSummary {
   std::string a, b, metric;
   int64_t n = 0;                            // pairs of runs
-  double mean_diff = 0, low = 0, high = 0;  // the 95% interval; NaN where it is not known, as with n = 1
+  double mean_diff = 0, low = 0, high = 0;  // the 95% interval; NaN if it is unknown, as with n = 1
   std::optional<double> p, p_holm;          // p_holm: corrected for the number of pairs
 };
 nlohmann::ordered_json pair_summary_json(const PairSummary& pair);
@@ -66,23 +66,23 @@ std::optional<PairSummary> pair_summary(
 struct RaceSummary {
   std::string recipe;
   RunInfo info;
-  double equal_time_s = 0;  // as equal_time says; NaN if it is not known
+  double equal_time_s = 0;  // see equal_time; NaN if unknown
   nlohmann::ordered_json machine;
   std::vector<RunSummary> runs;
   std::vector<PairSummary> pairs;
 };
 nlohmann::ordered_json race_summary_json(const RaceSummary& race);
-// What is damaged or missing is left out; `fallback` says the unit and the metrics where `json` does not.
+// Damaged or missing parts are left out; `fallback` gives the unit and the metrics if `json` does not.
 RaceSummary race_summary(const nlohmann::ordered_json& json, const RunInfo& fallback);
 
-// The time of "at equal time", in seconds: when all runs of the fastest entrant had finished. The fastest is
-// the one whose slowest run took least; diverged runs do not count. NaN without runs.
+// The time of "at equal time" in seconds, when all runs of the fastest entrant had finished. The fastest
+// entrant is the one whose slowest run took the least time; diverged runs do not count. NaN without runs.
 double equal_time(const std::vector<RunSummary>& runs);
-// A curve's value at that time, for points (seconds, value) in order: on the straight line between two
-// points, after the last one its value (the run had finished), before the first NaN.
+// The value of a curve at that time, for points (seconds, value) in order: interpolated linearly between two
+// points, the last value after the last point (the run had finished), and NaN before the first.
 double value_at_time(const std::vector<std::pair<double, double>>& curve, double seconds);
 
-// Of the finite values: their number, mean and standard deviation (NaN with fewer than two).
+// The number, mean and standard deviation (NaN with fewer than two) of the finite values.
 struct Spread {
   int n = 0;
   double mean = 0, sd = 0;

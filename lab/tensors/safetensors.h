@@ -14,24 +14,24 @@ namespace seednorm::lab {
 
 using TensorMap = std::map<std::string, at::Tensor>;
 
-// A file's tensors, mapped and not read: writing to one ends the program. The mapping lives as long as any of
-// them. Errors (UserError): see parse_safetensors, and names and shapes never disagree with what is in the
-// file.
+// The tensors of a file, mapped into memory. Writing to one ends the program. The mapping lives as long as
+// any of the tensors. Errors (UserError): see parse_safetensors, which guarantees that names and shapes agree
+// with the content of the file.
 TensorMap read_safetensors(const std::filesystem::path& path);
 
 // The tensors of a model directory: model.safetensors, or the shards that model.safetensors.index.json lists.
-// Errors (UserError): as above; neither is there; index and shards do not have the same tensors, each once.
+// Errors (UserError): as above; neither file exists; index and shards do not have the same tensors, each
+// once.
 TensorMap read_model_tensors(const std::filesystem::path& folder);
 
-// The tensors, which are consecutive in one file, as one of shape [n, ...] without a copy; undefined if they
-// are not. All have the same shape and dtype.
+// Tensors of the same shape and dtype as one tensor of shape [n, ...], without a copy. Undefined if the
+// tensors are not consecutive in one file.
 at::Tensor stacked_view(const std::vector<at::Tensor>& tensors);
 
-// Lets the system take back the memory that a mapped tensor was read into. It will be read again when it is
-// needed.
+// Lets the system reclaim the memory of a mapped tensor, which is read again when it is needed.
 void forget_pages(const at::Tensor& mapped);
 
-// A tensor to be written. It is made when its turn comes, so that converted copies do not pile up.
+// A tensor to be written. It is created when its turn comes, so that converted copies do not accumulate.
 struct TensorSource {
   std::string name;
   at::ScalarType dtype;
@@ -40,9 +40,9 @@ struct TensorSource {
 };
 TensorSource source_of(std::string name, at::Tensor tensor);
 
-// Writes to a temporary name in the same folder, syncs, and renames: `path` has the old content or the new.
-// Tensors lie in the order given. Errors (std::invalid_argument): a dtype that has no name there, a name
-// twice. (std::runtime_error): the disk.
+// Writes to a temporary name in the same folder, syncs, and renames, so that `path` has either the old or the
+// new content. The file has the tensors in the given order. Errors (std::invalid_argument): a dtype that the
+// format does not have, or a duplicate name. (std::runtime_error): the disk.
 void write_safetensors(const std::filesystem::path& path, const std::vector<TensorSource>& tensors);
 
 }  // namespace seednorm::lab

@@ -1,4 +1,4 @@
-// What a safetensors file says about its tensors. Without libtorch.
+// Parses the header of a safetensors file. Without libtorch.
 //
 //   8 bytes, little endian: N | N bytes of JSON | the tensors' bytes, one after the other
 //   JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ..., "__metadata__": {...}}
@@ -28,17 +28,17 @@ struct StoredDtype {
 constexpr StoredDtype kStoredDtypes[] = {{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8},
                                          {"I32", 4}, {"I16", 2}, {"I8", 1},  {"U8", 1}};
 
-// A hundred thousand tensors; what a hostile header can make us allocate is a small multiple of it.
+// Enough for a hundred thousand tensors. A hostile header can make us allocate only a small multiple of it.
 constexpr size_t kMaxHeaderBytes = size_t{16} << 20;
 constexpr size_t kMaxDims = 8;
 constexpr size_t kMaxNameBytes = 1000;
 
 // The tensors of a file whose content is `file`, in the order of their bytes. Tensors fill what follows the
-// header without gap or overlap, so that a file that is cut off or has something appended is noticed. Errors
-// (UserError, "NAME: tensor: what is wrong"): anything else. Any bytes are safe.
+// header without gap or overlap, so that a truncated or extended file is noticed. Errors (UserError, "NAME:
+// tensor: what is wrong"): anything else. Any bytes are safe.
 std::vector<StoredTensor> parse_safetensors(std::string_view file, const std::string& name);
 
-// Errors (UserError): a name that would spoil a message: too long, or with quotes or control characters.
+// Throws UserError for a name that would garble messages: too long, or with quotes or control characters.
 void check_printable(std::string_view tensor, const std::string& file);
 
 }  // namespace seednorm::lab

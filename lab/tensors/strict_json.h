@@ -1,4 +1,4 @@
-// JSON as files for programs have it: shallow, and every key once.
+// JSON with limited nesting and unique keys.
 #ifndef SEEDNORM_LAB_TENSORS_STRICT_JSON_H_
 #define SEEDNORM_LAB_TENSORS_STRICT_JSON_H_
 
@@ -8,8 +8,8 @@
 
 namespace seednorm::lab {
 
-// As parse_json. Errors (UserError) also: arrays and objects nested deeper than max_depth, and a key that an
-// object has twice, of which readers differ in which one they take.
+// Like parse_json, with further errors (UserError): arrays and objects nested deeper than max_depth, and a
+// duplicate key in an object, of which different readers would use different values.
 nlohmann::json parse_strict_json(std::string_view text, const std::string& file, int max_depth);
 
 }  // namespace seednorm::lab

@@ -1,8 +1,8 @@
-// Checkpoints: a model directory with the optimizer's and the trainer's state beside it.
+// Checkpoints: model directories with the state of the optimizer and the trainer beside the model.
 //
 //   checkpoints/step-00000100/  config.json, model.safetensors, ...  a model directory like any other
 //                               optimizer.safetensors               AdamW's tensors by parameter
-//                               average.safetensors                 the weights' average, where there is one
+//                               average.safetensors                 the weights' average, if the run has one
 //                               trainer.json                        the state below, the size and SHA-256 of
 //                                                                   every file, and its own
 #ifndef SEEDNORM_LAB_TRAIN_CHECKPOINT_H_
@@ -27,17 +27,18 @@ struct TrainerState {
   double seconds = 0;  // of training so far
 };
 
-// Writes RUN/checkpoints/step-N, complete or not at all, and then removes older ones: `keep` remain, torn
-// ones not counted.
+// Writes RUN/checkpoints/step-N, either completely or not at all, and then removes older checkpoints until
+// `keep` are left, not counting damaged ones.
 void save_checkpoint(const std::filesystem::path& run, const Workload& workload, const AdamW& optimizer,
                      const TrainerState& state, int64_t keep);
 
-// Removes what killed processes left of checkpoints that they were writing. For who holds the run's lock.
+// Removes incomplete checkpoints of killed processes. The caller must hold the run's lock.
 void remove_torn_checkpoints(const std::filesystem::path& run);
 
 struct FoundCheckpoint {
-  std::optional<std::filesystem::path> path;  // the newest whole one, if there is one
-  std::vector<std::string> damaged;  // a line for each newer one that was passed over: which file, why
+  std::optional<std::filesystem::path> path;  // the newest intact checkpoint, if any
+  std::vector<std::string>
+      damaged;  // one line for each newer checkpoint that was skipped: the file and the reason
 };
 FoundCheckpoint find_checkpoint(const std::filesystem::path& run);
 

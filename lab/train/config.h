@@ -1,4 +1,5 @@
-// How a model is trained. Without libtorch, so that recipes can be read and checked alone.
+// The settings of training. Without libtorch, so that code that only reads and checks recipes does not need
+// it.
 #ifndef SEEDNORM_LAB_TRAIN_CONFIG_H_
 #define SEEDNORM_LAB_TRAIN_CONFIG_H_
 
@@ -18,9 +19,9 @@ enum class Precision {
 struct TrainConfig {
   int64_t steps = 0;
   int64_t seed = 0;              // of the initial weights
-  int64_t data_seed = 0;         // of the order of the data: the same batches for every norm and seed
-  int64_t batch_size = 0;        // rows (sequences, images) a step
-  int64_t micro_batch_size = 0;  // rows a pass; 0: the whole batch. Only memory and speed depend on it
+  int64_t data_seed = 0;         // of the order of the data, so that every norm and seed has the same batches
+  int64_t batch_size = 0;        // rows (sequences, images) per step
+  int64_t micro_batch_size = 0;  // rows per pass; 0: the whole batch. Affects only memory and speed
 
   double lr = 0;
   double min_lr_ratio = 0.1;  // of lr, at the end of the cosine
@@ -33,7 +34,7 @@ struct TrainConfig {
   double grad_clip = 1.0;     // of the whole gradient's norm; 0: none
 
   Precision dtype = Precision::kFloat32;
-  bool checkpointing = false;  // activations are made again in backward
+  bool checkpointing = false;  // recompute activations in backward
   int64_t threads = 0;         // 0: as many as libtorch takes
 
   int64_t eval_every = 0;        // steps; 0: only at the end
@@ -42,19 +43,19 @@ struct TrainConfig {
   int64_t keep_checkpoints = 2;
   int64_t log_every = 1;  // steps
 
-  // Rows a pass: micro_batch_size, or the whole batch.
+  // Rows per pass: micro_batch_size, or the whole batch.
   int64_t micro_rows() const;
-  // Errors (std::invalid_argument): sizes and rates that nothing can be trained with. `unit` as in
+  // Errors (std::invalid_argument): sizes and rates with which nothing can be trained. `unit` is as in
   // train_settings.
   void check(const std::string& unit) const;
 };
 
-// An average of the weights, of workloads that evaluate one.
+// The settings of the weights' average, for workloads that evaluate one.
 struct AverageConfig {
   double decay = 0;    // 0: no average
-  bool warmup = true;  // the decay rises with the steps, as WeightAverage::decay_at says
+  bool warmup = true;  // the decay increases with the steps; see WeightAverage::decay_at
 
-  // Errors (std::invalid_argument): a decay that leaves nothing of the weights.
+  // Errors (std::invalid_argument): a decay with which the average would ignore the weights.
   void check() const;
 };
 Settings average_settings(AverageConfig& config);

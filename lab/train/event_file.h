@@ -1,8 +1,8 @@
-// The file that TensorBoard reads: scalars by step.
+// The file of scalars by step that TensorBoard reads.
 //
 // Records of TFRecord (length, masked CRC-32C of it, data, masked CRC-32C of the data) that hold
-// tensorflow.Event messages (tensorflow/core/util/event.proto, framework/summary.proto), of which a few
-// fields are needed.
+// tensorflow.Event messages (tensorflow/core/util/event.proto, framework/summary.proto). Only a few of
+// their fields are needed.
 #ifndef SEEDNORM_LAB_TRAIN_EVENT_FILE_H_
 #define SEEDNORM_LAB_TRAIN_EVENT_FILE_H_
 
@@ -18,9 +18,9 @@ namespace seednorm::lab {
 // Its name in a run's directory; TensorBoard looks for "tfevents" in names.
 inline constexpr const char* kEventFile = "events.out.tfevents.seednorm";
 
-// The record that begins every file.
+// The first record of every file.
 std::string event_file_begin(double wall_time);
-// The time in a file's first record, of which these many bytes are needed.
+// Reads the time from the first record of a file, given at least its first kEventHeadBytes bytes.
 inline constexpr size_t kEventHeadBytes = 21;
 double event_time(std::string_view head);
 

@@ -1,4 +1,4 @@
-// AdamW with weight decay by what a parameter is for.
+// AdamW with weight decay by the role of a parameter.
 #ifndef SEEDNORM_LAB_TRAIN_OPTIMIZER_H_
 #define SEEDNORM_LAB_TRAIN_OPTIMIZER_H_
 
@@ -10,7 +10,7 @@
 
 namespace seednorm::lab {
 
-// Parameters of one role and learning rate: they share their weight decay.
+// Parameters with the same role and learning rate, which share their weight decay.
 struct ParamGroup {
   Role role;
   double weight_decay;
@@ -20,10 +20,10 @@ struct ParamGroup {
 };
 
 // One group for each role and factor on the learning rate among the parameters. SeeDNorm's alpha and beta
-// (and the dynamic part of Frac-Connections) are decayed whatever the recipe says of gains (paper, Section 3
-// and Table 4), unless it says decay_dynamic=false.
+// (and the dynamic part of Frac-Connections) are decayed whether or not the recipe decays gains (paper,
+// Section 3 and Table 4), unless it sets decay_dynamic=false.
 std::vector<ParamGroup> param_groups(const std::vector<ParamInfo>& params, const TrainConfig& config);
-// A table of the groups: role, parameters, elements, weight decay, and the factor on the learning rate where
+// A table of the groups: role, parameters, elements, weight decay, and the factor on the learning rate if
 // it is not 1.
 std::string to_text(const std::vector<ParamGroup>& groups);
 
@@ -40,7 +40,8 @@ class AdamW {
   void zero_grad();
 
   const std::vector<ParamGroup>& groups() const { return groups_; }
-  // Tensors of the state by name, "<parameter>.exp_avg" and so on: to save, or to fill when loading.
+  // The tensors of the state by name, "<parameter>.exp_avg" and so on, to be saved, or to be filled when
+  // loading.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
 
  private:

@@ -1,4 +1,4 @@
-// One run of training in a directory of its own: settings, metrics, checkpoints, and going on after a stop.
+// One run of training in its own directory, with settings, metrics and checkpoints, which can be resumed.
 #ifndef SEEDNORM_LAB_TRAIN_RUN_H_
 #define SEEDNORM_LAB_TRAIN_RUN_H_
 
@@ -19,9 +19,9 @@ namespace seednorm::lab {
 
 struct RunSpec {
   std::filesystem::path dir;
-  bool resume = false;   // go on from the newest checkpoint, or begin if there is no run
-  bool dry_run = false;  // build everything, take one step, write nothing
-  bool overfit = false;  // train on the first batch again and again: a model that cannot learn it is broken
+  bool resume = false;   // continue from the newest checkpoint, or start if there is no run
+  bool dry_run = false;  // build everything and take one step, but write nothing
+  bool overfit = false;  // train on the first batch in every step; a model that cannot learn it is broken
   TrainConfig train;
   std::function<std::unique_ptr<Workload>()> workload;  // opens the data and builds the model
   RunSettings settings;
@@ -33,7 +33,7 @@ struct RunResult {
   double seconds = 0;      // of training, over all calls
   double units_per_s = 0;  // over the steps of this call
   bool diverged = false;
-  bool interrupted = false;  // by a signal: saved, to be resumed
+  bool interrupted = false;  // by a signal, after saving; the run can be resumed
   Named<double> values;      // of the metrics that were measured, at the end
   nlohmann::ordered_json measured =
       nlohmann::ordered_json::object();  // the probes' members of metrics.jsonl, at the end

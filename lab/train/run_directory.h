@@ -1,4 +1,4 @@
-// The folder of a run: who may write it, the settings that it was begun with, and where it goes on.
+// The folder of a run: its lock, the settings that it was started with, and the checkpoint to resume from.
 //
 //   RUN/config.toml      every setting
 //   RUN/run.json         what the run measures: its unit and its metrics
@@ -18,27 +18,27 @@
 
 namespace seednorm::lab {
 
-// The settings of a run as text, and how they are compared with those of a run that was begun.
+// The settings of a run as text, and a function that compares them with those of an existing run.
 struct RunSettings {
   std::string text;  // of config.toml
-  // What a run with the settings of another such text would do otherwise: "lr: 0.001 there, 0.002 now".
+  // The first setting of another such text that would change the run: "lr: 0.001 there, 0.002 now".
   // Errors (UserError): the text cannot be read; `file` names it.
   std::function<std::optional<std::string>(const std::string& file, const std::string& other)> difference;
 };
 
 class RunDirectory {
  public:
-  // Makes the folder, or opens a run that is there. Holds it until destroyed: no other process can. Errors
-  // (UserError): the folder is not empty and holds no run; it holds one and `resume` is not set, or one
-  // that was begun with other settings; another process has it; it has checkpoints and none is whole.
+  // Creates the folder or opens an existing run, and locks it until destruction. Errors (UserError): the
+  // folder is not empty and has no run; it has a run and `resume` is not set; the run was started with other
+  // settings; another process has locked it; it has checkpoints but all are damaged.
   RunDirectory(const std::filesystem::path& dir, const RunSettings& settings, bool resume);
 
   const std::filesystem::path& path() const { return dir_; }
-  // The newest whole checkpoint of a run to go on with.
+  // The newest intact checkpoint, from which to resume.
   const std::optional<std::filesystem::path>& checkpoint() const { return checkpoint_; }
-  // Lines for the user: checkpoints that were passed over, files that were set aside.
+  // Lines for the user about skipped checkpoints and files that were set aside.
   const std::vector<std::string>& notes() const { return notes_; }
-  // run.json; written only if it differs.
+  // Writes run.json if it differs.
   void describe(const RunInfo& info) const;
 
  private:

@@ -1,4 +1,4 @@
-// What a run tells about itself while it goes: metrics.jsonl, and the same numbers for TensorBoard.
+// The log of a run: metrics.jsonl, and the same numbers for TensorBoard.
 #ifndef SEEDNORM_LAB_TRAIN_RUN_LOG_H_
 #define SEEDNORM_LAB_TRAIN_RUN_LOG_H_
 
@@ -18,17 +18,17 @@ class RunLog {
     int64_t metrics = 0, events = 0;
   };
 
-  // Truncates the files to these sizes, since later steps will be taken again, and appends. `unit` names
-  // what is counted beside steps: "token". Errors (UserError): a file is shorter.
+  // Truncates the files to these sizes, since later steps will be repeated, and appends to them. `unit` is
+  // the unit that is counted besides steps: "token". Errors (UserError): a file is shorter.
   RunLog(const std::filesystem::path& dir, const Sizes& sizes, const std::string& unit);
 
-  // A line of metrics.jsonl. TensorBoard's time is the start of the run plus the line's `seconds`, so that
-  // pauses do not show and a line written again is the same. Its numbers are scalars of `step`: "train/loss"
+  // Writes a line of metrics.jsonl. TensorBoard's time is the start of the run plus the line's `seconds`, so
+  // that pauses do not show and a repeated line is the same. Its numbers are scalars of `step`: "train/loss"
   // and so on, "valid/SET", "tasks/TASK", and "NORM/saturated" and so on. Errors (std::runtime_error): it
   // cannot be written.
   void write(const nlohmann::ordered_json& line);
   Sizes sizes() const;
-  // Returns once all that was written is on the disk.
+  // Returns when everything written is on the disk.
   void sync() const;
 
  private:
@@ -41,8 +41,8 @@ class RunLog {
 
   File metrics_, events_;
   std::string units_;   // "tokens"
-  double begin_;        // when the run began, in seconds since 1970
-  double seconds_ = 0;  // trained, by the last line
+  double begin_;        // the start of the run, in seconds since 1970
+  double seconds_ = 0;  // of training, from the last line
 };
 
 }  // namespace seednorm::lab

@@ -1,4 +1,4 @@
-// What a run tells the user on the terminal: a banner at first, then a line that is written over.
+// The messages of a run on the terminal: first a banner, then a status line that is overwritten.
 #ifndef SEEDNORM_LAB_TRAIN_RUN_STATUS_H_
 #define SEEDNORM_LAB_TRAIN_RUN_STATUS_H_
 
@@ -12,12 +12,12 @@ namespace seednorm::lab {
 
 class RunStatus {
  public:
-  // All must outlive it. Measures the speed of matrix products, which takes a moment.
+  // All arguments must outlive it. Measures the speed of matrix products, which takes a moment.
   RunStatus(const Workload& workload, const Trainer& trainer, const TrainConfig& config);
 
-  // The model, its data, what it needs, how the parameters are decayed.
+  // Describes the model, its data, its memory, and the weight decay of its parameters.
   std::string banner() const;
-  // The step on stderr, now and then. seconds_per_step: the mean so far.
+  // Shows the step on stderr, if it is time for a new line. seconds_per_step is the mean so far.
   void show(const StepResult& step, double loss_ema, double seconds_per_step);
 
  private:

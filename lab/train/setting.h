@@ -1,4 +1,4 @@
-// One setting of a recipe: how it is written, what it changes, and who may change it. Without libtorch.
+// One setting of a recipe: its text form, the variable it changes, and where it may change. Without libtorch.
 #ifndef SEEDNORM_LAB_TRAIN_SETTING_H_
 #define SEEDNORM_LAB_TRAIN_SETTING_H_
 
@@ -13,17 +13,17 @@
 namespace seednorm::lab {
 
 enum class Scope {
-  kTraining,     // decides what is trained: a resumed run needs the same value
-  kMeasurement,  // decides also what is measured: all entrants of a race need the same value
+  kTraining,     // affects the training: a resumed run needs the same value
+  kMeasurement,  // also affects what is measured: all entrants of a race need the same value
   kSeed,         // set by a race for each of its runs
-  kMachine,  // belongs to the machine at hand: a resumed run may have another value, with the same results
+  kMachine,      // depends on the machine: a resumed run may have another value, with the same results
 };
 
-// Bound to a variable, which must outlive it.
+// A setting is bound to a variable, which must outlive it.
 struct Setting {
   std::string name, help;
   Scope scope = Scope::kTraining;
-  bool is_text = false;                       // not a number and not a truth value
+  bool is_text = false;                       // neither a number nor a truth value
   std::function<void(std::string_view)> set;  // throws UserError without the setting's name
   std::function<std::string()> get;           // as `set` reads it
 

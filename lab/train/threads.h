@@ -1,4 +1,4 @@
-// Threads and how they compute while a model is trained.
+// The threads of training, and their floating-point mode.
 #ifndef SEEDNORM_LAB_TRAIN_THREADS_H_
 #define SEEDNORM_LAB_TRAIN_THREADS_H_
 
@@ -6,9 +6,9 @@
 
 namespace seednorm::lab {
 
-// Tensors are computed by `count` threads from now on, or by one a core if it is 0, and they round subnormal
-// numbers to zero (where the processor can). A model that is stuck has vanishing gradients, and matrix
-// products of subnormal numbers take several times as long.
+// From now on tensors are computed by `count` threads, or by one per core if it is 0, which round subnormal
+// numbers to zero if the processor can. A model that is stuck has vanishing gradients, and matrix products of
+// subnormal numbers take several times as long.
 void set_training_threads(int64_t count);
 
 }  // namespace seednorm::lab

@@ -1,4 +1,4 @@
-// Training, step by step. Files, status lines and checkpoints are their callers' work.
+// Training, step by step. The callers write files, status lines and checkpoints.
 #ifndef SEEDNORM_LAB_TRAIN_TRAINER_H_
 #define SEEDNORM_LAB_TRAIN_TRAINER_H_
 
@@ -9,8 +9,8 @@
 namespace seednorm::lab {
 
 struct StepResult {
-  int64_t step = 0;      // of this step, from 0
-  int64_t units = 0;     // trained on so far, this step included
+  int64_t step = 0;      // the number of this step, from 0
+  int64_t units = 0;     // trained on so far, including this step
   double loss = 0;       // mean over the batch, without auxiliary losses
   Named<double> parts;   // the other parts of the workload's loss, means over the batch
   double grad_norm = 0;  // before clipping
@@ -20,11 +20,11 @@ struct StepResult {
 
 class Trainer {
  public:
-  // workload must outlive it. `overfit`: every step trains on the first batch; a model that cannot learn
-  // it is broken.
+  // workload must outlive it. With `overfit` every step trains on the first batch; a model that cannot
+  // learn it is broken.
   Trainer(Workload& workload, const TrainConfig& config, bool overfit = false);
 
-  // Takes one step and returns what it was like. When it was not finite the parameters are left as they were.
+  // Takes one step and returns its result. If the result is not finite, the parameters do not change.
   StepResult step();
 
   // Steps taken so far; set when a run is resumed.
@@ -35,7 +35,8 @@ class Trainer {
   const AdamW& optimizer() const { return optimizer_; }
 
  private:
-  // Adds the gradient of the rows' part of the loss to the parameters'; adds to `result`.
+  // Adds the gradient of these rows' part of the loss to the parameters' gradients, and their part to
+  // `result`.
   void accumulate(RowRange rows, StepResult* result);
 
   Workload& workload_;

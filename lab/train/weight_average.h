@@ -1,4 +1,4 @@
-// The exponential moving average of a model's weights, which some recipes evaluate in place of the weights.
+// The exponential moving average of a model's weights, which some recipes evaluate instead of the weights.
 #ifndef SEEDNORM_LAB_TRAIN_WEIGHT_AVERAGE_H_
 #define SEEDNORM_LAB_TRAIN_WEIGHT_AVERAGE_H_
 
@@ -11,10 +11,10 @@
 
 namespace seednorm::lab {
 
-// A workload that has one owns it; the trainer keeps it up to date, and checkpoints hold it.
+// Owned by a workload that has one; the trainer updates it, and checkpoints contain it.
 class WeightAverage {
  public:
-  // Begins as a copy. config.decay > 0.
+  // Starts as a copy of the weights. config.decay > 0.
   WeightAverage(const std::vector<ParamInfo>& params, const AverageConfig& config);
 
   // average = decay average + (1 - decay) weights, after the step with this number, counted from 0.
@@ -23,7 +23,7 @@ class WeightAverage {
   // beginning.
   double decay_at(int64_t step) const;
 
-  // While it lives the model has the averaged weights.
+  // While this object lives, the model has the averaged weights.
   class InUse {
    public:
     explicit InUse(WeightAverage& average) : average_(average) { average_.swap(); }
@@ -35,7 +35,7 @@ class WeightAverage {
     WeightAverage& average_;
   };
 
-  // The averages under the parameters' names: to save, or to fill when loading.
+  // The averages under the parameters' names, to be saved, or to be filled when loading.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
 
  private:

@@ -5,8 +5,8 @@
 //   seednorm_norm* norm = NULL;
 //   if (seednorm_norm_create("seed_norm", 1536, &options, &norm) != SEEDNORM_OK) puts(seednorm_last_error());
 //
-// norm.h has the mathematics, shapes and numerics; the comments here say what differs. Letters are the same:
-// R rows, D width, H heads.
+// norm.h documents the mathematics, shapes and numerics; the comments here describe the differences. The
+// letters are the same: R rows, D width, H heads.
 //
 // Every function that returns a seednorm_status returns SEEDNORM_OK, or an error that
 // seednorm_last_error() describes; nothing is then written through its other arguments. Nothing is printed,
@@ -85,11 +85,11 @@ enum {
 };
 
 // --- Structs --------------------------------------------------------------------------------------
-// Those that begin with struct_size can grow: a later version may add fields at the end, and a program built
-// against this header keeps working. Make them with the seednorm_default_* function below each. From another
-// language: all bytes zero, then struct_size, then, for options, the values of seednorm_default_options.
-// SEEDNORM_INVALID_ARGUMENT: a struct_size below this version's or above 4096, or anything but zeros in a
-// part of the struct that this library does not know.
+// Structs that begin with struct_size can grow: a later version may add fields at the end, and a program
+// built against this header keeps working. Initialize them with the seednorm_default_* function below each.
+// From another language, set all bytes to zero, then struct_size, and then, for options, the values of
+// seednorm_default_options. SEEDNORM_INVALID_ARGUMENT: struct_size is below this version's or above 4096, or
+// a part of the struct that this library does not know is not zero.
 
 // Rows of equal width in the caller's memory (dtype.h). `stride` is the distance between the starts of
 // neighbouring rows in elements; 0 means contiguous. data is NULL for a tensor that is not given.
@@ -100,7 +100,7 @@ typedef struct seednorm_view {
   int32_t reserved;  // 0
 } seednorm_view;
 
-// The same for memory that is only read.
+// The same for read-only memory.
 typedef struct seednorm_const_view {
   const void* data;
   int64_t stride;
@@ -126,7 +126,7 @@ typedef struct seednorm_options {
   double dot_scale;
   double dropout;
   int32_t sigma;
-  int32_t gamma;  // this and the next two are forms
+  int32_t gamma;  // this and the next two fields are forms
   int32_t alpha;
   int32_t beta;
 } seednorm_options;
@@ -138,7 +138,7 @@ static inline seednorm_options seednorm_default_options(void) {
   options.eps = 1e-6;
   options.num_heads = 1;
   options.dot_scale = 1.0;
-  return options;  // no dropout, tanh, gamma, alpha and beta vectors: all 0
+  return options;  // zeros mean no dropout, tanh, and vectors for gamma, alpha and beta
 }
 
 // norm.h: ForwardArgs.
@@ -174,10 +174,10 @@ typedef struct seednorm_backward_args {
   seednorm_view dx;          // [R, D]; may be exactly x or exactly dy
   seednorm_const_view dsum;  // [R, D], optional: the gradient that reaches `sum` from elsewhere
   seednorm_const_view params[SEEDNORM_PARAM_SLOTS];
-  seednorm_view grads[SEEDNORM_PARAM_SLOTS];  // overwritten; a null one is not computed
+  seednorm_view grads[SEEDNORM_PARAM_SLOTS];  // overwritten; null gradients are not computed
   const void* stats;                          // as forward wrote it
   void* scratch;                              // seednorm_norm_scratch_bytes bytes, if there are grads
-  int64_t rows_per_sample;                    // this and the next three as in forward
+  int64_t rows_per_sample;                    // this and the next three fields as in forward
   uint64_t seed;
   uint64_t offset;
   int32_t training;
@@ -219,13 +219,13 @@ static inline seednorm_executor seednorm_make_executor(void (*run)(void* self, i
 // A normalization layer of fixed kind, width and options. Immutable; holds no parameters.
 typedef struct seednorm_norm seednorm_norm;
 
-// Makes the norm `name` of width `dim`; NULL options are the default ones. The caller destroys it.
-// Invalid: a name that is not in seednorm_norm_names(), dim not in 1 .. 2^40, a bad option,
+// Creates the norm `name` of width `dim`; NULL options mean the defaults. The caller must destroy it.
+// Invalid: a name that is not in seednorm_norm_names(), dim not in 1 .. 2^40, an invalid option,
 // NULL.
 seednorm_status seednorm_norm_create(const char* name, int64_t dim, const seednorm_options* options,
                                      seednorm_norm** norm);
 
-// Frees it. NULL is allowed.
+// Frees the norm. NULL is allowed.
 void seednorm_norm_destroy(seednorm_norm* norm);
 
 // Values per row that forward saves for backward. Invalid: NULL.
@@ -239,15 +239,15 @@ seednorm_status seednorm_norm_scratch_bytes(const seednorm_norm* norm, int64_t r
 // Shape of parameter `param`: one of SEEDNORM_KIND_*. Invalid: an unknown param, NULL.
 seednorm_status seednorm_norm_param_kind(const seednorm_norm* norm, int32_t param, int32_t* kind);
 
-// The value from which training starts `param`. Invalid: an unknown param, NULL.
+// The initial value of `param` in training. Invalid: an unknown param, NULL.
 seednorm_status seednorm_norm_initial_value(const seednorm_norm* norm, int32_t param, double* value);
 
 // y = norm(x), on `executor`, or on the included thread pool if that is NULL.
-// Invalid: what norm.h's forward refuses, an unknown dtype, NULL args.
+// Invalid: arguments that norm.h's forward refuses, an unknown dtype, NULL args.
 seednorm_status seednorm_norm_forward(const seednorm_norm* norm, const seednorm_forward_args* args,
                                       const seednorm_executor* executor);
 
-// dx and the wanted parameter gradients. Executor and errors as in forward.
+// Computes dx and the requested parameter gradients. Executor and errors are as in forward.
 seednorm_status seednorm_norm_backward(const seednorm_norm* norm, const seednorm_backward_args* args,
                                        const seednorm_executor* executor);
 
@@ -263,10 +263,11 @@ const char* seednorm_param_name(int32_t param);
 seednorm_status seednorm_set_num_threads(int32_t num_threads);
 int32_t seednorm_num_threads(void);
 
-// Message of this thread's last error, "" if there was none. Lives until this thread's next call that fails.
+// Message of this thread's last error, or "" without an error. Lives until this thread's next call that
+// fails.
 const char* seednorm_last_error(void);
 
-// SEEDNORM_VERSION of the library that is linked. Lives as long as the program.
+// SEEDNORM_VERSION of the linked library. Lives as long as the program.
 const char* seednorm_version(void);
 
 // The SIMD target in use, for bug reports: "AVX3", "NEON", ... Lives until this thread's next call of it.

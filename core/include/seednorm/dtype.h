@@ -24,7 +24,7 @@ constexpr int kNumDTypes = 4;
 // "float32", "bfloat16", "float16", "float64".
 const char* name_of(DType dtype);
 
-// Storage types for 16-bit formats: plain bits, any type of the same layout may be cast to them.
+// Storage types for 16-bit formats. They are plain bits; any type of the same layout may be cast to them.
 struct BFloat16 {
   uint16_t bits;
 };
@@ -51,10 +51,10 @@ struct DTypeOf<double> {
   static constexpr DType value = DType::kFloat64;
 };
 
-// Rows of equal width in memory the caller owns. `stride` is the distance between the starts of
+// Rows of equal width in memory that the caller owns. `stride` is the distance between the starts of
 // neighbouring rows in elements; 0 means contiguous (the layer's width). A stride may be larger
-// than the width (a slice of a wider tensor); elements of a row are adjacent. No alignment is
-// needed beyond what a load of single elements needs on the machine.
+// than the width (a slice of a wider tensor); elements of a row are adjacent. Rows need no more
+// alignment than loads of single elements do.
 struct ConstView {
   const void* data = nullptr;
   DType dtype = DType::kFloat32;

@@ -1,4 +1,4 @@
-// What a norm says of itself: its parameters, their roles and names, its options.
+// The description of a norm: its parameters, their roles and names, and its options.
 #ifndef SEEDNORM_NORM_INFO_H_
 #define SEEDNORM_NORM_INFO_H_
 
@@ -13,7 +13,7 @@
 
 namespace seednorm {
 
-// What a parameter is for. Training chooses weight decay by it.
+// The purpose of a parameter, by which training chooses its weight decay.
 enum class ParamRole : int32_t {
   kGain = 0,   // gamma, a factor of the normalized row: decayed where the baseline decays its gains
   kOffset,     // LayerNorm's, DyT's and Derf's beta, Derf's shift
@@ -38,21 +38,21 @@ class FormSet {
   uint32_t bits_ = 0;
 };
 
-// A parameter of a norm, whatever the norm's width and options.
+// A parameter of a norm, independent of the norm's width and options.
 struct NormParamInfo {
   Param param = Param::kGamma;
   ParamRole role = ParamRole::kGain;
   const char* state_name = nullptr;      // its name in state dictionaries: gamma is "weight"
-  double initial_value = 0;              // where training starts; a gamma used as 1 + gamma starts one lower
+  double initial_value = 0;              // for training; one lower for a gamma that is used as 1 + gamma
   bool initial_times_root_dim = false;   // the initial value is initial_value sqrt(D)
   double absent_value = 0;               // the value that kNone stands for
-  FormSet forms = {Form::kVector};       // that the options may choose among
-  ParamKind shape = ParamKind::kVector;  // kScalar, kPerSample: whatever the form
+  FormSet forms = {Form::kVector};       // among which the options may choose
+  ParamKind shape = ParamKind::kVector;  // kScalar and kPerSample hold for every form
 };
 
 struct NormKernels;  // a norm's compiled kernels
 
-// A norm's own description, from the norm's file in core/norms; nothing else knows norms by their names.
+// The description of a norm, defined in the norm's file in core/norms; no other code knows norms by name.
 struct NormInfo {
   static constexpr size_t kMaxParams = 4;
 
@@ -63,15 +63,15 @@ struct NormInfo {
   bool has_residual_add = false;
   // The options that the norm has.
   bool has_eps = false, has_heads = false, has_sigma = false, has_dropout = false;
-  // The norm that this one equals bit for bit, given that norm's gamma, while all other parameters have their
-  // initial values: replacing it changes nothing. Null: none.
+  // The norm that this one equals bit for bit, with that norm's gamma, as long as all other parameters have
+  // their initial values, so that replacing it does not change outputs. Null if there is no such norm.
   const char* starts_as = nullptr;
   // Set by the registry.
   const NormKernels* kernels = nullptr;
   int index = 0;  // the norm's place in norm_names()
 
   std::span<const NormParamInfo> params() const;
-  const NormParamInfo* find(Param param) const;  // null: the norm does not have it
+  const NormParamInfo* find(Param param) const;  // null if the norm does not have it
   bool needs_condition() const;                  // some parameter has a row for each sample
 };
 

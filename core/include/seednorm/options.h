@@ -11,7 +11,7 @@ namespace seednorm {
 enum class Sigma : int32_t { kTanh = 0, kSigmoid, kHardtanh, kSoftsign, kGelu, kSilu, kIdentity };
 constexpr int kNumSigmas = 7;
 
-// Form of a parameter of the layer. The norm decides which are allowed and what kNone stands for.
+// Form of a parameter of the layer. The norm decides which forms it allows and what kNone stands for.
 enum class Form : int32_t {
   kVector = 0,   // [D]
   kScalar,       // [1]
@@ -21,8 +21,8 @@ enum class Form : int32_t {
 };
 constexpr int kNumForms = 5;
 
-// Options of a norm beside its width. An option that a norm does not have must keep its default.
-// Forms, and in brackets what an absent parameter stands for:
+// Options of a norm in addition to its width. An option that a norm does not have must keep its default.
+// The allowed forms are as follows; the value of an absent parameter is in brackets:
 //   seed_norm      gamma: vector, none (0), plus_one   alpha: vector, scalar, none (1)
 //                  beta: vector, elementwise, none
 //   ada_seed_norm  alpha: vector, scalar, none (1)

@@ -1,4 +1,4 @@
-// The random numbers of dropout: Philox 4x32-10 (Salmon et al., SC 2011), counter based.
+// The random numbers of dropout: Philox 4x32-10 (Salmon et al., SC 2011), which is counter-based.
 #ifndef SEEDNORM_PHILOX_H_
 #define SEEDNORM_PHILOX_H_
 
@@ -20,7 +20,7 @@ constexpr std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::a
   return counter;
 }
 
-// 32 random bits of element `col` of row `row`. Columns go in groups of 64: the four words of counter
+// 32 random bits of element `col` of row `row`. Columns form groups of 64: the four words of counter
 // (group * 16 + j) serve columns j, 16 + j, 32 + j and 48 + j of the group, so that a vector of up to 16
 // neighbouring columns takes the same word of neighbouring counters.
 // Counter words: the counter above; row, low; row, high, xor offset, high; offset, low.

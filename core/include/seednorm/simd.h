@@ -7,15 +7,16 @@
 
 namespace seednorm {
 
-// The targets in the library that this processor can run, best first ("AVX3", "AVX2", "SSE4", "NEON",
+// The targets of the library that this processor supports, best first ("AVX3", "AVX2", "SSE4", "NEON",
 // "SCALAR"; Highway's names).
 std::vector<std::string> simd_targets();
 
 // The target in use.
 std::string simd_target();
 
-// Uses `target` from now on, for the whole process; an empty name returns to the best one.
-// It must not be called while kernels run. Throws std::invalid_argument with the names of the targets.
+// Uses `target` from now on in the whole process; an empty name selects the best one again.
+// Must not be called while kernels run. Throws std::invalid_argument, which lists the targets, for another
+// name.
 void set_simd_target(const std::string& target);
 
 }  // namespace seednorm

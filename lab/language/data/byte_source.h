@@ -1,4 +1,4 @@
-// A file's bytes from its begin to its end, unpacked on the way.
+// The bytes of a file from beginning to end, decompressed on the way.
 #ifndef SEEDNORM_LAB_LANGUAGE_DATA_BYTE_SOURCE_H_
 #define SEEDNORM_LAB_LANGUAGE_DATA_BYTE_SOURCE_H_
 
@@ -12,13 +12,13 @@ namespace seednorm::lab {
 class ByteSource {
  public:
   virtual ~ByteSource() = default;
-  // At most `size` bytes; 0 at the end. Throws UserError when the file is torn or altered.
+  // At most `size` bytes; 0 at the end. Throws UserError if the file is truncated or corrupt.
   virtual size_t read(char* buffer, size_t size) = 0;
-  // Bytes of the file that have been consumed.
+  // The number of bytes of the file that have been consumed.
   virtual uint64_t position() const = 0;
 };
 
-// By the name's end: .gz, .zst, or as it is.
+// The end of the name decides the format: .gz, .zst, or uncompressed.
 std::unique_ptr<ByteSource> open_bytes(const std::string& file);
 
 }  // namespace seednorm::lab

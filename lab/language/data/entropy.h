@@ -1,4 +1,4 @@
-// What a model must beat: the entropy of tokens drawn by their frequency alone.
+// The loss that a model must beat: the entropy of tokens that are drawn by their frequency alone.
 #ifndef SEEDNORM_LAB_LANGUAGE_DATA_ENTROPY_H_
 #define SEEDNORM_LAB_LANGUAGE_DATA_ENTROPY_H_
 
@@ -8,7 +8,7 @@
 
 namespace seednorm::lab {
 
-// Nats per token of a text with so many of each token; 0 without any.
+// Nats per token of a text with these counts of each token; 0 for an empty text.
 inline double unigram_entropy(std::span<const uint64_t> counts) {
   double total = 0, sum = 0;  // sum of n log n
   for (const uint64_t count : counts) {

@@ -1,4 +1,4 @@
-// Documents from files: JSON lines and plain text, as they are or compressed by gzip or zstd.
+// Reads documents from JSON Lines files and plain text files, which may be compressed by gzip or zstd.
 #ifndef SEEDNORM_LAB_LANGUAGE_DATA_READER_H_
 #define SEEDNORM_LAB_LANGUAGE_DATA_READER_H_
 
@@ -10,14 +10,14 @@
 
 namespace seednorm::lab {
 
-// Names of files, and patterns with * ? [..], as a sorted list of files for each of them. Throws UserError
-// for what matches nothing and for files whose format their name does not tell.
+// Expands names of files and patterns with * ? [..]; the files of each are sorted. Throws UserError for a
+// name or pattern that matches nothing, and for files whose name does not tell their format.
 std::vector<std::string> expand_inputs(const std::vector<std::string>& inputs);
 
-// One document as the file has it: a line of JSON, or a whole plain text.
+// One document as it is in the file: a line of JSON, or a whole plain text.
 struct Record {
   std::string bytes;
-  size_t file = 0;   // which of the reader's
+  size_t file = 0;   // index among the reader's files
   int64_t line = 0;  // from 1; 0: the file is one document
 };
 
@@ -27,11 +27,12 @@ class RecordReader {
   explicit RecordReader(std::vector<std::string> files);
   ~RecordReader();
 
-  // False at the end. Throws UserError "FILE: ..." or "FILE:LINE: ..." for what cannot be read or unpacked.
+  // False at the end. Throws UserError "FILE: ..." or "FILE:LINE: ..." for data that cannot be read or
+  // decompressed.
   bool next(Record& record);
 
   const std::vector<std::string>& files() const { return files_; }
-  // How far it is, in bytes of the files as they are on the disk.
+  // The progress, in bytes of the files on the disk.
   uint64_t bytes_done() const;
   uint64_t bytes_total() const { return bytes_total_; }
 
@@ -47,7 +48,7 @@ class RecordReader {
 // The text of a line of JSON: the string `field` of the object. Throws UserError that begins with `place`.
 std::string text_of_json_line(std::string_view line, const std::string& field, const std::string& place);
 
-// The text of a record of `reader`, taken out of it. Throws UserError "FILE:LINE: ...".
+// Extracts the text from a record of `reader`. Throws UserError "FILE:LINE: ...".
 std::string text_of(Record& record, const RecordReader& reader, const std::string& field);
 
 }  // namespace seednorm::lab

@@ -1,5 +1,5 @@
-// The index beside a shard: where its documents begin, and a checksum for each block of it, so that reading
-// any part of a large shard checks that part.
+// The index beside a shard: the starts of its documents, and a checksum for each block of it, so that a part
+// of a large shard can be checked when it is read.
 //
 // Little-endian: "SNTIDX1\n"; uint64 tokens, documents, bytes in a block; uint64 first token of each
 // document; uint32 CRC-32 of each block of the shard's bytes.
@@ -15,13 +15,13 @@ namespace seednorm::lab {
 
 inline constexpr int64_t kShardBlockBytes = int64_t{1} << 20;
 
-// CRC-32 as gzip has it; `before` is that of the bytes in front of these.
+// CRC-32 as in gzip; `before` is the CRC of the preceding bytes.
 uint32_t crc32_of(std::string_view bytes, uint32_t before = 0);
 
 // A view into an index; the bytes must outlive it.
 class ShardIndex {
  public:
-  // Throws UserError that begins with `file` if the bytes are no index of a shard of `shard_bytes` bytes.
+  // Throws UserError that begins with `file` if the bytes are not an index of a shard of `shard_bytes` bytes.
   static ShardIndex parse(std::string_view bytes, int64_t shard_bytes, const std::string& file);
 
   int64_t num_tokens() const { return num_tokens_; }

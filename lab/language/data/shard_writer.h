@@ -1,4 +1,4 @@
-// Writes token shards, their indexes, and what tokens.json says of them.
+// Writes token shards, their indexes, and tokens.json, which describes them.
 #ifndef SEEDNORM_LAB_LANGUAGE_DATA_SHARD_WRITER_H_
 #define SEEDNORM_LAB_LANGUAGE_DATA_SHARD_WRITER_H_
 
@@ -16,12 +16,12 @@ namespace seednorm::lab {
 
 class ShardWriter {
  public:
-  // Into `folder`, which exists and is empty. A shard ends with the document that brings it to `max_tokens`.
-  // Throws UserError if the tokenizer has no token that ends documents.
+  // Writes into `folder`, which must exist and be empty. A shard ends with the document that brings it to
+  // `max_tokens`. Throws UserError if the tokenizer has no token that ends documents.
   ShardWriter(std::filesystem::path folder, const Tokenizer& tokenizer, int64_t max_tokens);
   ~ShardWriter();
 
-  // One document; its end is marked here. `source`: the file that it is from, `text_bytes` of its UTF-8.
+  // Writes one document and marks its end. `source` is the file it comes from; `text_bytes` counts its UTF-8.
   void add(std::span<const int32_t> ids, const std::string& source, size_t text_bytes);
 
   // Completes the last shard and writes tokens.json.

@@ -1,4 +1,4 @@
-// What `tokens.json` says of a folder of token shards.
+// The content of tokens.json, which describes a folder of token shards.
 #ifndef SEEDNORM_LAB_LANGUAGE_DATA_TOKEN_SET_H_
 #define SEEDNORM_LAB_LANGUAGE_DATA_TOKEN_SET_H_
 
@@ -13,7 +13,7 @@ namespace seednorm::lab {
 
 inline constexpr const char* kTokenSetFile = "tokens.json";
 
-// How a shard holds its ids: little-endian, without a header, as OLMo's do.
+// The type of ids in a shard, which are little-endian and without a header, like OLMo's.
 enum class TokenType { kUint16, kUint32 };
 inline int64_t bytes_per_token(TokenType type) { return type == TokenType::kUint16 ? 2 : 4; }
 inline const char* name_of(TokenType type) { return type == TokenType::kUint16 ? "uint16" : "uint32"; }
@@ -24,7 +24,7 @@ struct TokenSetInfo {
     int64_t documents = 0, tokens = 0, text_bytes = 0;
   };
   struct Shard {
-    std::string file;  // in the same folder; its index has ".idx" in place of ".bin"
+    std::string file;  // in the same folder; its index has ".idx" instead of ".bin"
     int64_t tokens = 0, documents = 0;
     uint32_t crc32 = 0, index_crc32 = 0;
   };

@@ -1,4 +1,4 @@
-// Token shards as one stream of ids: checked where they are read, never loaded as a whole.
+// Token shards as one stream of ids, which is checked where it is read and never loaded as a whole.
 #ifndef SEEDNORM_LAB_LANGUAGE_DATA_TOKEN_STREAM_H_
 #define SEEDNORM_LAB_LANGUAGE_DATA_TOKEN_STREAM_H_
 
@@ -14,18 +14,18 @@ namespace seednorm::lab {
 
 class Tokenizer;
 
-// The tokenizer that a folder of shards was made with, from the file beside them. Its json() is what models
-// made from the shards take along, so that nothing depends on the folder later. Throws UserError if the file
-// is missing or damaged, or is another tokenizer than tokens.json says.
+// The tokenizer that a folder of shards was made with, read from the file beside them. Models that are
+// trained on the shards keep a copy of its json(), so that they do not depend on the folder later. Throws
+// UserError if the file is missing or damaged, or is not the tokenizer that tokens.json names.
 Tokenizer tokenizer_of_set(const std::string& folder);
 
 class TokenStream {
  public:
-  // The sets in `folders`, made by `seednorm data tokenize`, one after the other. Throws UserError when
-  // something is missing or torn, or when they were made with different tokenizers.
+  // The sets in `folders`, made by `seednorm data tokenize`, one after the other. Throws UserError if
+  // a file is missing or truncated, or if they were made with different tokenizers.
   static TokenStream open(const std::vector<std::string>& folders);
 
-  // Files of ids without anything beside them, such as OLMo's own: no checksums and no documents.
+  // Opens files of ids alone, such as OLMo's own, which have neither checksums nor documents.
   struct Raw {
     TokenType type;
     int32_t vocab_size;
@@ -40,12 +40,12 @@ class TokenStream {
   int64_t num_tokens() const { return num_tokens_; }
   int32_t vocab_size() const { return vocab_size_; }
   std::optional<int32_t> eos_id() const { return eos_id_; }
-  // What the folders' tokens.json say; empty for raw files.
+  // The contents of the folders' tokens.json; empty for raw files.
   const std::vector<TokenSetInfo>& sets() const { return sets_; }
 
-  // Tokens begin .. begin + out.size() - 1, which must lie in the stream. What is read for the first time is
-  // compared with its checksum: throws UserError that names the file if it was altered, or has an id that the
-  // vocabulary has not. Threads may read at once.
+  // Tokens begin .. begin + out.size() - 1, which must lie in the stream. A block that is read for the first
+  // time is compared with its checksum. Throws UserError, which names the file, if the block was altered or
+  // has an id outside of the vocabulary. Several threads may read at once.
   void read(int64_t begin, std::span<int64_t> out) const;
   void read(int64_t begin, std::span<int32_t> out) const;
 
@@ -55,13 +55,13 @@ class TokenStream {
   };
   Range document(int64_t document) const;
 
-  // Compares everything with its checksums now.
+  // Compares all blocks with their checksums now.
   void verify() const;
   // Throws UserError unless the shards were made with this tokenizer (raw files: unless it has all their
   // ids).
   void check_tokenizer(const Tokenizer& tokenizer) const;
-  // A hash of all that decides which tokens stand where. Two streams with the same one are the same data; the
-  // order of the files counts. Of raw files: their names and sizes only.
+  // A hash of everything that determines the tokens and their order, including the order of the files.
+  // Streams with the same hash have the same data. For raw files it covers only names and sizes.
   std::string fingerprint() const;
 
  private:

@@ -1,4 +1,4 @@
-// Text files to token shards.
+// Converts text files to token shards.
 #ifndef SEEDNORM_LAB_LANGUAGE_DATA_TOKENIZE_H_
 #define SEEDNORM_LAB_LANGUAGE_DATA_TOKENIZE_H_
 
@@ -15,7 +15,7 @@ namespace seednorm::lab {
 struct TokenizeOptions {
   std::vector<std::string> inputs;          // files and patterns
   std::string out;                          // a new folder
-  std::string field = "text";               // of JSON lines
+  std::string field = "text";               // of JSON Lines
   int workers = 1;                          // threads
   int64_t shard_tokens = int64_t{1} << 28;  // a shard ends with the document that reaches it
 };
@@ -27,13 +27,13 @@ struct TokenizeProgress {
 
 struct TokenizeResult {
   TokenSetInfo info;
-  int64_t empty_documents = 0;    // without any text: left out
-  int64_t altered_documents = 0;  // with bytes that are not UTF-8, each now U+FFFD
+  int64_t empty_documents = 0;    // without any text, which are left out
+  int64_t altered_documents = 0;  // with bytes that are not UTF-8, which became U+FFFD
 };
 
-// Shards, their tokens.json, and the tokenizer. What it writes depends on the texts and the tokenizer alone,
-// not on the workers. The folder appears when it is complete; when anything fails, or on an interrupt,
-// nothing remains. `report` is called by one thread at a time.
+// Writes shards, their tokens.json, and the tokenizer. The output depends only on the texts and the
+// tokenizer, not on the workers. The folder appears when it is complete; if anything fails, or on an
+// interrupt, nothing remains. `report` is called by one thread at a time.
 TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,
                         const std::function<void(const TokenizeProgress&)>& report);
 

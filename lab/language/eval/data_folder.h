@@ -1,4 +1,4 @@
-// The folder in which the user keeps tasks and texts.
+// The user's folder of tasks and texts.
 #ifndef SEEDNORM_LAB_LANGUAGE_EVAL_DATA_FOLDER_H_
 #define SEEDNORM_LAB_LANGUAGE_EVAL_DATA_FOLDER_H_
 
@@ -11,21 +11,21 @@
 
 namespace seednorm::lab {
 
-// A line of a file of JSON lines, and "FILE:LINE".
+// A line of a JSON Lines file, and its place "FILE:LINE".
 using LineReader = std::function<void(const JsonField& line, const std::string& place)>;
 
 class DataFolder {
  public:
-  // Errors (UserError): no such folder.
+  // Errors (UserError): the folder does not exist.
   explicit DataFolder(std::filesystem::path folder);
-  // Files that are in memory, by their names: {"piqa.validation.jsonl", content}.
+  // Files in memory, by name: {"piqa.validation.jsonl", content}.
   explicit DataFolder(std::map<std::string, std::string> files) : files_(std::move(files)) {}
 
   const std::filesystem::path& path() const { return folder_; }
 
   // Calls `read` for each line of NAME.jsonl, NAME.jsonl.gz or NAME.jsonl.zst, in the folder itself or in its
-  // tasks/jsonl. Errors (UserError): no such file, one that cannot be read, a line that is not JSON; what
-  // `read` throws.
+  // tasks/jsonl. Errors (UserError): the file does not exist or cannot be read; a line is not JSON; the
+  // errors of `read`.
   void each_line(const std::string& name, const LineReader& read) const;
 
  private:

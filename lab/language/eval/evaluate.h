@@ -1,5 +1,5 @@
-// What a model makes of tasks and of sets of text. The model's grad mode and dtype stay as they are; nothing
-// is printed.
+// Evaluates a model on tasks and text sets. The model's grad mode and dtype do not change, and nothing is
+// printed.
 #ifndef SEEDNORM_LAB_LANGUAGE_EVAL_EVALUATE_H_
 #define SEEDNORM_LAB_LANGUAGE_EVAL_EVALUATE_H_
 
@@ -14,8 +14,8 @@
 namespace seednorm::lab {
 
 struct EvalOptions {
-  int64_t batch = 32;  // requests or chunks in one pass, at least; a document's are not split
-  // How many requests or chunks are done, of how many.
+  int64_t batch = 32;  // least number of requests or chunks per pass; a document's stay together
+  // Receives the number of finished requests or chunks, and the total number.
   std::function<void(int64_t done, int64_t all)> report = [](int64_t, int64_t) {};
 };
 
@@ -23,7 +23,7 @@ struct EvalOptions {
 TaskResult evaluate(Model& model, const TaskRequests& requests, const EvalOptions& options);
 
 // log p(continuation | context) of each choice of each document. What the choices of a document share is
-// computed once: the context, and a choice that is there twice, so that equal ones have equal values.
+// computed once: the context, and duplicate choices, which therefore have equal values.
 std::vector<std::vector<double>> log_likelihoods(Model& model, const TaskRequests& requests,
                                                  const EvalOptions& options);
 

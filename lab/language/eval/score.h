@@ -1,4 +1,4 @@
-// How likely a model finds each token of a text.
+// The log-probability of each token of a text.
 #ifndef SEEDNORM_LAB_LANGUAGE_EVAL_SCORE_H_
 #define SEEDNORM_LAB_LANGUAGE_EVAL_SCORE_H_
 
@@ -14,21 +14,21 @@ namespace seednorm::lab {
 
 struct ScoreOptions {
   int64_t batch = 4;  // windows in one pass
-  // How many windows are done, of how many.
+  // Receives the number of finished windows, and the total number.
   std::function<void(int64_t done, int64_t all)> report = [](int64_t, int64_t) {};
 };
 
 struct TokenScores {
-  // log p(token i + 1 | tokens of its window before it), in nats; NaN where no window predicts the token.
+  // log p(token i + 1 | tokens of its window before it), in nats; NaN if no window predicts the token.
   std::vector<float> log_probs;  // one fewer than ids
-  int64_t tokens = 0;            // that were predicted
+  int64_t tokens = 0;            // predicted tokens
   double total = 0;              // -sum of their log-probabilities
 
   double nll() const { return total / static_cast<double>(tokens); }
 };
 
-// Ids are below the model's vocab_size, and windows within its context. At no time are there more
-// activations than those of one pass, and of logits a few times kLogitBytes. Errors: Interrupted, if the
+// Ids are below the model's vocab_size, and windows within its context. Memory is needed for
+// the activations of one pass and a few times kLogitBytes of logits. Errors: Interrupted, if the
 // user stops it; NotFinite (log_probs.h).
 TokenScores score_tokens(Model& model, std::span<const int64_t> ids, std::span<const Window> windows,
                          const ScoreOptions& options);

@@ -1,4 +1,4 @@
-// Tasks: multiple-choice questions that a language model answers by what it finds likelier.
+// Tasks: multiple-choice questions that a language model answers with the choice it finds most likely.
 //
 // Prompts and scores are those of the evaluator that OLMo and OLMoE run during training (allenai/OLMo at
 // 59a53e3, olmo/eval/downstream.py, Apache-2.0), zero-shot. Nothing here needs libtorch.
@@ -13,23 +13,23 @@
 
 namespace seednorm::lab {
 
-// What decides which choice is the answer: the largest of
+// The quantity whose largest value decides the answer.
 enum class Metric {
   kAcc,      // log-likelihood
   kLenNorm,  // log-likelihood / characters of the continuation without its leading blank
 };
 inline const char* name_of(Metric metric) { return metric == Metric::kAcc ? "acc" : "len_norm"; }
 
-// A question as the model sees it: each continuation is a choice, after the context that all share or after
-// its own.
+// A question in the form for the model. Each continuation is a choice; it follows the common context or its
+// own one.
 struct Document {
   std::vector<std::string> contexts;       // one, or one for each continuation
   std::vector<std::string> continuations;  // each begins with a blank
-  int64_t gold = 0;                        // the right one
+  int64_t gold = 0;                        // index of the right choice
   std::string place;                       // "FILE:LINE", for errors
-  std::string group;      // of documents that are scored together; empty: the task has no groups
+  std::string group;      // of documents that are scored together; empty for tasks without groups
   std::string source;     // of the texts, if they are not the original's: "text dump"
-  int64_t question = -1;  // documents with the same number ask the same thing; -1: none does
+  int64_t question = -1;  // documents with the same number ask the same question; -1: no other does
 
   const std::string& context(size_t choice) const { return contexts[contexts.size() == 1 ? 0 : choice]; }
 };
@@ -44,20 +44,21 @@ struct Task {
 
 // One for each line of tasks.def, in its order.
 const std::vector<Task>& all_tasks();
-// Null if there is none of this name.
+// The task of this name, or null.
 const Task* find_task(std::string_view name);
-// The tasks of a list, each once; "all" is all of them. Names of none go to `others`.
+// The tasks of a list, each once; "all" is all of them. Other names go to `others`.
 std::vector<const Task*> named_tasks(const std::vector<std::string>& names, std::vector<std::string>* others);
 
 #define SEEDNORM_TASK(name) Task name##_task();
 #include "lab/language/eval/tasks.def"
 #undef SEEDNORM_TASK
 
-// For the tasks' files: the documents of NAME.jsonl, one a line, made by `make`, which need not set place.
+// For the tasks' files: the documents of NAME.jsonl, one per line, made by `make`, which need not set
+// `place`.
 std::vector<Document> read_documents(const DataFolder& folder, const std::string& name,
                                      Document (*make)(const JsonField& line));
 
-// A choice as a continuation, a blank in front. Errors (UserError): it is no text, or empty.
+// A choice as a continuation, with a leading blank. Errors (UserError): it is not a text, or is empty.
 std::string continuation_of(const JsonField& text);
 // "choices": {"text": [...]} as continuations, and the position of "answerKey", A to E or 1 to 5, as gold.
 void add_lettered_choices(const JsonField& line, Document& document);

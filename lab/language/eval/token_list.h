@@ -1,4 +1,4 @@
-// Token ids that a user gives.
+// Token ids from the user.
 #ifndef SEEDNORM_LAB_LANGUAGE_EVAL_TOKEN_LIST_H_
 #define SEEDNORM_LAB_LANGUAGE_EVAL_TOKEN_LIST_H_
 

@@ -1,4 +1,4 @@
-// From a model's logits to the next token.
+// Samples the next token from a model's logits.
 #ifndef SEEDNORM_LAB_LANGUAGE_GENERATE_SAMPLER_H_
 #define SEEDNORM_LAB_LANGUAGE_GENERATE_SAMPLER_H_
 
@@ -10,22 +10,22 @@
 namespace seednorm::lab {
 
 struct SamplingConfig {
-  double temperature = 1;  // 0: always the likeliest token
-  int64_t top_k = 0;       // only the k likeliest; 0: all
-  double top_p = 1;        // only the fewest likeliest tokens that have this probability together
+  double temperature = 1;  // 0: always the most likely token
+  int64_t top_k = 0;       // only the k most likely tokens; 0: all
+  double top_p = 1;        // only the smallest set of most likely tokens with this total probability
   uint64_t seed = 0;
 
-  // Errors (std::invalid_argument): outside of their ranges.
+  // Errors (std::invalid_argument): values outside of their ranges.
   void check() const;
 };
 
-// Draws the tokens of one sequence. What it draws depends on the seed, on how many it drew before, and on the
-// logits alone.
+// Samples the tokens of one sequence. A sample depends only on the seed, the number of samples before it, and
+// the logits.
 class Sampler {
  public:
   explicit Sampler(const SamplingConfig& config);
 
-  // Temperature first, then top_k, then top_p, as everybody does. Equal logits: the lower token comes first.
+  // Applies temperature, then top_k, then top_p, as is usual. Of equal logits the lower token comes first.
   // Errors (std::runtime_error): a logit is NaN or +Inf.
   int32_t next(std::span<const float> logits);
 

@@ -1,4 +1,4 @@
-// The text of tokens as they come, up to the first stop string.
+// Decodes tokens one by one, up to the first stop string.
 #ifndef SEEDNORM_LAB_LANGUAGE_GENERATE_TEXT_STREAM_H_
 #define SEEDNORM_LAB_LANGUAGE_GENERATE_TEXT_STREAM_H_
 
@@ -9,19 +9,19 @@
 
 namespace seednorm::lab {
 
-// The parts that push and finish return are whole UTF-8 and put together the text before the first stop
-// string, wherever tokens begin and end.
+// push and finish return parts of complete UTF-8. Together the parts are the text before the first stop
+// string, regardless of token boundaries.
 class TextStream {
  public:
-  // stops: without empty ones.
+  // `stops` must not contain empty texts.
   TextStream(const Tokenizer& tokenizer, std::vector<std::string> stops)
       : decoder_(tokenizer, /*keep_special=*/false), stops_(std::move(stops)) {}
 
-  // What is certain now: neither an incomplete character nor what may become a stop string.
+  // The text that is final now, without an incomplete character or the possible start of a stop string.
   std::string push(int32_t id) { return release(decoder_.push(id)); }
-  // The rest, when no token follows.
+  // The remaining text, when no token follows.
   std::string finish();
-  // A stop string has come; nothing comes behind it.
+  // Whether a stop string was found; no text follows it.
   bool stopped() const { return stopped_; }
 
  private:
@@ -29,7 +29,7 @@ class TextStream {
 
   StreamDecoder decoder_;
   std::vector<std::string> stops_;
-  std::string held_;  // the beginning of a stop string, perhaps
+  std::string held_;  // the possible start of a stop string
   bool stopped_ = false;
 };
 

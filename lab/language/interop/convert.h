@@ -1,4 +1,4 @@
-// A model with other norms.
+// Replaces the norms of a model.
 #ifndef SEEDNORM_LAB_LANGUAGE_INTEROP_CONVERT_H_
 #define SEEDNORM_LAB_LANGUAGE_INTEROP_CONVERT_H_
 
@@ -11,13 +11,14 @@ namespace seednorm::lab {
 
 struct Conversion {
   int64_t num_replaced = 0;
-  bool lossless = true;  // the new model computes what the old one did, bit for bit, until it is trained
+  bool lossless = true;  // until it is trained, the new model's outputs equal the old one's bit for bit
 };
 
-// Writes the model of folder `in` with the norms `to` as the new folder `out`, which appears complete or not
-// at all, with the tokenizer's files. Weights keep their dtype. Norms keep the parameters that mean the same
-// in both; others get their initial values: with SeeDNorm's beta = 0, RMSNorm to SeeDNorm is lossless (Eq.
-// 4). Errors (UserError): as load_model; `out` exists; a norm does not fit the model.
+// Writes the model of folder `in` with the norms `to`, and the tokenizer's files, to the new folder `out`,
+// which appears either complete or not at all. Weights keep their dtype. Norms keep the parameters that mean
+// the same in both; others get their initial values. Since SeeDNorm's beta starts at 0, the conversion from
+// RMSNorm to SeeDNorm is lossless (Eq. 4). Errors (UserError): those of load_model; `out` exists; a norm does
+// not fit the model.
 Conversion convert(const std::filesystem::path& in, const std::filesystem::path& out, const NormSites& to);
 // The same with one norm at every site.
 Conversion convert(const std::filesystem::path& in, const std::filesystem::path& out,

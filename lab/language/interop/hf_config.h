@@ -1,10 +1,10 @@
 // config.json of a model directory, as Hugging Face writes it for Olmo2ForCausalLM and OlmoeForCausalLM.
 //
-// What those have no setting for stands in one object:
+// Settings that these do not have are in one object:
 //   "seednorm": {"norm": {"block": "seed_norm(num_heads=4)", "qk": "rms_norm", "output": "rms_norm"},
 //                "qk_norm": "head" or "all", "frac_rate": 0, "embedding_scale": false}
-// A model that has it is no model of Hugging Face's: its model_type is seednorm_olmo2 or seednorm_olmoe, so
-// that no other program takes it for one and quietly leaves out what it does not know.
+// A model with this object is not one of Hugging Face's. Its model_type is seednorm_olmo2 or seednorm_olmoe,
+// so that no other program mistakes it for one and silently drops what it does not know.
 #ifndef SEEDNORM_LAB_LANGUAGE_INTEROP_HF_CONFIG_H_
 #define SEEDNORM_LAB_LANGUAGE_INTEROP_HF_CONFIG_H_
 
@@ -17,14 +17,14 @@
 
 namespace seednorm::lab {
 
-// Whether transformers has this model: RMSNorm everywhere, with the model's eps and over all heads at once,
-// plain residuals.
+// Whether transformers can load this model: RMSNorm everywhere, with the model's eps and over all heads at
+// once, plain residuals.
 bool is_hugging_face(const ModelConfig& config);
 
 // `dtype` is that of the stored weights: "float32", "bfloat16", "float16". Ids of special tokens are null.
 nlohmann::json hf_config(const ModelConfig& config, const std::string& dtype);
 
-// The model of a config.json: what hf_config made it from, norms with the model's eps written out.
+// The model of a config.json, the inverse of hf_config. Norms have the model's eps explicitly.
 // Errors (UserError, "FILE: field: what is wrong"): not JSON, not one of these models, a field missing or out
 // of range, something that this program does not compute (RoPE scaling, biases, clip_qkv, ...).
 ModelConfig parse_hf_config(std::string_view text, const std::string& file);

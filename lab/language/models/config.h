@@ -1,4 +1,5 @@
-// What a language model is made of. Without libtorch, so that recipes can be read and checked alone.
+// The configuration of a language model. Without libtorch, so that code that only reads and checks recipes
+// does not need it.
 #ifndef SEEDNORM_LAB_LANGUAGE_MODELS_CONFIG_H_
 #define SEEDNORM_LAB_LANGUAGE_MODELS_CONFIG_H_
 
@@ -20,7 +21,7 @@ const char* name_of(Family family);
 std::vector<std::string> family_names();
 // Errors (std::invalid_argument): not one of family_names().
 Family family_of(const std::string& name);
-// Where the family's models have norms that can be chosen.
+// The sites at which the norms of the family's models can be chosen.
 const std::vector<NormSite>& norm_sites(Family family);
 
 struct ModelConfig {
@@ -45,9 +46,9 @@ struct ModelConfig {
 
   int64_t frac_rate = 0;  // Frac-Connections: pieces of the residual stream; 0: plain residual
 
-  // Another family and its norm sites.
+  // Changes to another family and its norm sites.
   void set_family(Family other);
-  // About how many parameters the model has, without building it; exact to a few percent.
+  // The approximate number of parameters, to within a few percent, without building the model.
   double estimated_params() const;
   // Errors (std::invalid_argument): sizes that do not fit together, or a model that no machine can hold.
   void check() const;

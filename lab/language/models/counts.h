@@ -1,4 +1,4 @@
-// What a model costs.
+// The size and cost of a model.
 #ifndef SEEDNORM_LAB_LANGUAGE_MODELS_COUNTS_H_
 #define SEEDNORM_LAB_LANGUAGE_MODELS_COUNTS_H_
 

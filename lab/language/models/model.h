@@ -1,4 +1,4 @@
-// A decoder-only language model: what the families share.
+// A decoder-only language model: the parts that all families share.
 #ifndef SEEDNORM_LAB_LANGUAGE_MODELS_MODEL_H_
 #define SEEDNORM_LAB_LANGUAGE_MODELS_MODEL_H_
 
@@ -15,8 +15,8 @@
 
 namespace seednorm::lab {
 
-// The residual stream between sublayers: x + delta, where delta is the last sublayer's output, not added yet
-// so that the next norm can add it in the same pass. Undefined when there is nothing to add.
+// The residual stream between sublayers, x + delta. delta is the last sublayer's output, which is not added
+// yet so that the next norm can add it in the same pass. It is undefined if there is nothing to add.
 struct Stream {
   at::Tensor x;      // [B, T, D]
   at::Tensor delta;  // [B, T, D]
@@ -36,13 +36,14 @@ class Block : public torch::nn::Module {
 // Names of modules and parameters are Hugging Face's.
 class Model : public torch::nn::Module {
  public:
-  // Parameters are drawn with `seed`: each from its own name, so that models which differ in their norms
-  // share the other weights. Errors (std::invalid_argument): see ModelConfig::check and NormLayer.
+  // `seed` and the name of a parameter determine its initial values, so that models that differ in their
+  // norms share the other weights. Errors (std::invalid_argument): see ModelConfig::check and NormLayer.
   Model(const ModelConfig& config, uint64_t seed);
-  // Matrices and embeddings are left as they come, to be loaded; memory that is never written is never taken.
+  // Leaves matrices and embeddings uninitialized, to be loaded; memory that is never written is never
+  // allocated.
   explicit Model(const ModelConfig& config);
 
-  // Activations in this dtype (float32 or bfloat16); parameters stay float32.
+  // Sets the dtype of activations (float32 or bfloat16); parameters stay float32.
   void set_dtype(at::ScalarType dtype) { dtype_ = dtype; }
   // Recompute each layer's activations in backward instead of keeping them.
   void set_checkpointing(bool on) { checkpointing_ = on; }
@@ -51,9 +52,9 @@ class Model : public torch::nn::Module {
   at::Tensor hidden(const at::Tensor& tokens, std::vector<AuxiliaryLoss>* losses = nullptr);
   // The same for sequences packed in one row: tokens [1, T] -> [1, T, D].
   at::Tensor hidden(const at::Tensor& tokens, const Packing& packing);
-  // The same for tokens that continue the sequences of `past`, and are appended to them: only these go
-  // through the layers. Without gradients (at::NoGradGuard). Errors (std::invalid_argument): beyond the
-  // cache's room or the model's context.
+  // The same for tokens that continue the sequences of `past`, and are appended to them; only these
+  // tokens go through the layers. Without gradients (at::NoGradGuard). Errors (std::invalid_argument): tokens
+  // beyond the cache's capacity or the model's context.
   at::Tensor hidden(const at::Tensor& tokens, KvCache& past);
   // An empty cache for sequences of up to `capacity` tokens.
   KvCache make_cache(int64_t rows, int64_t capacity) const;
@@ -72,7 +73,7 @@ class Model : public torch::nn::Module {
 
  private:
   void initialize(uint64_t seed);
-  // layer(i, stream) is the stream behind block i.
+  // layer(i, stream) is the stream after block i.
   template <class Layer>
   at::Tensor run(const at::Tensor& tokens, const Layer& layer);
 

@@ -1,4 +1,4 @@
-// Activation checkpointing: a block's activations are made again in backward.
+// Activation checkpointing: a block's activations are recomputed in backward.
 #ifndef SEEDNORM_LAB_LANGUAGE_MODELS_RECOMPUTE_H_
 #define SEEDNORM_LAB_LANGUAGE_MODELS_RECOMPUTE_H_
 
@@ -8,7 +8,7 @@
 
 namespace seednorm::lab {
 
-// As block.forward(in, {rope}, losses), bit for bit, keeping only `in`. block and rope must outlive
+// Equals block.forward(in, {rope}, losses) bit for bit, but keeps only `in`. block and rope must outlive
 // backward.
 Stream checkpointed(Block& block, const Stream& in, const Rope& rope, std::vector<AuxiliaryLoss>* losses);
 

@@ -1,4 +1,4 @@
-// How sublayers sit on the residual stream.
+// The connection of sublayers with the residual stream.
 #ifndef SEEDNORM_LAB_LANGUAGE_MODELS_SUBLAYER_H_
 #define SEEDNORM_LAB_LANGUAGE_MODELS_SUBLAYER_H_
 
@@ -21,7 +21,7 @@ inline std::shared_ptr<FracSite> frac_site(const ModelConfig& c) {
   return std::make_shared<FracSite>(c.dim, c.frac_rate, c.norm_eps);
 }
 
-// A plain residual keeps its last term apart until a norm adds it; this adds it now.
+// Adds the last term of a plain residual, which is otherwise kept separate until a norm adds it.
 inline at::Tensor joined(const Stream& s) { return s.delta.defined() ? s.x + s.delta : s.x; }
 
 // h + T(norm(h)), or its Frac-Connection: work(normalized) is T.

@@ -16,13 +16,14 @@ struct AttentionConfig {
   int64_t dim = 0, num_heads = 0, num_kv_heads = 0;
   NormSpec qk_norm;
   bool qk_norm_per_head =
-      true;  // as the paper; false: over all heads at once, as Hugging Face's OLMo2 and OLMoE
+      true;  // as in the paper; false: over all heads at once, as in Hugging Face's OLMo2 and OLMoE
 };
 
-// Where tokens stand, and what they see beside each other. At most one of past and packing is there.
+// The positions of tokens, and what they attend to besides each other. At most one of past and packing is
+// set.
 struct Surroundings {
   const Rope& rope;
-  const KvLayer* past = nullptr;  // they continue its sequences and are appended to them, without gradients
+  const KvLayer* past = nullptr;  // tokens continue its sequences and are appended to them, without gradients
   const Packing* packing = nullptr;  // a row holds several sequences
 };
 

@@ -1,4 +1,4 @@
-// What attention keeps of the tokens a model has seen, so that the next ones need not see them again.
+// The keys and values of processed tokens, which later tokens need.
 #ifndef SEEDNORM_LAB_LANGUAGE_NN_KV_CACHE_H_
 #define SEEDNORM_LAB_LANGUAGE_NN_KV_CACHE_H_
 
@@ -9,14 +9,14 @@
 namespace seednorm::lab {
 
 // One layer's keys and values of B sequences. The token at position p of a sequence is at index p, so that
-// sequences of different lengths need neither padding on the left nor a mask: a query at position p sees the
-// indices up to p, and what lies beyond a sequence's length is overwritten before anything sees it.
+// sequences of different lengths need neither left padding nor a mask: a query at position p attends to the
+// indices up to p, and entries beyond a sequence's length are overwritten before they are used.
 struct KvLayer {
   at::Tensor keys, values;              // [B, kv_heads, capacity, head_width]
   const std::vector<int64_t>* lengths;  // tokens of each sequence
 
-  bool is_new() const;  // no sequence has a token yet
-  // Puts k and v [B, T, kv_heads, head_width] behind each sequence; lengths are changed by KvCache::advance.
+  bool is_new() const;  // whether no sequence has a token yet
+  // Appends k and v [B, T, kv_heads, head_width] to each sequence; KvCache::advance changes the lengths.
   void append(const at::Tensor& k, const at::Tensor& v) const;
   // Attention of q [B, T, heads, head_width], whose keys and values were appended -> the same shape. Not
   // differentiable.
@@ -30,23 +30,23 @@ struct KvShape {
 // The state of a model between two calls: pass it to Model::hidden, which appends its tokens.
 class KvCache {
  public:
-  // Room for shape.capacity tokens of shape.rows sequences, which are empty at first. Memory is taken as it
-  // is filled. dtype: the model's activations', float32 or bfloat16.
+  // Has a capacity of shape.capacity tokens for each of shape.rows sequences, which start empty. Memory is
+  // allocated as it is filled. dtype is that of the model's activations, float32 or bfloat16.
   KvCache(const KvShape& shape, at::ScalarType dtype);
 
   int64_t rows() const { return static_cast<int64_t>(lengths_.size()); }
   int64_t capacity() const { return layers_.at(0).first.size(2); }
-  // Tokens of each sequence: the position of its next one.
+  // The number of tokens of each sequence, which is the position of its next token.
   const std::vector<int64_t>& lengths() const { return lengths_; }
   KvLayer layer(int64_t index) const;
 
-  // Errors (std::invalid_argument): a sequence has no room for so many more.
+  // Errors (std::invalid_argument): a sequence has no room for `tokens` more.
   void check_room(int64_t tokens) const;
-  // After a pass: all sequences have `tokens` more.
+  // Adds `tokens` to the length of all sequences after a pass.
   void advance(int64_t tokens);
-  // A copy with these sequences, in this order; one may be there several times.
+  // A copy with these sequences in this order; a sequence may be repeated.
   KvCache select(const std::vector<int64_t>& rows) const;
-  // Sequences of caches of one model and capacity, one after the other.
+  // Concatenates the sequences of caches with the same model and capacity.
   static KvCache join(const std::vector<KvCache>& caches);
 
  private:

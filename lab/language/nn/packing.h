@@ -1,4 +1,4 @@
-// Several sequences side by side in one row of tokens, so that none is padded.
+// Packs several sequences into one row of tokens without padding.
 #ifndef SEEDNORM_LAB_LANGUAGE_NN_PACKING_H_
 #define SEEDNORM_LAB_LANGUAGE_NN_PACKING_H_
 
@@ -8,21 +8,22 @@
 
 namespace seednorm::lab {
 
-// Counts of tokens: a trunk, and branches that each continue it as if the others were not there. The trunk
-// has at least one; a branch may have none.
+// The numbers of tokens of a trunk and of the branches that each continue it as if the others did not exist.
+// The trunk has at least one token; a branch may be empty.
 struct PackedSequence {
   int64_t trunk = 0;
   std::vector<int64_t> branches;
 };
 
-// Which tokens of a row of T see which: trunk, branch, branch, ..., trunk, ... A token of a trunk sees what
-// is before it in the trunk, one of a branch the trunk and what is before it in its own branch.
+// The attention pattern of a row of T tokens: trunk, branch, branch, ..., trunk, ... A token of a trunk
+// attends to the tokens before it in the trunk, and a token of a branch to the trunk and the tokens before it
+// in its branch.
 class Packing {
  public:
   explicit Packing(const std::vector<PackedSequence>& sequences);
 
   int64_t num_tokens() const { return positions_.size(0); }
-  // [T] int64: where each token stands in its sequence. A branch begins where the trunk ends.
+  // [T] int64: the position of each token in its sequence. A branch starts where the trunk ends.
   const at::Tensor& positions() const { return positions_; }
 
   // [1, T, H, d] over [1, T, Hkv, d], each head of which serves H / Hkv heads of queries -> [1, T, H, d].
@@ -31,7 +32,7 @@ class Packing {
  private:
   struct Piece {
     int64_t first, trunk, branches;  // first token, and tokens
-    at::Tensor mask;                 // [branches, trunk + branches] float32: what is added to the scores
+    at::Tensor mask;                 // [branches, trunk + branches] float32, added to the scores
   };
 
   std::vector<Piece> pieces_;

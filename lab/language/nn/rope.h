@@ -14,11 +14,11 @@ class Rope {
   // Angles of positions 0 .. context - 1; head_width even.
   Rope(int64_t head_width, int64_t context, double theta);
 
-  // x [B, T, H, head_width] -> the same shape and dtype; row b is at positions first[b] .. first[b] + T - 1,
-  // or from 0 on without `first`. Errors (std::invalid_argument): positions beyond the context.
+  // x [B, T, H, head_width] -> the same shape and dtype; row b has positions first[b] .. first[b] + T - 1,
+  // which start at 0 without `first`. Errors (std::invalid_argument): positions beyond the context.
   at::Tensor apply(const at::Tensor& x, const std::vector<int64_t>& first = {}) const;
 
-  // For rows of T tokens that are at positions [T] int64, in any order. Errors (std::invalid_argument):
+  // The same for rows of T tokens at `positions` [T] int64, in any order. Errors (std::invalid_argument):
   // positions beyond the context.
   Rope at(const at::Tensor& positions) const;
 

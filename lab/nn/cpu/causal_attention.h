@@ -8,7 +8,7 @@ namespace seednorm::lab {
 
 // softmax(q k^T / sqrt(d), position t sees 0 .. t) v for each head; each head of k and v serves H / Hkv heads
 // of q. q [B, T, H, d], k and v [B, T, Hkv, d] -> [B, T, H, d], in their dtype. Scores are float32 (float64
-// for float64) and never in memory as a whole; backward makes them again.
+// for float64) and never in memory as a whole; backward recomputes them.
 at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
 
 }  // namespace seednorm::lab

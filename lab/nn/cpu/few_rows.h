@@ -1,6 +1,6 @@
-// Products and gates of a few rows without gradients: what generation is made of. A row's result is bitwise
-// the same whatever the other rows, and the products are near the memory's speed where ATen's are at half of
-// it (bench/results/2026-11-22-generate.md).
+// Products and gates of a few rows without gradients, for generation. A row's result does not depend on the
+// other rows, bit for bit, and the products run near the speed of the memory, where ATen's reach half of it
+// (bench/results/2026-11-22-generate.md).
 #ifndef SEEDNORM_LAB_NN_CPU_FEW_ROWS_H_
 #define SEEDNORM_LAB_NN_CPU_FEW_ROWS_H_
 
@@ -8,11 +8,11 @@
 
 namespace seednorm::lab {
 
-// From so many rows on, ATen's products are faster.
+// The maximum number of rows; for more rows ATen's products are faster.
 inline constexpr int64_t kFewRows = 16;
 
-// Whether x [..., in] is at most kFewRows rows that can be multiplied here with a matrix like this one: of
-// the same dtype, float32 or bfloat16, on the CPU, and without gradients.
+// Whether x [..., in] has at most kFewRows rows and can be multiplied with this matrix here: both have the
+// same dtype, float32 or bfloat16, and are on the CPU, and no gradients are needed.
 bool are_few_rows(const at::Tensor& x, const at::Tensor& weight);
 
 // x W^T: x [..., in], weight [out, in] -> [..., out], for few rows.

@@ -1,4 +1,4 @@
-// What matrix products reach on this machine: the measure of a training step's speed.
+// The speed of matrix products on this machine, with which the speed of training steps is compared.
 #ifndef SEEDNORM_LAB_NN_CPU_MATMUL_SPEED_H_
 #define SEEDNORM_LAB_NN_CPU_MATMUL_SPEED_H_
 
@@ -6,8 +6,8 @@
 
 namespace seednorm::lab {
 
-// Floating point operations a second of large products in this dtype with libtorch's threads; the best of a
-// few, in less than a tenth of a second on two cores.
+// Floating-point operations per second of large products in this dtype with libtorch's threads. Takes the
+// best of a few measurements, and less than a tenth of a second on two cores.
 double matmul_flops_per_s(at::ScalarType dtype);
 
 }  // namespace seednorm::lab

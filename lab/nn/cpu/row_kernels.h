@@ -1,5 +1,5 @@
-// Products of a few rows and attention over cached keys and values, on plain arrays: what one step of
-// generation is made of. Without libtorch.
+// Products of a few rows and attention over cached keys and values, on plain arrays, for one step of
+// generation. Without libtorch.
 #ifndef SEEDNORM_LAB_NN_CPU_ROW_KERNELS_H_
 #define SEEDNORM_LAB_NN_CPU_ROW_KERNELS_H_
 
@@ -10,8 +10,8 @@
 namespace seednorm::lab {
 
 // y[m, n] = sum_d x[m, d] w[n, d] for all m and begin <= n < end: x [rows, dim], w [N, dim], y [rows, N], all
-// contiguous and of one dtype (float32 or bfloat16). Sums are float32 and in an order that only `dim`
-// decides, so that neither the other rows nor the cut into begin and end change a result.
+// contiguous and of one dtype (float32 or bfloat16). Sums are float32, in an order that depends only on
+// `dim`, so that neither the other rows nor the choice of begin and end change a result.
 struct ProductArgs {
   DType dtype;
   const void *x, *w;
@@ -21,7 +21,7 @@ struct ProductArgs {
 void multiply_rows(const ProductArgs& args, int64_t begin, int64_t end);
 
 // out[i] = silu(gate[i]) up[i] for begin <= i < end, of one dtype (float32 or bfloat16), rounded once. An
-// element's result does not depend on where it stands (ATen's depends on whether it is in a whole vector).
+// element's result does not depend on its position (ATen's depends on whether it is in a whole vector).
 struct GateArgs {
   DType dtype;
   const void *gate, *up;
@@ -29,10 +29,10 @@ struct GateArgs {
 };
 void gate_elements(const GateArgs& args, int64_t begin, int64_t end);
 
-// Attention of `group` queries that share keys and values, at a position that sees `length` tokens:
+// Attention of `group` queries that share keys and values, at a position that attends to `length` tokens:
 // out[g] = sum_s softmax_s(scale q[g] . k[s]) v[s] for s < length. q and out [group, width], k and v [length,
 // width], contiguous and of one dtype (float32 or bfloat16); scores holds group * length floats and is
-// overwritten. Sums are float32 and in an order that width and length alone decide.
+// overwritten. Sums are float32, in an order that depends only on width and length.
 struct AttendArgs {
   DType dtype;
   const void *q, *k, *v;

@@ -1,4 +1,4 @@
-// Added tokens: texts that are cut out before anything else is done, each one token.
+// Added tokens: texts that are cut out before all other steps; each is one token.
 #ifndef SEEDNORM_LAB_LANGUAGE_DATA_TOKENIZER_ADDED_TOKENS_H_
 #define SEEDNORM_LAB_LANGUAGE_DATA_TOKENIZER_ADDED_TOKENS_H_
 
@@ -13,17 +13,18 @@ namespace seednorm::lab {
 struct AddedToken {
   int32_t id = -1;
   std::string content;
-  bool single_word = false;  // only where no word character touches it
-  bool lstrip = false;       // takes the white space to its left
+  bool single_word = false;  // only if no word character is adjacent
+  bool lstrip = false;       // includes the white space to its left
   bool rstrip = false;       // and to its right
-  bool normalized = false;   // is looked for in the normalized text, in its normalized form
+  bool normalized = false;   // is searched for in the normalized text, in its normalized form
   bool special = false;      // may be left out when decoding
 };
 
-// Finds a set of added tokens in texts: leftmost first, the longest of those that start at one place.
+// Finds a set of added tokens in texts: leftmost first, and the longest of those that start at the same
+// place.
 class AddedTokenFinder {
  public:
-  // A piece of a text: an added token, or (id -1) what lies between them; never empty.
+  // A piece of a text: an added token, or the text between two of them (id -1). It is never empty.
   struct Piece {
     std::string_view text;
     int32_t id;

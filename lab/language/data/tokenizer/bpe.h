@@ -1,5 +1,5 @@
-// Byte pair encoding: a word starts as its bytes, and of all pairs of neighbours that may merge the one of
-// lowest rank (the leftmost of equals) does, until none is left.
+// Byte pair encoding: a word starts as its bytes. Of all pairs of neighbours that can merge, the one with the
+// lowest rank (the leftmost of equals) merges, until no pair is left.
 #ifndef SEEDNORM_LAB_LANGUAGE_DATA_TOKENIZER_BPE_H_
 #define SEEDNORM_LAB_LANGUAGE_DATA_TOKENIZER_BPE_H_
 
@@ -12,7 +12,7 @@
 
 namespace seednorm::lab {
 
-// Which ids merge into which. Built once; then safe to share among threads.
+// The merges of ids. After it is built, threads can share it.
 class BpeModel {
  public:
   struct Merge {
@@ -21,12 +21,12 @@ class BpeModel {
   };
 
   // `id_of_byte`: the ids that words start from; bytes of id -1 are left out, as Hugging Face's library does
-  // (GPT-NeoX lacks bytes that UTF-8 hardly has). `num_merges`: how many will be added.
+  // (GPT-NeoX lacks bytes that UTF-8 hardly has). `num_merges` is the number of merges that will be added.
   BpeModel(const std::array<int32_t, 256>& id_of_byte, size_t num_merges);
 
-  // A pair that is there already takes the new rank.
+  // A pair that exists already takes the new rank.
   void add_merge(int32_t left, int32_t right, Merge merge);
-  // Words that are one token whatever the merges say (`ignore_merges`).
+  // Words that are one token regardless of the merges (`ignore_merges`).
   void add_whole_word(std::string bytes, int32_t id) { whole_words_.emplace(std::move(bytes), id); }
 
   int32_t id_of_byte(unsigned char byte) const { return id_of_byte_[byte]; }
@@ -46,7 +46,7 @@ class BpeModel {
   std::unordered_map<std::string, int32_t> whole_words_;
 };
 
-// Encodes words by a model, and remembers those it has seen. One for each thread.
+// Encodes words by a model, and caches them. Each thread needs its own.
 class BpeEncoder {
  public:
   explicit BpeEncoder(const BpeModel& model);  // the model must outlive it
@@ -56,7 +56,7 @@ class BpeEncoder {
 
  private:
   struct Symbol {
-    int32_t id, previous, next;  // positions, -1 at the ends; id is -1 when it went into its left neighbour
+    int32_t id, previous, next;  // positions, -1 at the ends; id is -1 after a merge into the left neighbour
   };
   struct Candidate {
     int32_t rank, position, left, right, merged;

@@ -1,4 +1,4 @@
-// What byte-level BPE has besides a vocabulary; in the order in which a text meets it.
+// The parts of byte-level BPE besides the vocabulary, in the order in which they are applied to a text.
 #ifndef SEEDNORM_LAB_LANGUAGE_DATA_TOKENIZER_BPE_TOKENIZER_H_
 #define SEEDNORM_LAB_LANGUAGE_DATA_TOKENIZER_BPE_TOKENIZER_H_
 

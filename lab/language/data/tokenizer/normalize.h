@@ -7,8 +7,8 @@
 
 namespace seednorm::lab {
 
-// `text`, which is valid UTF-8, in Normalization Form C: itself where it is that already, else kept in
-// `buffer`.
+// `text`, which is valid UTF-8, in Normalization Form C: the text itself if it is normalized already, else
+// stored in `buffer`.
 std::string_view nfc(std::string_view text, std::string& buffer);
 
 }  // namespace seednorm::lab

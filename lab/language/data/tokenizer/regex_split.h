@@ -1,4 +1,4 @@
-// Cutting a text by a regular expression, in the dialect of tokenizer.json (Oniguruma).
+// Splits a text by a regular expression in the dialect of tokenizer.json (Oniguruma).
 #ifndef SEEDNORM_LAB_LANGUAGE_DATA_TOKENIZER_REGEX_SPLIT_H_
 #define SEEDNORM_LAB_LANGUAGE_DATA_TOKENIZER_REGEX_SPLIT_H_
 
@@ -18,11 +18,11 @@ class RegexSplit {
  public:
   enum class Keep { kAll, kMatches, kGaps };  // gaps: what lies between matches
 
-  // Throws std::invalid_argument with the reason when the pattern is wrong, can match nothing at all, or has
-  // something that means another thing here than there.
+  // Throws std::invalid_argument with the reason if the pattern is invalid, can match an empty text, or has
+  // something that PCRE2 and Oniguruma treat differently.
   RegexSplit(std::string_view pattern, Keep keep);
 
-  // What matching needs besides; one for each thread.
+  // The working memory of matching; each thread needs its own.
   class Scratch {
    public:
     explicit Scratch(const RegexSplit& split);
@@ -33,7 +33,7 @@ class RegexSplit {
   };
 
   // Appends the pieces of `text`, which is valid UTF-8, in their order; none is empty. Throws UserError that
-  // names the expression if it takes too many steps on it.
+  // names the expression if matching takes too many steps.
   void split(std::string_view text, Scratch& scratch, std::vector<std::string_view>& pieces) const;
 
  private:
@@ -45,7 +45,7 @@ class RegexSplit {
   Keep keep_;
 };
 
-// `pattern` as PCRE2 reads it. Throws std::invalid_argument for what the two dialects disagree on.
+// Translates `pattern` to PCRE2. Throws std::invalid_argument for syntax on which the two dialects disagree.
 std::string translate_pattern(std::string_view pattern);
 
 }  // namespace seednorm::lab
