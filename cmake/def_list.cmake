@@ -1,5 +1,5 @@
 # seednorm_def_list(OUT FILE MACRO): the names in the lines `MACRO(name)` of a .def file, in their order.
-# A change of the file makes the build configure again.
+# A change of the file causes a new configuration.
 function(seednorm_def_list out file macro)
   cmake_path(ABSOLUTE_PATH file)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")

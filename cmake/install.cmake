@@ -19,7 +19,7 @@ install(FILES "${CMAKE_CURRENT_BINARY_DIR}/seednormConfig.cmake"
               "${CMAKE_CURRENT_BINARY_DIR}/seednormConfigVersion.cmake"
         DESTINATION "${package_dir}")
 
-# pkg-config: a static library brings what it needs itself, so that one command serves both kinds.
+# pkg-config: a static library lists its own dependencies, so that one command serves both kinds.
 if(seednorm_library_type STREQUAL "STATIC_LIBRARY")
   set(seednorm_pc_requires libhwy)
   set(seednorm_pc_libs "-pthread -lstdc++ -lm")

@@ -1,17 +1,17 @@
-# Precompiled headers. A source that includes libtorch spends 13 of its 16 seconds on parsing it, and one that includes
-# nlohmann/json 2 of 3; the same headers read once cost a second.
+# Precompiled headers. A source that includes libtorch spends 13 of its 16 seconds parsing it, and one that includes
+# nlohmann/json 2 of 3 seconds; reading the same headers precompiled takes a second.
 #
-# seednorm_precompile(KIND TARGET...): the targets' sources begin with the headers of
+# seednorm_precompile(KIND TARGET...): the targets' sources start with the headers of
 #   plain  the standard library and JSON
 #   torch  those, and libtorch
-# Tests begin with GoogleTest as well. GCC takes a precompiled header only where the code is compiled with the same options, so
-# programs (-fPIE) have others than libraries (-fPIC).
+# Tests begin with GoogleTest as well. GCC uses a precompiled header only for code with the same compile options, so programs
+# (-fPIE) and libraries (-fPIC) have separate ones.
 set(seednorm_plain_headers <algorithm> <cmath> <cstdio> <filesystem> <fstream> <functional> <map> <memory> <optional> <set>
     <span> <stdexcept> <string> <string_view> <utility> <vector> <nlohmann/json.hpp>)
 set(seednorm_torch_headers ${seednorm_plain_headers} <ATen/Functions.h> <ATen/Parallel.h> <ATen/TensorOperators.h>
     <torch/csrc/autograd/autograd.h> <torch/csrc/autograd/custom_function.h> <torch/nn/module.h>)
 
-# ccache wants to see in the preprocessed text where the header was taken.
+# ccache needs to see the use of the header in the preprocessed text.
 set(seednorm_precompiled_options $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
 
 function(seednorm_add_precompiled kind use)

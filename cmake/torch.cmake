@@ -1,5 +1,5 @@
-# seednorm_libtorch: libtorch as it comes in the Python package torch, for sources of the lab. find_package(Torch)
-# would bring compile options and a look for CUDA that nothing here needs.
+# seednorm_libtorch: the libtorch of the Python package torch, for sources of the lab. find_package(Torch) would add
+# compile options and a search for CUDA, which are not needed here.
 set(SEEDNORM_TORCH_DIR "" CACHE PATH "Folder of the Python package torch; empty: build/venv's, or the one that Python finds")
 set(seednorm_torch_dir "${SEEDNORM_TORCH_DIR}")
 if(NOT seednorm_torch_dir)
@@ -7,7 +7,7 @@ if(NOT seednorm_torch_dir)
 endif()
 if(NOT seednorm_torch_dir)
   find_package(Python3 COMPONENTS Interpreter REQUIRED)
-  # Found without being imported, which takes seconds.
+  # Finds torch without importing it, which would take seconds.
   execute_process(COMMAND "${Python3_EXECUTABLE}" -c
                           "import importlib.util; print(*importlib.util.find_spec('torch').submodule_search_locations)"
                   OUTPUT_VARIABLE seednorm_torch_dir OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
@@ -17,7 +17,7 @@ if(NOT EXISTS "${seednorm_torch_dir}/lib/libtorch_cpu.so")
 endif()
 
 add_library(seednorm_libtorch INTERFACE)
-# After all others: the folder holds copies of other libraries' headers (fmt, protobuf).
+# Comes after all others, because the folder has copies of other libraries' headers (fmt, protobuf).
 target_compile_options(seednorm_libtorch INTERFACE "SHELL:-idirafter ${seednorm_torch_dir}/include"
                        "SHELL:-idirafter ${seednorm_torch_dir}/include/torch/csrc/api/include")
 target_link_libraries(seednorm_libtorch INTERFACE "${seednorm_torch_dir}/lib/libtorch.so"

@@ -1,4 +1,4 @@
-# Makes one file of the page: index.html with style.css and the modules in place of {{style}} and {{script}}.
+# Joins the page into one file: index.html, with style.css and the modules instead of {{style}} and {{script}}.
 
 # join_page(FOLDER MODULES VARIABLE): sets VARIABLE. MODULES are the names of .js files, each after those that it uses
 # while it is loaded. Their imports and the word export are removed: joined, all modules share one scope, so that a name
