@@ -1,7 +1,7 @@
-// What a copy at the memory's limit loses when each line (64 bytes) also costs something a row-wise norm
-// needs: loads that hit the first-level cache (parameters of narrow rows), loads that hit the second (the row
-// read again, parameters of wide rows), multiply-adds (the arithmetic). Two threads, non-temporal stores,
-// prefetch 8 KB ahead into the second-level cache.
+// Measures how much a copy at the limit of the memory slows down if each line (64 bytes) also has some of the
+// work of a row-wise norm: loads that hit the first-level cache (parameters of narrow rows), loads that hit
+// the second-level cache (the row read again, parameters of wide rows), multiply-adds (the arithmetic). Uses
+// two threads, non-temporal stores, and prefetch 8 KB ahead into the second-level cache.
 //
 // g++ -O2 -std=c++20 -march=x86-64-v4 experiments/copy_with_work.cc -o /tmp/copy_with_work -pthread
 // /tmp/copy_with_work [MB] [rounds]      Needs AVX-512; findings in docs/notes/cpu_kernels.md.
@@ -36,7 +36,7 @@ inline __attribute__((always_inline)) void unroll(F f, std::integer_sequence<int
 // line.
 template <int kL1, int kL2, int kFma, int kStores>
 void copy(int thread) {
-  constexpr int kSums = 16;  // more than multiply-adds take cycles, times two a cycle: no chain is waited for
+  constexpr int kSums = 16;  // more than the latency of a multiply-add times two per cycle, so no chain waits
   const size_t half = bytes / 2;
   const char* in = source + thread * half;
   char* out = target + thread * half;

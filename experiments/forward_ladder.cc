@@ -1,19 +1,19 @@
-// The ladder that led to core/cpu/row_engine-inl.h: one row-wise forward pass, version after version.
+// The sequence of versions of a row-wise forward pass that led to core/cpu/row_engine-inl.h.
 //
 //   1 one row at a time: a pass for the sums, a pass for the output
 //   2 four rows at a time: every load of a parameter serves four rows
-//   3 like 2, and the second pass prefetches the next four rows
-//   4 fused: the sweep that maps four rows also takes the sums of the next four
+//   3 like 2, but the second pass prefetches the next four rows
+//   4 fused: the sweep that normalizes four rows also sums the next four
 //   5 like 4, with the activation and the root of four rows in one vector instead of the C library's tanh
-//   6 like 5, and the sweep prefetches 1 KB further down the stream into the first-level cache
-//   7 like 6, into the second-level cache
-//   8 like 7, and 512 bytes ahead of the loads from there into the first-level cache
-// Each for RMSNorm and for SeeDNorm with one head, float32, non-temporal stores, beside copies of the same
-// bytes.
+//   6 like 5, but the sweep prefetches 1 KB ahead in the stream into the first-level cache
+//   7 like 6, but into the second-level cache
+//   8 like 7, with a prefetch 512 bytes ahead from there into the first-level cache
+// Each version runs for RMSNorm and for SeeDNorm with one head, in float32 with non-temporal stores, beside
+// copies of the same bytes.
 //
 // g++ -O2 -std=c++20 -march=x86-64-v4 experiments/forward_ladder.cc -o /tmp/ladder -pthread && /tmp/ladder
 // [width] [MB] [rounds]
-// Verdict: version 8 is the engine. Needs AVX-512; findings in docs/notes/cpu_kernels.md.
+// Result: version 8 became the engine. Needs AVX-512; findings in docs/notes/cpu_kernels.md.
 #include <immintrin.h>
 #include <sys/mman.h>
 

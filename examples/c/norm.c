@@ -1,4 +1,4 @@
-// SeeDNorm from C: forward, backward, and the proof that it starts as RMSNorm.
+// SeeDNorm in C: runs forward and backward, and shows that the layer starts as RMSNorm.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,7 @@ static seednorm_const_view input(const float* data) {
 }
 static seednorm_view output(float* data) { return seednorm_make_view(data, SEEDNORM_FLOAT32, 0); }
 
-// `stats` gets what backward needs; NULL: not kept.
+// `stats` receives the values that backward needs; NULL if they are not kept.
 static void seed_norm_forward(const seednorm_norm* norm, const float* x, const parameters* p, float* y,
                               float* stats) {
   seednorm_forward_args args = seednorm_default_forward_args();
@@ -80,7 +80,7 @@ static void print(const char* what, const float* values) {
 }
 
 int main(void) {
-  // Inputs, and a gradient that reaches y.
+  // The inputs, and the gradient of y.
   float x[kRows * kDim], dy[kRows * kDim];
   for (int i = 0; i < kRows * kDim; ++i) {
     x[i] = (float)(i * 7 % 11) / 4.0f - 1.0f;
@@ -97,7 +97,7 @@ int main(void) {
   seednorm_norm* see = make_norm("seed_norm", &options);
   seednorm_norm* rms = make_norm("rms_norm", NULL);
 
-  // The statistics of a row: here 1 / RMS(x) and one dot product a head.
+  // The statistics of a row are 1 / RMS(x) and one dot product per head.
   int64_t num_stats = 0;
   check(seednorm_norm_num_stats(see, &num_stats));
   float* stats = malloc(kRows * (size_t)num_stats * sizeof(float));
@@ -111,7 +111,7 @@ int main(void) {
   print("dalpha", grads.alpha);
   print("dbeta", grads.beta);
 
-  // With beta = 0, its initial value, SeeDNorm is RMSNorm to the last bit.
+  // With beta = 0, its initial value, SeeDNorm computes the same bits as RMSNorm.
   float y_rms[kRows * kDim];
   memset(p.beta, 0, sizeof(p.beta));
   seed_norm_forward(see, x, &p, y, NULL);

@@ -1,4 +1,4 @@
-// SeeDNorm from C++: forward and backward on a thread pool of the program's own, and the proof that the layer
+// SeeDNorm in C++: runs forward and backward on the program's own thread pool, and shows that the layer
 // starts as RMSNorm.
 #include <cstdint>
 #include <cstdio>
@@ -16,7 +16,7 @@ using seednorm::view;
 constexpr int64_t kRows = 512;
 constexpr int64_t kDim = 256;
 
-// Stands for the pool that a program already has: here each task gets a thread.
+// Represents the pool that a program already has; here each task gets a thread.
 void run_in_threads(void* self, int64_t num_tasks, void (*task)(void* arg, int64_t i), void* arg) {
   std::vector<std::thread> threads;
   for (int64_t i = 0; i < num_tasks; ++i) threads.emplace_back(task, arg, i);
@@ -41,7 +41,7 @@ int run() {
   std::vector<float> alpha(kDim, static_cast<float>(see.initial_value(Param::kAlpha)));
   std::vector<float> beta(kDim, static_cast<float>(see.initial_value(Param::kBeta)));
 
-  // beta starts at 0, and there SeeDNorm is RMSNorm to the last bit.
+  // beta starts at 0, where SeeDNorm computes the same bits as RMSNorm.
   seednorm::ForwardArgs forward;
   forward.rows = kRows;
   forward.x = view(x.data());
@@ -57,7 +57,7 @@ int run() {
   const bool same = y == y_rms;
   std::printf("beta = 0 is RMSNorm: %s\n", same ? "yes" : "NO");
 
-  // A training step: forward keeps the statistics, backward takes them.
+  // A training step: forward keeps the statistics, and backward uses them.
   for (int64_t i = 0; i < kDim; ++i) beta[i] = 0.01f * static_cast<float>(i % 7 - 3);
   int64_t num_tasks = 0;
   const seednorm::Executor own = {run_in_threads, &num_tasks, 2};
