@@ -19,7 +19,7 @@ HWY_BEFORE_NAMESPACE();
 namespace seednorm {
 namespace HWY_NAMESPACE {
 
-// What a backward policy gives, beside RowPolicy. x and g = dy are the row's units at `at`.
+// The interface of a backward policy, in addition to RowPolicy. x and g = dy are the row's units at `at`.
 template <class P, class T>
 concept SumsBackward = requires(P policy, typename P::Cols cols, Unit<T> x, Unit<T> g, At at,
                                 typename P::Sums sums) { policy.accumulate(cols, x, g, at, sums); };
@@ -53,7 +53,7 @@ struct BackwardPass {
         slots(args.partials == nullptr ? nullptr
                                        : static_cast<A*>(args.partials) + chunk * Policy::kSlots * padded) {}
 
-  // Sets slots to zero. Rows may then come in several runs.
+  // Sets slots to zero. Rows can then come in several runs.
   void clear(int first_slot, int last_slot) const {
     if (slots != nullptr) {
       std::memset(slots + first_slot * padded, 0, (last_slot - first_slot) * padded * sizeof(A));
@@ -164,7 +164,7 @@ HWY_NOINLINE void finish_chunks(const KernelArgs& args, const Slots& slots, int6
   if (scalar) store_scalar(grad.data, grad.dtype, offset, total);
 }
 
-// Stores one slot's gradient. Those per sample are complete already where chunks hold whole samples.
+// Stores one slot's gradient. Gradients per sample are already complete if chunks hold whole samples.
 template <class T>
 void finish_slot(const KernelArgs& args, const Slots& slots, int64_t num_chunks, int64_t slot) {
   const Param param = slots.params[slot];

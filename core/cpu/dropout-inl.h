@@ -69,7 +69,8 @@ class DropoutRows {
         threshold_(dropout_threshold(args.options.dropout)),
         kept_(static_cast<A>(1 / (1 - args.options.dropout))) {}
 
-  // Of row `row`, the block's i-th, at the unit that begins at column c. Columns must come in rising order.
+  // The multipliers of row `row`, the block's i-th, at the unit that starts at column c. Columns must come in
+  // ascending order.
   HWY_INLINE Unit<T> unit(int64_t row, int i, size_t c) {
     if (c % 64 == 0) fill(row, i, c / 64);
     return load_natural<T>(keep_[i] + c % 64);

@@ -12,7 +12,7 @@ HWY_BEFORE_NAMESPACE();
 namespace seednorm {
 namespace HWY_NAMESPACE {
 
-// What a forward policy gives, beside RowPolicy. x is the row's unit at `at`.
+// The interface of a forward policy, in addition to RowPolicy. x is the row's unit at `at`.
 template <class P, class T>
 concept SumsForward = requires(P policy, typename P::Cols cols, Unit<T> x, At at, typename P::Sums sums) {
   policy.accumulate(cols, x, at, sums);
@@ -57,7 +57,7 @@ struct ForwardPass {
           y_stride(args.y.stride),
           sum_stride(args.sum.stride) {}
 
-    // The row's values: x, or x + residual as `sum` holds it.
+    // The row's values: x, or x + residual as it is stored in `sum`.
     template <bool kPartial>
     HWY_INLINE Unit<T> input(int i, size_t c, size_t n) const {
       const Unit<T> value = load_cols<T, kPartial>(x + i * x_stride + c, n);

@@ -28,7 +28,7 @@ namespace seednorm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Type that arithmetic is done in.
+// The type of arithmetic.
 template <class T>
 using Acc = std::conditional_t<std::is_same_v<T, double>, double, float>;
 template <class T>
@@ -56,7 +56,7 @@ HWY_INLINE size_t unit_cols() {
   return hn::Lanes(Tag<T>()) * kVecs<T>;
 }
 
-// Lambdas of the inner loops: compiled for the target, and always inlined.
+// For lambdas of the inner loops, which are compiled for the target and always inlined.
 #undef SEEDNORM_LAMBDA
 #define SEEDNORM_LAMBDA HWY_ATTR __attribute__((always_inline))
 
@@ -321,7 +321,7 @@ HWY_INLINE Unit<T> keep_first(const Unit<T>& u, size_t n) {
   return out;
 }
 
-// u rounded to T and back.
+// Rounds u to T and converts back.
 template <class T>
 HWY_INLINE Unit<T> round_to_storage(const Unit<T>& u) {
   [[maybe_unused]] const Tag<T> d;
@@ -424,8 +424,8 @@ HWY_NOINLINE void stage_param(const ParamRef& ref, size_t dim, Acc<T>* HWY_RESTR
 }
 
 // Up to kCount parameters of a norm as the loops read them: the accumulation type, unit order, padded to
-// whole units. A float32 vector beside float32 data of whole units is used where it lies; anything else is
-// converted once per task (a task has many rows). Nothing is allocated up to width 8192 / kCount.
+// whole units. A float32 vector with float32 data of whole units is used in place; all others are converted
+// once per task (a task has many rows). Up to width 8192 / kCount nothing is allocated.
 template <class T, int kCount>
 class Staged {
  public:

@@ -22,7 +22,7 @@ namespace HWY_NAMESPACE {
 template <class D>
 constexpr bool kIsDouble = std::is_same_v<hn::TFromD<D>, double>;
 
-// f on every lane.
+// Applies f to every lane.
 template <class D, class VF = hn::Vec<D>, class F>
 HWY_INLINE VF each_lane(D d, VF v, F f) {
   HWY_ALIGN hn::TFromD<D> lane[HWY_MAX_BYTES / sizeof(hn::TFromD<D>)];
@@ -31,7 +31,7 @@ HWY_INLINE VF each_lane(D d, VF v, F f) {
   return hn::Load(d, lane);
 }
 
-// NaN where x is NaN, for which Highway's functions promise nothing.
+// NaN if x is NaN, for which Highway's functions do not define the result.
 template <class D, class VF = hn::Vec<D>>
 HWY_INLINE VF keep_nan(D, VF x, VF result) {
   return hn::IfThenElse(hn::Eq(x, x), result, x);

@@ -1,10 +1,10 @@
 // The loop that every row-wise norm runs in, forward and backward: over blocks of rows, in sweeps over the
 // columns that finish one block and start the next.
 //
-// A norm reads its row twice: once for its sums, once for its output. If one followed the other, the
+// A norm reads its row twice: once for its sums, once for its output. If one pass followed the other, the
 // memory would idle while the second pass works from the cache. So the sweep that maps block b (from the
-// cache) also takes the sums of block b + 1 (from memory) and prefetches a little further down the same
-// stream: memory sees one even stream of reads beside one of writes, like a copy.
+// cache) also sums block b + 1 (from memory) and prefetches a little further ahead in the same stream. The
+// memory then gets one even stream of reads beside one of writes, as in a copy.
 //
 // Letters: R rows per block (template), D width, c column, k vector within a unit.
 #if defined(SEEDNORM_CORE_CPU_ROW_ENGINE_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -22,22 +22,22 @@ HWY_BEFORE_NAMESPACE();
 namespace seednorm {
 namespace HWY_NAMESPACE {
 
-// Rows per block: so many rows share a load of a parameter, and a sweep has so many independent sums. Eight
-// are slower in backward: two blocks of x and dy beside the partial sums are more than the second-level
-// cache serves well (docs/notes/cpu_kernels.md).
-// float64 and the scalar target are for checks, where one row at a time compiles faster.
+// Rows per block. This many rows share a load of a parameter, and a sweep has this many independent sums.
+// Eight are slower in backward, where two blocks of x and dy beside the partial sums do not fit in the
+// second-level cache (docs/notes/cpu_kernels.md). float64 and the scalar target are for checks; one row at a
+// time compiles faster.
 template <class T>
 constexpr int kBlockRows = std::is_same_v<T, double> || HWY_TARGET == HWY_SCALAR ? 1 : 4;
 
-// How many bytes of a row the prefetch is ahead of the sums. Times kBlockRows it is the 4 KB that cover the
+// The distance in bytes between prefetch and sums in a row. Times kBlockRows it is the 4 KB that cover the
 // memory's latency (about 100 ns) at a core's share of its bandwidth (about 20 GB/s); see docs/notes.
 constexpr size_t kPrefetchBytes = 1024;
-// How many forward then fetches from the second-level cache into the first, a few hundred cycles before the
-// loads: a load that waits for one of the fill buffers, which the stores hold, holds up all loads that
-// follow it.
+// The distance at which forward then fetches from the second-level cache into the first, a few hundred cycles
+// before the loads: a load that waits for a fill buffer that a store holds delays all loads that follow it.
 constexpr size_t kNearBytes = 512;
 
-// From memory into the second-level cache only: it has room for more misses under way than the first.
+// Prefetches from memory into the second-level cache only, which supports more misses in flight than the
+// first.
 HWY_INLINE void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }
 HWY_INLINE void prefetch_near(const void* p) { __builtin_prefetch(p, 0, 3); }
 
@@ -79,8 +79,8 @@ struct At {
   size_t n;      // columns
 };
 
-// What both passes need of a policy, where T is the data's type. A policy that lacks something fails to
-// compile, and the error shows the line that asks for it.
+// The interface of a policy for both passes, where T is the data's type. If a policy lacks a part, the
+// compile error shows the line that requires it.
 template <class P, class T>
 concept RowPolicy = requires(P policy, typename P::Params params, typename P::State state,
                              typename P::Sums sums) {
@@ -92,7 +92,7 @@ concept RowPolicy = requires(P policy, typename P::Params params, typename P::St
   { policy.begin_sums() } -> std::same_as<typename P::Sums>;
   policy.template finish<1>(&sums, int64_t{}, &state);
   policy.begin_rows(1);  // the calls that follow work on blocks of so many rows
-  // Segments are heads, where units do not straddle them.
+  // Segments are heads, if no unit straddles two of them.
   { policy.num_segments() } -> std::convertible_to<size_t>;
   { policy.segment_cols() } -> std::convertible_to<size_t>;
   policy.begin_segment(size_t{}, 0, state);  // segment, row in block: loads what map needs of the head
@@ -103,7 +103,7 @@ concept RowPolicy = requires(P policy, typename P::Params params, typename P::St
 template <class P>
 concept OneRowAtATime = requires { P::kOneRow; };
 
-// What a Pass, of forward-inl.h or backward-inl.h, gives the engine:
+// The interface of a Pass (forward-inl.h, backward-inl.h) for the engine:
 //   Rows<R>   where R rows of every tensor are;  far(i, c) and near(i, c) prefetch
 //   Out       what a unit of a row stores;       store<kStream>(out, rows, i, c), store_partial
 //   Totals    a unit's sums over rows;           begin_totals(), add_totals(totals, c), add_partial_totals
@@ -133,8 +133,8 @@ class RowEngine {
   using Sums = typename Policy::Sums;
   using State = typename Policy::State;
 
-  // The first block's sums and the last block's map are done alone, a row at a time; all the rest is fused.
-  // With kStream, results go past the caches.
+  // The sums of the first block and the map of the last one run separately, one row at a time; everything
+  // else is fused. With kStream, results bypass the caches.
   template <bool kStream>
   HWY_NOINLINE int64_t blocks(int64_t r, int64_t end) {
     constexpr int R = kRows;
@@ -174,8 +174,8 @@ class RowEngine {
     sweep<1, true, false, false>(r, r, r, in_block, nullptr, &state);
   }
 
-  // One pass over the columns: maps rows cur .. cur + R - 1 and takes the sums of rows next .. next + R - 1;
-  // `after` is the block that the prefetch goes on to. The rows are the block's first + 0 .. first + R - 1.
+  // One pass over the columns: maps rows cur .. cur + R - 1 and sums rows next .. next + R - 1. `after` is
+  // the block with which the prefetch continues. The rows are the block's first + 0 .. first + R - 1.
   template <int R, bool kMap, bool kReduce, bool kStream>
   HWY_INLINE void sweep(int64_t cur, int64_t next, int64_t after, int first, Sums* sums, State* states) {
     Policy& policy = pass_.policy;

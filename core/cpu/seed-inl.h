@@ -41,8 +41,8 @@ class Buffer {
   A* const data_;
 };
 
-// How the heads lie in the units, and one value per head and row of a block: the rows of a head are
-// neighbours, so that a head's values are stored by one instruction (see load_by_blocks).
+// The positions of the heads in the units, and one value per head and row of a block. The rows of a head are
+// adjacent, so that one instruction stores a head's values (see load_by_blocks).
 template <class T>
 class Heads {
  public:
@@ -57,14 +57,15 @@ class Heads {
     return args.options.num_heads == 1 || (args.dim / args.options.num_heads) % unit_cols<T>() == 0;
   }
   size_t values() const { return R * count + kMaxUnit; }
-  // What sigma_array reads beyond the values must not be random: arithmetic on subnormals takes microseconds.
+  // The memory that sigma_array reads beyond the values must not be random, since arithmetic on subnormals
+  // takes microseconds.
   void clear(Values& values_of_sigma) const { std::fill_n(values_of_sigma.data(), values(), A{0}); }
 
   void begin_rows(int rows) { rows_ = static_cast<size_t>(rows); }
   size_t size() const { return count * rows_; }
   size_t at(size_t h, int i) const { return h * rows_ + i; }
 
-  // Keeps head h's values of rows first .. first + N - 1.
+  // Stores head h's values of rows first .. first + N - 1.
   template <int N>
   HWY_INLINE void keep(const A* of_rows, size_t h, int first, A* values) const {
     A* const out = values + at(h, first);

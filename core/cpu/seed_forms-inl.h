@@ -13,7 +13,7 @@ HWY_BEFORE_NAMESPACE();
 namespace seednorm {
 namespace HWY_NAMESPACE {
 
-// What both directions read at a unit, and the elementwise activation.
+// The values that both directions read at a unit, and the elementwise activation.
 template <class T>
 class SeedForm : public SingleSegment {
  public:

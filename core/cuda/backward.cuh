@@ -2,9 +2,9 @@
 // gradients of a chunk of rows as rows of partial sums ("slots"), which finish.cu sums over the chunks.
 //
 // A block has one chunk and goes through its rows in order, a few at a time; the next ones are copied to
-// shared memory meanwhile. A thread's columns are the same in all rows: slots are its registers, or, for huge
-// rows, memory that no other thread touches. Groups of a block are summed in order at the end. No atomics:
-// the order of every sum is fixed.
+// shared memory meanwhile. A thread has the same columns in all rows, so that slots are its registers or, for
+// huge rows, memory that no other thread touches. The groups of a block are summed in order at the end. There
+// are no atomics, so the order of every sum is fixed.
 #ifndef SEEDNORM_CORE_CUDA_BACKWARD_CUH_
 #define SEEDNORM_CORE_CUDA_BACKWARD_CUH_
 
@@ -27,13 +27,13 @@ struct BackwardLaunch {
   bool slots_in_shared;  // those of huge rows
 };
 
-// Base of policies that need only the memory of the sums, and are worth kernels for every shape.
+// Base of policies that only need the memory of the sums, and that have kernels for every shape.
 struct NoSharedMemory {
   static constexpr bool kFewKernels = false;
   static int shared_bytes(const KernelArgs&, const Geometry&, int) { return 0; }
 };
 
-// What a backward policy gives, beside RowPolicy. x and g = dy are the row's vectors at `at`.
+// The interface of a backward policy, in addition to RowPolicy. x and g = dy are the row's vectors at `at`.
 template <class P, class T>
 concept SumsBackward = requires(P policy, RowGroup<Acc<T>>& group, const RowsAtOnce& rows, Vec<T> x, Vec<T> g,
                                 At at, Acc<T> (&sums)[P::kSums], typename P::State (&state)[1]) {
@@ -223,7 +223,7 @@ class BackwardPass {
   SEEDNORM_DEVICE static void put(const Vec<T>& v, A* to) { *reinterpret_cast<Aligned*>(to) = Aligned{v}; }
   SEEDNORM_DEVICE static Vec<T> get(const A* from) { return *reinterpret_cast<const Aligned*>(from); }
 
-  // Where the slots of huge rows are summed: shared memory, or the partial sums themselves.
+  // The place where the slots of huge rows are summed: shared memory, or the partial sums themselves.
   SEEDNORM_DEVICE A* slot(int s, int c) const {
     return launch_.slots_in_shared ? reinterpret_cast<A*>(memory_) + s * launch_.padded + c : partial(s, c);
   }
@@ -277,7 +277,8 @@ class BackwardPass {
     group_.sum(sum);
     if (group_.index == 0 && group_.lane == 0) *partial(s, 0) = sum[0];
   }
-  // In the threads of the first group: the slot's sum over all groups, in order. All threads call it.
+  // Returns, in the threads of the first group, the slot's sum over all groups, in order. All threads must
+  // call it.
   SEEDNORM_DEVICE Vec<T> block_total(int s, int k, int c) {
     if constexpr (kHuge) return c < dim_ ? get(slot(s, c)) : Vec<T>{};
     const Vec<T> own = totals_[k][s];
@@ -313,7 +314,7 @@ __global__ void __launch_bounds__(kMaxLanes, 1)
   BackwardPass<T, Policy, kRows, kVecs, kHuge>(launch, shared_memory()).run();
 }
 
-// Queues a backward pass: dx, and the partial sums of each chunk.
+// Queues a backward pass, which writes dx and the partial sums of each chunk.
 template <class T, BackwardPolicy<T> Policy>
 void run_backward(const KernelArgs& args, int64_t rows, const Chunks& chunks, const Slots& slots,
                   Stream stream) {
@@ -333,8 +334,8 @@ void run_backward(const KernelArgs& args, int64_t rows, const Chunks& chunks, co
            dim3(static_cast<unsigned>(g.lanes), static_cast<unsigned>(g.groups)), shared, stream, call);
   };
   if (g.shape == Shape::kHuge) return run.template operator()<1, kBackwardVecs, true>();
-  // Narrow rows use the kernels of wide ones, with the same threads and sums, where fewer kernels are worth
-  // more than speed; float64 is for checks.
+  // Narrow rows use the kernels of wide ones, with the same threads and sums, if fewer kernels matter more
+  // than speed; float64 is for checks.
   if constexpr (!std::is_same_v<T, double> && !Policy::kFewKernels) {
     if (g.shape == Shape::kNarrow) return run.template operator()<kBackwardNarrowRows, 1, false>();
   }

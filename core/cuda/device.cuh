@@ -1,8 +1,8 @@
-// What the kernels are written with. They take 16 bytes of a row at a time, in the data's dtype in memory and
+// The primitives of the kernels, which process 16 bytes of a row at a time, in the data's dtype in memory and
 // in float (double for double) in registers.
 //
-// All of it compiles for a host as well, where the tests run blocks of threads in turns (tests/cuda): only
-// code under __CUDA_ARCH__ is for the GPU alone.
+// All of this also compiles for a host, where the tests run the threads of a block in turns (tests/cuda).
+// Only code under __CUDA_ARCH__ is specific to the GPU.
 #ifndef SEEDNORM_CORE_CUDA_DEVICE_CUH_
 #define SEEDNORM_CORE_CUDA_DEVICE_CUH_
 
@@ -27,16 +27,17 @@
 
 namespace seednorm::cuda {
 
-// Type that arithmetic is done in.
+// The type of arithmetic.
 template <class T>
 using Acc = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
-// Columns in 16 bytes, the widest access of a thread. A row is cut into vectors of this many, from its first
-// column on and whatever its address, so that which thread sums what follows from width and dtype alone.
+// The number of columns in 16 bytes, the widest access of a thread. A row is cut into vectors of this length
+// from its first column on, whatever its address, so that the assignment of sums to threads depends only on
+// width and dtype.
 template <class T>
 constexpr int kCols = 16 / sizeof(T);
 
-// A vector as it is in memory, and as it is computed with.
+// A vector in memory, and a vector for arithmetic.
 struct alignas(16) Raw {
   uint32_t word[4];
 };
@@ -49,7 +50,7 @@ SEEDNORM_DEVICE bool is_aligned(const void* p) { return reinterpret_cast<uintptr
 
 // --- Conversions ---
 
-// Two numbers of 16 bits in a word, the first one in the lower half.
+// Two 16-bit numbers in a word, the first one in the lower half.
 SEEDNORM_DEVICE void widen(uint32_t word, BFloat16, float& first, float& second) {
   first = __builtin_bit_cast(float, word << 16);
   second = __builtin_bit_cast(float, word & 0xFFFF0000u);
@@ -65,7 +66,7 @@ SEEDNORM_DEVICE void widen(uint32_t word, Float16, float& first, float& second) 
 #endif
 }
 
-// To nearest, ties to even.
+// Rounds to nearest, ties to even.
 SEEDNORM_DEVICE uint32_t narrow(BFloat16, float first, float second) {
 #ifdef __CUDA_ARCH__
   const __nv_bfloat162 both = __floats2bfloat162_rn(first, second);
@@ -141,9 +142,10 @@ SEEDNORM_DEVICE void store_element(void* data, DType dtype, int64_t i, double va
 
 // --- Loads and stores of n columns, 1 <= n, of which the first kCols<T> count ---
 //
-// They go element by element where an address or the row's end forbids 16 bytes: slower, with the same values
-// in the same places. Those loops are not unrolled, which would multiply the code. Elements are shifted
-// through the vector: an array that is indexed by what is known at run time only would lie in memory.
+// If an address or the row's end forbids 16 bytes, they go element by element, which is slower but puts the
+// same values in the same places. Those loops are not unrolled, since that would multiply the code. Elements
+// are shifted through the vector, because an array with an index that is known only at run time would be in
+// memory.
 
 SEEDNORM_DEVICE uint32_t bits_of(BFloat16 v) { return v.bits; }
 SEEDNORM_DEVICE uint32_t bits_of(Float16 v) { return v.bits; }
@@ -191,7 +193,7 @@ SEEDNORM_DEVICE void store_elements(const Raw& raw, T* to, int n) {
   }
 }
 
-// Data is read once, so it is marked as the first to leave the caches, where parameters should stay.
+// Data is read once, so it is marked to leave the caches first; parameters should stay there.
 SEEDNORM_DEVICE Raw load_once(const Raw* from) {
 #ifdef __CUDA_ARCH__
   const uint4 v = __ldcs(reinterpret_cast<const uint4*>(from));
@@ -219,8 +221,8 @@ SEEDNORM_DEVICE void store(const Raw& raw, T* to, int n, bool aligned) {
   store_elements(raw, to, n);
 }
 
-// Into shared memory, past the registers, while the thread goes on. A thread sees its own copies after
-// wait_for_copies<k>(), which leaves the latest k groups under way.
+// Copies to shared memory without registers, while the thread continues. A thread sees its own copies after
+// wait_for_copies<k>(), which leaves the latest k groups in flight.
 SEEDNORM_DEVICE void copy_async(const Raw* from, Raw* to) {
 #ifdef __CUDA_ARCH__
   asm volatile(
@@ -243,7 +245,7 @@ SEEDNORM_DEVICE void wait_for_copies() {
 #endif
 }
 
-// The block's shared memory; launch() says how much there is.
+// The block's shared memory; launch() sets its size.
 SEEDNORM_DEVICE unsigned char* shared_memory() {
 #ifdef __CUDACC__
   extern __shared__ __align__(16) unsigned char memory[];
@@ -299,7 +301,7 @@ class Columns {
     }
   }
 
-  // The one value of a scalar.
+  // The single value of a scalar.
   SEEDNORM_DEVICE A value() const { return value_; }
 
   // n columns from column c on; elements beyond them do not matter.

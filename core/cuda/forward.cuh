@@ -18,7 +18,7 @@ struct ForwardLaunch {
   int tiles;
 };
 
-// What the norm sees: x, or x + residual as `sum` holds it.
+// The input of the norm: x, or x + residual as it is stored in `sum`.
 template <class T>
 class Input {
  public:
@@ -45,18 +45,18 @@ class Input {
   const RowsOf<T> x_, residual_;
 };
 
-// What every policy gives. One that lacks something fails to compile, with the line that says what.
+// The interface of every policy. If a policy lacks a part, the compile error shows the line that requires it.
 template <class P, class T>
 concept RowPolicy = requires(const KernelArgs& args, const RowGroup<Acc<T>>& group, const P& policy) {
   { P::kSums } -> std::convertible_to<int>;         // numbers summed over a row, 0 for norms without any
   { P::kFewKernels } -> std::convertible_to<bool>;  // whether narrow rows have no kernels of their own
-  // Shared memory for so many rows of a group at once; called on the host.
+  // The shared memory for this many rows of a group at once; called on the host.
   { P::shared_bytes(args, Geometry{}, 1) } -> std::convertible_to<int>;
   P(args, group, static_cast<void*>(nullptr), 1);  // group, its shared memory, its rows at once
   policy.cols(0, 1);                               // parameters of the n columns from c on
 };
 
-// What a forward policy gives beside that. x is the row's vector at `at`.
+// The further interface of a forward policy. x is the row's vector at `at`.
 template <class P, class T>
 concept SumsForward =
     requires(P policy, const Input<T>& input, RowGroup<Acc<T>>& group, const RowsAtOnce& rows, Vec<T> x,
@@ -173,8 +173,8 @@ void run_forward(const KernelArgs& args, int64_t rows, Stream stream) {
            dim3(static_cast<unsigned>(g.lanes), static_cast<unsigned>(g.groups)), shared, stream,
            ForwardLaunch{args, rows, g.tiles});
   };
-  // Narrow rows use the kernels of wide ones, with the same threads and sums, where fewer kernels are worth
-  // more than speed; float64 is for checks.
+  // Narrow rows use the kernels of wide ones, with the same threads and sums, if fewer kernels matter more
+  // than speed; float64 is for checks.
   if constexpr (!std::is_same_v<T, double> && !Policy::kFewKernels) {
     if (g.shape == Shape::kNarrow) return run.template operator()<kForwardNarrowRows, 1>();
   }

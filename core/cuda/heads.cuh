@@ -1,4 +1,4 @@
-// The heads of SeeDNorm's rows: sums per head, and one value of each head for its columns.
+// The heads of SeeDNorm's rows: sums per head, and one value per head for its columns.
 #ifndef SEEDNORM_CORE_CUDA_HEADS_CUH_
 #define SEEDNORM_CORE_CUDA_HEADS_CUH_
 
@@ -7,10 +7,10 @@
 
 namespace seednorm::cuda {
 
-// Shared memory that the sums of a block's vectors may take. Wider rows are read again, head by head.
+// The maximum shared memory for the sums of a block's vectors. Wider rows are read again, head by head.
 constexpr int64_t kMaxDotBytes = 32 * 1024;
 
-// Whether a vector never straddles two heads, and a number for each vector has room.
+// Whether no vector straddles two heads, and there is room for a number for each vector.
 template <class T>
 SEEDNORM_HOST_DEVICE bool whole_vectors(const KernelArgs& args, int64_t rows_a_block) {
   const int64_t vectors = (args.dim + kCols<T> - 1) / kCols<T>;
@@ -47,12 +47,12 @@ class Heads {
   const int count, cols;  // heads, and columns of one
   const bool whole;       // see whole_vectors
 
-  // Of the vector at column c of the group's r-th row.
+  // The number of the vector at column c of the group's r-th row.
   SEEDNORM_DEVICE void set_dot(int r, int c, A dot) { dots_[r * vectors_ + c / kCols<T>] = dot; }
   SEEDNORM_DEVICE A& value(int which, int r, int head) {
     return values_[(r * kValues + which) * count + head];
   }
-  // Of the head that column c belongs to.
+  // The value of the head of column c.
   SEEDNORM_DEVICE A at(int which, int r, int c) const {
     return values_[(r * kValues + which) * count + c / cols];
   }

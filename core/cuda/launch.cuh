@@ -1,4 +1,4 @@
-// Queueing a kernel on a stream.
+// Queues a kernel on a stream.
 #ifndef SEEDNORM_CORE_CUDA_LAUNCH_CUH_
 #define SEEDNORM_CORE_CUDA_LAUNCH_CUH_
 
@@ -22,7 +22,7 @@ inline void check_cuda(cudaError_t error, const char* what) {
   throw std::runtime_error(std::string("[cuda] ") + what + ": " + cudaGetErrorString(error));
 }
 
-// Shared memory that a block of the current device may ask for.
+// The maximum shared memory of a block on the current device.
 inline int max_shared_bytes() {
   int device = 0, bytes = 0;
   check_cuda(cudaGetDevice(&device), "device");

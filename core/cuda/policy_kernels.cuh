@@ -7,7 +7,7 @@
 
 namespace seednorm::cuda {
 
-// What a norm's file names for each dtype T: template <class T> using GpuKernels = PolicyKernels<T, ...>.
+// A norm's file defines for each dtype T: template <class T> using GpuKernels = PolicyKernels<T, ...>.
 template <class T, class Forward, class Backward>
 struct PolicyKernels {
   static void forward(const KernelArgs& args, int64_t rows, Stream stream) {

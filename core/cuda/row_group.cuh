@@ -9,9 +9,9 @@ namespace seednorm::cuda {
 constexpr int kWarp = 32;
 constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
 
-// A group is a power of two of threads up to a warp, or several whole warps; a block holds whole warps.
-// Threads count along x within their group, along y the groups: lanes of a group smaller than a warp are
-// neighbours in it.
+// A group has a power of two of threads up to a warp, or several whole warps; a block has whole warps. x is
+// the index of a thread within its group, and y the index of the group, so that the lanes of a group smaller
+// than a warp are adjacent.
 template <class A>
 class RowGroup {
  public:
@@ -29,9 +29,9 @@ class RowGroup {
 
   const int lane, size, index, count;
 
-  // Each value becomes its sum over the group, with the same bits in all threads: in a warp by exchange,
-  // whose halves commute, then over the warps in order. What the group wrote to shared memory before can be
-  // read afterwards.
+  // Replaces each value by its sum over the group, with the same bits in all threads: within a warp by
+  // exchange, whose halves commute, then over the warps in order. Afterwards, what the group wrote to shared
+  // memory before can be read.
   template <int kCount>
   SEEDNORM_DEVICE void sum(A (&values)[kCount]) {
     static_assert(kCount <= kMaxSums);
@@ -40,7 +40,7 @@ class RowGroup {
       for (int i = 0; i < kCount; ++i) values[i] += __shfl_xor_sync(kAllLanes, values[i], offset);
     }
     if (size <= kWarp) return __syncwarp();
-    // Two buffers take turns, so that writing the next sums need not wait until all have read these.
+    // Two buffers alternate, so that writing the next sums need not wait until all threads have read these.
     const int warps = size / kWarp;
     A* const buffer = shared_ + (turn_ * count + index) * warps * kMaxSums;
     turn_ ^= 1;
@@ -56,7 +56,7 @@ class RowGroup {
     }
   }
 
-  // What the group wrote to shared memory before can be read afterwards.
+  // After it, what the group wrote to shared memory before can be read.
   SEEDNORM_DEVICE void sync() const {
     if (size <= kWarp) return __syncwarp();
     __syncthreads();
@@ -67,9 +67,9 @@ class RowGroup {
   int turn_ = 0;
 };
 
-// Rows that a group has under way at once: the r-th is first + r step, if that is below `end`. Neighbouring
-// groups have neighbouring rows, so that which rows a group gets does not depend on how many it takes at
-// once.
+// The rows that a group processes at once: the r-th is first + r step, if that is below `end`. Adjacent
+// groups have adjacent rows, so that the assignment of rows to groups does not depend on how many a group
+// processes at once.
 struct RowsAtOnce {
   int64_t first, step, end;
   SEEDNORM_DEVICE int64_t row(int r) const { return first + r * step; }
@@ -84,7 +84,7 @@ struct At {
   int n;        // columns from there to the end of the row, fewer or more than the vector has
 };
 
-// The column where vector k of the thread begins, in tile `tile` of the row.
+// The first column of vector k of the thread, in tile `tile` of the row.
 template <class T, int kVecs, class A>
 SEEDNORM_DEVICE int column(const RowGroup<A>& group, int tile, int k) {
   return ((tile * kVecs + k) * group.size + group.lane) * kCols<T>;

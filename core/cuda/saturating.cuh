@@ -55,7 +55,7 @@ class SaturatingForward : public SaturatingBase<T> {
 // With q_i = dy_i gamma_i f'(alpha x_i + s):
 //   dx_i   = alpha q_i,   dgamma_i = sum_rows dy_i f(alpha x_i + s),   dbeta_i = sum_rows dy_i
 //   dalpha = sum_rows sum_i q_i x_i,   ds = sum_rows sum_i q_i
-// The sums over i are taken at the end of the chunk.
+// The sums over i are computed at the end of the chunk.
 template <class T, class F, bool kShift>
 class SaturatingBackward : public SaturatingBase<T> {
  public:

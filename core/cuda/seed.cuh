@@ -3,7 +3,7 @@
 //
 // The order of the sum of squares and of the products is RMSNorm's, so that with beta = 0 all results are
 // RMSNorm's bit for bit. kGeneral: dropout, heads that vectors straddle, and the forms of beta without a dot
-// product, all found at run time: simple rather than fast.
+// product, all selected at run time; simple rather than fast.
 #ifndef SEEDNORM_CORE_CUDA_SEED_CUH_
 #define SEEDNORM_CORE_CUDA_SEED_CUH_
 
@@ -41,9 +41,9 @@ class Dropout {
   const A kept_;
 };
 
-// Calls body(e, element of each vector...) for every element. Rolled, for bodies that are long and call
-// functions: the vectors then lie in the thread's own memory, since what is indexed at run time cannot be in
-// registers.
+// Calls body(e, element of each vector...) for every element. The loop is not unrolled, for long bodies that
+// call functions. The vectors are then in the thread's local memory, since registers cannot be indexed at run
+// time.
 template <bool kRolled, class T, class Body, class... Vectors>
 SEEDNORM_DEVICE void for_elements(const Body& body, Vectors&... v) {
   if constexpr (kRolled) {
@@ -55,7 +55,7 @@ SEEDNORM_DEVICE void for_elements(const Body& body, Vectors&... v) {
   }
 }
 
-// What forward and backward share.
+// The common part of forward and backward.
 template <class T, bool kGeneral, bool kConditional, int kHeadValues>
 class SeedBase {
  public:
@@ -79,7 +79,7 @@ class SeedBase {
   SEEDNORM_DEVICE bool elementwise() const { return kGeneral && args_.options.beta == Form::kElementwise; }
   SEEDNORM_DEVICE bool without_beta() const { return kGeneral && args_.options.beta == Form::kNone; }
   SEEDNORM_DEVICE bool single() const { return heads_.count == 1; }
-  // Argument of sigma at a column, where there is no dot product.
+  // The argument of sigma at a column, without a dot product.
   SEEDNORM_DEVICE A inner(A x, A beta) const {
     return elementwise() ? x * dot_scale_ * beta : x * dot_scale_;
   }
@@ -379,8 +379,8 @@ class SeedBackward : public SeedBase<T, kGeneral, kConditional, 2> {
   }
 };
 
-// Whether the kernels without kGeneral will do. A function of options, width and dtype alone but for dropout,
-// which changes results anyway.
+// Whether the kernels without kGeneral suffice. This depends only on options, width and dtype, and on
+// dropout, which changes results anyway.
 template <class T>
 bool needs_general(const KernelArgs& args) {
   const bool straddled = args.options.num_heads > 1 && args.dim / args.options.num_heads % kCols<T> != 0;
@@ -397,7 +397,7 @@ struct SeedKernels {
   }
   static void backward(const KernelArgs& args, int64_t rows, const Chunks& chunks, const Slots& slots,
                        Stream stream) {
-    // AdaSeeDNorm's four slots and the parameters of a sample do not fit a thread's registers.
+    // AdaSeeDNorm's four slots and a sample's parameters do not fit in a thread's registers.
     if constexpr (!kConditional) {
       if (!needs_general<T>(args)) {
         return run_backward<T, SeedBackward<T, false, kConditional>>(args, rows, chunks, slots, stream);
