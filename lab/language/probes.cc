@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-// Greedy text of a small model runs in circles.
+// The greedy text of a small model repeats itself.
 constexpr SamplingConfig kSampling = {.temperature = 0.8, .seed = 0};
 
 struct ValidationSet {
@@ -66,7 +66,7 @@ ValidationSet read_set(const std::string& folder, const std::string& name, const
   }
 }
 
-// Losses of the sets, what the norms do, and a text.
+// Measures the losses of the sets and the statistics of the norms, and samples a text.
 class ValidationProbe : public Probe {
  public:
   ValidationProbe(const LanguageWorkload& workload, std::shared_ptr<const TextModel> writer)
@@ -105,7 +105,7 @@ class ValidationProbe : public Probe {
   }
 
  private:
-  // What SeeDNorm's dynamic coefficients do, layer by layer, on a sequence of the first set.
+  // The statistics of SeeDNorm's dynamic coefficients, layer by layer, on a sequence of the first set.
   Json watch_norms() {
     Json out = Json::object();
     for (const auto& [name, norm] : model_->norms()) norm->set_watching(true);
@@ -190,8 +190,8 @@ class TasksProbe : public Probe {
   std::vector<TaskRequests> tasks_;
 };
 
-// The model as something that writes text. Errors (UserError): the data have no tokenizer; the prompt is
-// too long.
+// The model with its tokenizer, for generating text. Errors (UserError): the data have no tokenizer; the
+// prompt is too long.
 std::shared_ptr<const TextModel> make_writer(const LanguageWorkload& workload) {
   const LanguageConfig& config = workload.config();
   if (!workload.tokenizer().has_value()) {
@@ -237,7 +237,7 @@ std::vector<std::string> set_names(const std::vector<std::string>& folders) {
   std::vector<std::string> out(folders.size());
   std::vector<fs::path> rest = paths;
   for (size_t i = 0; i < out.size(); ++i) out[i] = paths[i].filename().string();
-  // Names that are not unique yet grow by one folder each, all at once, until all differ.
+  // All names that are not unique yet get one more folder at a time, until all differ.
   while (std::set<std::string>(out.begin(), out.end()).size() < out.size()) {
     const std::vector<std::string> before = out;
     for (size_t i = 0; i < out.size(); ++i) {

@@ -22,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using at::Tensor;
 
-// The 50,280 ids of the tokenizer of OLMo and OLMoE, as their models round them up.
+// The 50,280 ids of the tokenizer of OLMo and OLMoE, rounded up as in their models.
 constexpr int64_t kOlmoVocabSize = 50304;
 constexpr int64_t kByteVocabSize = 257;  // of the byte tokenizer
 
@@ -105,7 +105,7 @@ Loss LanguageWorkload::loss(const Batch& batch, double share) {
                                    share / static_cast<double>(targets.numel()));
   out.parts.emplace_back("loss", out.total);
   if (layers.empty()) return out;
-  // Means over layers, unweighted in the log.
+  // In the log, the means over layers are unweighted.
   const double each = share / static_cast<double>(layers.size());
   Tensor balance, router_z;
   for (const AuxiliaryLoss& l : layers) {

@@ -21,9 +21,9 @@ struct Piece {
   int64_t expert, first, rows;
 };
 
-// Calls work(pieces) for disjoint parts of all pieces, in parallel: an expert's stay with one thread, which
-// multiplies its matrices alone, since so few rows do not feed two. A single expert is worked on by all.
-// `ends` are cumulative counts, [E] int64.
+// Calls work(pieces) for disjoint parts of all pieces, in parallel. An expert's pieces stay with one thread,
+// which multiplies its matrices alone, since so few rows cannot occupy two. All threads work on a single
+// expert. `ends` are cumulative counts, [E] int64.
 template <class Work>
 void for_experts(const Tensor& ends, int64_t tile, const Work& work) {
   const auto* end = ends.const_data_ptr<int64_t>();
@@ -39,8 +39,8 @@ void for_experts(const Tensor& ends, int64_t tile, const Work& work) {
   });
 }
 
-// SwiGLUs over rows that are sorted by expert; a plain one is one expert. One node of the graph, of which
-// gate's and up's outputs are kept and the rest is made again in backward; a tile's numbers stay in the cache
+// SwiGLUs over rows that are sorted by expert; a plain one is one expert. It is one node of the graph, which
+// keeps the outputs of gate and up and recomputes the rest in backward; a tile's numbers stay in the cache
 // from one product to the next. x [R, D], gate and up [E, F, D], down [E, D, F] in the dtype of products,
 // ends [E] -> [R, D].
 struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
@@ -98,7 +98,7 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
   }
 };
 
-// The same for few tokens, of which no expert gets more.
+// The same for so few tokens that no expert gets more than kFewRows.
 Tensor experts_of_few(const Tensor& x, const Tensor& gate, const Tensor& up, const Tensor& down,
                       const Tensor& ends) {
   const Tensor y = at::empty_like(x);
@@ -113,7 +113,7 @@ Tensor experts_of_few(const Tensor& x, const Tensor& gate, const Tensor& up, con
 }
 
 // Rows index[i] / times of x [R, D], where index is a permutation of times R numbers and inverse undoes it.
-// The gradient of index_select adds row by row; that of a permutation is one, too.
+// The gradient of index_select adds row by row; the gradient of a permutation is again a permutation.
 struct PermuteFunction : torch::autograd::Function<PermuteFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& index, const Tensor& inverse,
                         int64_t times) {

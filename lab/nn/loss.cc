@@ -16,8 +16,8 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// The gradient is known as soon as the loss is, up to the factor that arrives: it is taken in forward, where
-// the logits are at hand.
+// Up to the incoming factor, the gradient is known as soon as the loss is. It is computed in forward, where
+// the logits are available.
 struct LossFunction : torch::autograd::Function<LossFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& hidden, const Tensor& weight,
                         const Tensor& targets, double scale, bool with_grad) {
@@ -30,7 +30,7 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
     Rows hidden_rows(hidden, dtype, kLossRows);
     std::optional<Rows> dhidden_rows;
     if (with_grad) dhidden_rows.emplace(dhidden, dtype, kLossRows);
-    // One buffer for all: a new one for each chunk would be new pages, which cost as much as a product.
+    // All chunks share one buffer: a new one for each would mean new pages, which cost as much as a product.
     const int64_t most = std::min(kLossRows, hidden.size(0));
     const Tensor buffer = at::empty({most, weight.size(0)}, hidden.options().dtype(dtype));
     for (int64_t first = 0; first < hidden.size(0); first += kLossRows) {
@@ -63,7 +63,7 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const variable_list saved = ctx->get_saved_variables();
-    // As a rule this is the end of the graph, and the factor 1.
+    // This is usually the end of the graph, where the factor is 1.
     if (grads[0].item<float>() == 1) return {saved[0], saved[1], Tensor(), Tensor(), Tensor()};
     return {saved[0] * grads[0].to(saved[0].scalar_type()), saved[1] * grads[0], Tensor(), Tensor(),
             Tensor()};

@@ -36,7 +36,7 @@ Params views(const ParamSet<Tensor>& tensors) {
 
 using Dropout = std::optional<NormLayer::DropoutDraws>;
 
-// Of x [..., D] with a condition for each sample [N, D]; 0 without.
+// The rows per sample of x [..., D] for a condition per sample [N, D]; 0 without a condition.
 int64_t rows_per_sample(const Tensor& x, const ParamSet<Tensor>& params) {
   return params.gamma_c.defined() ? x.numel() / params.gamma_c.numel() : 0;
 }
@@ -61,7 +61,8 @@ std::pair<Tensor, Tensor> run_forward(const seednorm::Norm& layer, const Tensor&
   return {y, sum};
 }
 
-// A tensor that may be undefined, as an input of a function: the graph takes no undefined ones.
+// Represents a tensor that may be undefined as an input of a function, since the graph does not accept
+// undefined tensors.
 using Optional = std::optional<Tensor>;
 Optional optional(const Tensor& t) { return t.defined() ? Optional(t) : std::nullopt; }
 Tensor tensor(const Optional& t) { return t.value_or(Tensor()); }
@@ -258,7 +259,7 @@ void NormLayer::set_watching(bool on) {
   stats_.reset();
 }
 
-// Some rows, evenly spaced, are enough for a share to a few percent.
+// A few evenly spaced rows suffice for a share with an error of a few percent.
 void NormLayer::watch(const Tensor& x) {
   constexpr int64_t kRows = 256;
   const at::NoGradGuard no_grad;

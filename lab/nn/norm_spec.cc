@@ -19,7 +19,7 @@ std::string_view trimmed(std::string_view s) {
   return s.substr(begin, s.find_last_not_of(" \t") - begin + 1);
 }
 
-// Shortest text that reads back as the same number.
+// The shortest text that is read back as the same number.
 std::string text_of(double value) {
   std::array<char, 32> buffer;
   const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
@@ -36,7 +36,7 @@ T number(std::string_view spec, std::string_view key, std::string_view value) {
   return out;
 }
 
-// The enumerator of this name, of the first `count`.
+// The enumerator of this name among the first `count`.
 template <class E>
 E choice(std::string_view spec, std::string_view key, std::string_view value, int count) {
   std::string all;

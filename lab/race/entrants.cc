@@ -9,7 +9,7 @@
 namespace seednorm::lab {
 namespace {
 
-// Pieces between `separator`s that stand outside of brackets.
+// The pieces between `separator`s outside of brackets.
 std::vector<std::string> split(const std::string& text, char separator) {
   std::vector<std::string> out(1);
   int depth = 0;

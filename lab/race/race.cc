@@ -28,8 +28,8 @@ std::string folder_name(const std::string& label, int64_t seed) {
   return plain_file_name(label) + "-s" + std::to_string(seed);
 }
 
-// The value of a metric in a line of metrics.jsonl. Lines of earlier versions have the losses of the sets
-// only.
+// The value of a metric in a line of metrics.jsonl. Lines of earlier versions have only the losses of the
+// sets.
 std::optional<double> metric_in(const Json& line, const std::string& metric) {
   if (const auto found = line.find("metrics"); found != line.end() && found->is_object()) {
     const auto value = found->find(metric);
@@ -58,7 +58,7 @@ std::map<std::string, Curve> read_curves(const fs::path& run, const std::vector<
   return out;
 }
 
-// What the race was asked for.
+// The request of the race.
 Json description(const RaceSpec& spec) {
   Json out = {{"recipe", to_toml(spec.recipe)}, {"seeds", spec.seeds}};
   for (const Entrant& e : spec.entrants)
@@ -66,7 +66,7 @@ Json description(const RaceSpec& spec) {
   return out;
 }
 
-// Errors (UserError): the race of the file is another one; the message says what differs.
+// Throws UserError if the file is of another race; the message says what differs.
 void check_same_race(const fs::path& file, const Json& asked, const RaceSpec& spec) {
   const Json there = parse_json_or_null(read_file(file, kMaxRaceBytes));
   if (there == asked) return;
@@ -83,7 +83,7 @@ void check_same_race(const fs::path& file, const Json& asked, const RaceSpec& sp
   if (const auto what = difference(old, spec.recipe)) refuse(*what);
 }
 
-// Errors (UserError): the folder is not this race's.
+// Throws UserError if the folder does not belong to this race.
 void check_dir(const RaceSpec& spec, const Json& asked) {
   const fs::path file = spec.dir / "race.json";
   if (fs::exists(file)) return check_same_race(file, asked, spec);
@@ -121,8 +121,8 @@ RacedRun run_one(const RaceSpec& spec, const Entrant& entrant, Recipe recipe, in
 }  // namespace
 
 RaceResult race(const RaceSpec& spec) {
-  // Every entrant's recipe and data before the first run, and before anything is written: a mistake in the
-  // last one should not show after hours.
+  // Opens every entrant's recipe and data before the first run, and before anything is written: a mistake in
+  // the last one should not show after hours.
   std::vector<Recipe> recipes;
   for (const Entrant& e : spec.entrants) recipes.push_back(entrant_recipe(spec.recipe, e));
   const Json asked = description(spec);

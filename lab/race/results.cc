@@ -1,4 +1,4 @@
-// From runs to numbers: values at equal time, paired differences, the table.
+// Computes results from runs: values at equal time, paired differences, the table.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -19,7 +19,7 @@ std::vector<std::string> labels_of(const std::vector<RunSummary>& runs) {
   return out;
 }
 
-// Over the runs of two entrants with the same seed that both have the metric.
+// The difference over the runs of two entrants with the same seed that both have the metric.
 PairSummary pair_of(const std::vector<RunSummary>& runs, const std::string& a, const std::string& b,
                     const std::string& metric) {
   std::vector<double> of_a, of_b;
@@ -44,7 +44,7 @@ PairSummary pair_of(const std::vector<RunSummary>& runs, const std::string& a, c
           .p_holm = {}};
 }
 
-// "3.2144 ± 0.0021", or less where there are fewer runs.
+// "3.2144 ± 0.0021", or less with fewer runs.
 std::string text_of(const Spread& s) {
   char out[64];
   if (s.n == 0) return "-";

@@ -1,4 +1,4 @@
-// Recipes as TOML.
+// Reads and writes recipes as TOML.
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -108,8 +108,8 @@ Recipe from_text(const std::string& name, std::string_view text, int depth) {
     recipe->name = std::filesystem::path(name).filename().string();
     if (recipe->name.ends_with(".toml")) recipe->name.resize(recipe->name.size() - 5);
     if (const auto about = take(values, "about")) recipe->about = *about;
-    // "family" decides which sites there are, "norm" is for all of them, and a site's own setting wins
-    // whatever the order.
+    // "family" decides the sites, "norm" sets all of them, and a site's own setting takes precedence in any
+    // order.
     for (const char* first : {"family", "norm"}) {
       if (const auto value = take(values, first)) apply_setting(*recipe, std::string(first) + "=" + *value);
     }

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 using Notes = std::vector<std::string>;
 
-// "out/race/" has a name too.
+// The name of a folder, also for "out/race/".
 fs::path normal(const fs::path& dir) {
   const fs::path path = fs::absolute(dir).lexically_normal();
   return path.has_filename() ? path : path.parent_path();
@@ -76,7 +76,7 @@ class RaceFolder {
     return out;
   }
 
-  // The runs of results.json, which has the last word over what their curves say.
+  // The runs of results.json, which takes precedence over their curves.
   void read_finished() {
     for (RunSummary& result : out_.race.runs) {
       const std::string name = fs::path(result.dir).filename().string();
@@ -96,7 +96,7 @@ class RaceFolder {
     out_.race.runs.clear();
   }
 
-  // Runs that the results do not have: those under way, or all where the results are lost.
+  // The runs that the results do not have: unfinished ones, or all if the results are lost.
   void read_others() {
     for (const fs::path& folder : run_folders()) {
       if (seen_.contains(folder.filename().string())) continue;
@@ -108,7 +108,7 @@ class RaceFolder {
     }
   }
 
-  // Results that were written before equal time had one meaning: values are computed from the curves, and
+  // For results that were written before equal time had one meaning, values are computed from the curves, and
   // pairs, which used the faster one of each two, are left out.
   void complete_equal_time() {
     if (results_.contains("equal_time_s") || out_.race.info.metrics.empty()) return;
@@ -190,7 +190,7 @@ void add_state_notes(const std::vector<ReportGroup>& groups, Notes& notes) {
   }
 }
 
-// Of models with the same name, the later one goes by the evaluation's file.
+// If models have the same name, the later one is named after the file of its evaluation.
 Json named_evaluation(const fs::path& file, const Json& others, Notes& notes) {
   Json out = read_evaluation(file, notes);
   for (const Json& other : others) {

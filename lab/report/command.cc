@@ -15,7 +15,7 @@ std::string quoted_for_shell(const std::string& text) {
   return out + "'";
 }
 
-// What the program was told to get these entrants: the reverse of how a race reads them.
+// The argument that gives these entrants, the inverse of the way in which a race reads it.
 std::string entrants_argument(const Json& entrants) {
   std::string out;
   for (const Json& entrant : entrants) {

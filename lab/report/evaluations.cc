@@ -16,7 +16,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxBytes = size_t{1} << 24;
 
-// The results of one kind, of each the numbers `keys` (the first of which must be there) and its texts.
+// The results of one kind, with the numbers `keys` of each (the first is required) and its texts.
 Json read_results(const Json& all, std::initializer_list<const char*> keys, const fs::path& file,
                   std::vector<std::string>& notes) {
   Json out = Json::object();
@@ -34,7 +34,7 @@ Json read_results(const Json& all, std::initializer_list<const char*> keys, cons
   return out;
 }
 
-// The folder of a model, or of a run's checkpoint ("RUN/checkpoints/step-100"), says its name best.
+// The name of a model, which is that of its folder or of its run and checkpoint ("RUN/checkpoints/step-100").
 std::string name_of_model(const std::string& model, const fs::path& file) {
   fs::path path = fs::path(model).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();

@@ -71,7 +71,7 @@ std::vector<EntrantSummary> summaries(const ReportGroup& group, const MetricInfo
   return out;
 }
 
-// What the interval and its correction say of the pair.
+// The conclusion about a pair from its interval and its correction.
 std::string verdict(const PairSummary& pair, const MetricInfo& metric) {
   if (pair.low <= 0 && pair.high >= 0) return "no difference shown, since the interval includes 0";
   if (pair.p_holm && !(*pair.p_holm < 0.05)) return "no difference shown once corrected for all pairs";
@@ -88,7 +88,7 @@ std::string difference(const PairSummary& pair, const MetricInfo& metric, size_t
            "); one pair of runs gives no interval, three seeds (--seeds 3) would";
   }
   const double half = (pair.high - pair.low) / 2;
-  // Two digits of the interval's half width say all that is known.
+  // Two digits of the interval's half width are all that is significant.
   const int decimals = half > 0 ? std::clamp(static_cast<int>(1 - std::floor(std::log10(half))), 2, 7) : 4;
   std::string out = head + with_sign(pair.mean_diff, decimals) + " \u00b1 " +
                     with_unit(with_decimals(half, decimals), metric) +

@@ -27,7 +27,7 @@ Json numbers_of(const Json& tree) {
   return out;
 }
 
-// Base64 of a PNG: the page must not be made to load anything else.
+// Whether the text is a PNG in base64; the page must not load anything else.
 bool is_png(std::string_view base64) {
   constexpr std::string_view kSignature = "iVBORw0KGgo";
   constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
@@ -38,7 +38,7 @@ class Reader {
  public:
   Reader(RunInfo& info, std::vector<std::string>& notes) : info_(info), notes_(notes) {}
 
-  // Whether the line was understood.
+  // Returns whether the line was understood.
   bool add(std::string_view text) {
     const Json line = parse_json_or_null(text);
     if (!line.is_object() || std::isnan(number_at(line, "step"))) return false;

@@ -65,7 +65,7 @@ Json measured_json(const std::vector<Measured>& measured) {
   return out;
 }
 
-// At most `count` of the list, evenly, the last one among them.
+// At most `count` evenly spaced elements of the list, including the last one.
 Json evenly(const Json& list, size_t count) {
   if (list.size() <= count) return list;
   Json out = Json::array();
@@ -81,7 +81,7 @@ size_t image_bytes(const Json& samples) {
   return out;
 }
 
-// As many as are of use, and whose images are at most `bytes`.
+// As many samples as are useful, with at most `bytes` of images.
 Json samples_json(const Json& samples, size_t bytes) {
   Json out = evenly(samples, kMaxSamples);
   while (image_bytes(out) > bytes) out = evenly(out, out.size() / 2);
@@ -150,7 +150,7 @@ Json run_json(const ReportRun& run, size_t group, size_t max_image_bytes) {
               {"units", s.units},
               {"seconds", rounded(s.seconds, 10)},
               {"units_per_s", rounded(s.units_per_s())},
-              // What a diverged run measured is no result.
+              // The measurements of a diverged run are not results.
               {"values", s.diverged ? Json::object() : values_json(s.values, 10)},
               {"config", run.config},
               {"train", columns(thinned(run.curves.train))},

@@ -66,7 +66,7 @@ std::string for_html(std::string_view text) {
   return out;
 }
 
-// The page with the texts in place of their marks. What the texts hold is not looked at.
+// Replaces the marks of the page by the texts, in which it does not search for marks.
 std::string filled(std::string_view page,
                    const std::vector<std::pair<std::string_view, std::string>>& texts) {
   std::string out;

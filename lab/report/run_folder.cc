@@ -18,7 +18,7 @@ using Notes = std::vector<std::string>;
 
 constexpr size_t kMaxConfigBytes = size_t{1} << 20, kMaxResultsBytes = size_t{1} << 28;
 
-// Fills in what results.json would say of a run.
+// Fills in the values that results.json would have for a run.
 void summarize(ReportRun& run) {
   const Curves& curves = run.curves;
   RunSummary& out = run.summary;

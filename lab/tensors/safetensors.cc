@@ -46,7 +46,7 @@ const StoredDtype& stored_dtype(at::ScalarType type) {
   return kStoredDtypes[found - kScalarTypes];
 }
 
-// Without a copy where the bytes are aligned, which the writers in use see to.
+// Does not copy if the bytes are aligned, as they are in files of the common writers.
 Tensor view_of(const StoredTensor& stored, const std::shared_ptr<MappedFile>& file) {
   const auto options = at::TensorOptions(scalar_type(stored.dtype));
   char* const data = const_cast<char*>(file->bytes().data()) + stored.offset;

@@ -45,7 +45,7 @@ StoredTensor tensor_of(const std::string& name, const JsonField& field, size_t d
   const auto element = static_cast<int64_t>(element_bytes(field["dtype"]));
   const JsonField shape = field["shape"], offsets = field["data_offsets"];
   if (shape.array().size() > kMaxDims) shape.fail("more than " + std::to_string(kMaxDims) + " dimensions");
-  // Dimensions of 0 do not hide the others: strides are products of those.
+  // Dimensions of 0 must not hide the others, since strides are products of them.
   int64_t bytes = element, product = element;
   for (size_t i = 0; i < shape.size(); ++i) {
     const int64_t dim = shape[i].integer(0, INT64_MAX);
@@ -110,7 +110,7 @@ std::vector<StoredTensor> parse_safetensors(std::string_view file, const std::st
     tensors.push_back(tensor_of(key, root[key], data, file.size() - data));
   }
   std::stable_sort(tensors.begin(), tensors.end(), [](const StoredTensor& a, const StoredTensor& b) {
-    // An empty tensor lies before what begins where it is.
+    // An empty tensor comes before a tensor that starts at the same offset.
     return a.offset != b.offset ? a.offset < b.offset : a.bytes < b.bytes;
   });
   check_filled(tensors, data, file.size(), name);

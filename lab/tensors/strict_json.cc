@@ -11,7 +11,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Looks at a text's structure without keeping its values.
+// Checks the structure of a text without keeping its values.
 class Structure : public nlohmann::json_sax<Json> {
  public:
   explicit Structure(const std::string& file) : file_(file) {}

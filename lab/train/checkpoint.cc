@@ -24,7 +24,7 @@ constexpr const char* kAverageFile = "average.safetensors";
 constexpr int kFormat = 2;
 constexpr const char* kOwnSum = "sha256";  // of the state's text without it
 
-// "step-" and digits: not what a killed process left of one.
+// Whether the name is "step-" and digits, and not that of an incomplete checkpoint of a killed process.
 bool is_checkpoint_name(const std::string& name) {
   return name.starts_with("step-") && name.size() > 5 &&
          name.find_first_not_of("0123456789", 5) == std::string::npos;
@@ -60,7 +60,7 @@ nlohmann::json read_state(const fs::path& checkpoint) {
   return json;
 }
 
-// Why the checkpoint cannot be used; empty if it can.
+// The reason why the checkpoint cannot be used; empty if it can be.
 std::string damage_of(const fs::path& checkpoint) {
   try {
     const nlohmann::json state = read_state(checkpoint);
@@ -82,7 +82,7 @@ std::string damage_of(const fs::path& checkpoint) {
   }
 }
 
-// Whether all files have the sizes that they were written with: what a torn checkpoint fails, without
+// Whether all files have the sizes that they were written with. This detects an incomplete checkpoint without
 // reading it.
 bool has_all_files(const fs::path& checkpoint) {
   try {
@@ -96,9 +96,9 @@ bool has_all_files(const fs::path& checkpoint) {
   }
 }
 
-// Keeps the checkpoint just written and the whole ones before it, `keep` in all, and removes what is
-// older. Newer ones are damaged, since the run was resumed before them; the run replaces them when it gets
-// there.
+// Keeps the checkpoint just written and the intact ones before it, `keep` in all, and removes older ones.
+// Newer ones are damaged, since the run was resumed before them; the run replaces them when it reaches their
+// steps.
 void remove_old(const fs::path& run, const fs::path& written, int64_t keep) {
   int64_t kept = 1;
   for (const fs::path& checkpoint : checkpoints_of(run)) {
@@ -124,7 +124,7 @@ void write_tensors(const fs::path& path, const NamedTensors& named) {
   write_safetensors(path, tensors);
 }
 
-// What is to be copied to `targets`. Errors (UserError): other tensors than those.
+// The tensors to copy to `targets`. Errors (UserError): the checkpoint has other tensors than those.
 TensorMap read_tensors(const fs::path& checkpoint, const char* file, const NamedTensors& targets) {
   TensorMap stored = read_safetensors(checkpoint / file);
   for (const auto& [name, tensor] : targets) {

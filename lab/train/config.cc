@@ -8,7 +8,7 @@
 namespace seednorm::lab {
 namespace {
 
-// More than any machine has, and small enough for products of two to be counted in 64 bits.
+// More than any machine has, and small enough that products of two fit in 64 bits.
 constexpr int64_t kMaxThreads = 4096, kMaxRows = int64_t{1} << 30, kMaxSteps = int64_t{1} << 40;
 
 // NaN fails every check.

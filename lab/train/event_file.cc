@@ -17,7 +17,7 @@ constexpr std::array<uint32_t, 256> kCrcTable = [] {
   return table;
 }();
 
-// TFRecord's mask, so that a sum over data with sums inside stays good.
+// TFRecord's mask, so that a checksum of data that contain checksums remains useful.
 uint32_t masked_crc(std::string_view bytes) {
   uint32_t crc = ~uint32_t{0};
   for (const char c : bytes) crc = (crc >> 8) ^ kCrcTable[(crc ^ static_cast<unsigned char>(c)) & 0xFF];
@@ -70,7 +70,7 @@ std::string event_file_begin(double wall_time) {
 }
 
 double event_time(std::string_view head) {
-  // Behind the length, its sum and the field's key.
+  // The time follows the length, its checksum and the field's key.
   constexpr size_t kAt = sizeof(uint64_t) + sizeof(uint32_t) + 1;
   static_assert(kAt + sizeof(uint64_t) == kEventHeadBytes);
   uint64_t bits = 0;

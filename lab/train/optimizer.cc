@@ -94,7 +94,7 @@ double AdamW::clip() {
       if (p.grad().defined()) gradients.push_back(p.grad());
     }
   }
-  // Squares in double: a sum of as many float32 squares as a model has parameters would lose digits.
+  // Squares are summed in double: a float32 sum over all parameters of a model would lose digits.
   double squares = 0;
   for (const at::Tensor& g : gradients) {
     const double norm = at::linalg_vector_norm(g, 2).item<double>();

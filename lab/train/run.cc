@@ -38,9 +38,10 @@ class Run {
 
  private:
   void resume_from(const fs::path& checkpoint);
-  // Takes a step and logs it. Whether training can go on.
+  // Takes a step and logs it. Returns whether training can continue.
   bool step(bool is_last);
-  // What is due after the steps that are done, everything at the end. Whether the user let it finish.
+  // Does what is due after the finished steps, and everything at the end. Returns false if the user
+  // interrupted it.
   bool measure(bool at_end);
   void save();
   void log(const Json& line);
@@ -122,7 +123,7 @@ bool Run::measure(bool at_end) {
   return true;
 }
 
-// With the log as it was before the model was measured after this step: a resumed run measures again.
+// Stores the state of the log before the measurements after this step, so that a resumed run measures again.
 void Run::save() {
   if (!directory_ || trainer_->steps_done() == 0) return;
   log_->sync();

@@ -47,7 +47,7 @@ const fs::path& checked(const fs::path& dir, const RunSettings& settings, bool r
 
 RunDirectory::RunDirectory(const fs::path& dir, const RunSettings& settings, bool resume)
     : dir_(checked(dir, settings, resume)), lock_(made(dir)) {
-  // Once more: another process may have begun a run before it let go of the lock.
+  // Checked again, because another process may have started a run before it released the lock.
   (void)checked(dir, settings, resume);
   remove_stale_partials(dir);
   remove_torn_checkpoints(dir);
@@ -70,8 +70,8 @@ void RunDirectory::find_where_to_go_on() {
   set_aside_logs();
 }
 
-// Logs of steps that no checkpoint has: the steps will be taken again, but what was written of them is the
-// user's.
+// Sets aside logs of steps that no checkpoint contains. The steps will be repeated, but their old logs belong
+// to the user.
 void RunDirectory::set_aside_logs() {
   for (const char* name : {kMetricsFile, kEventFile}) {
     const fs::path file = dir_ / name;

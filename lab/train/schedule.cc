@@ -7,7 +7,7 @@
 namespace seednorm::lab {
 
 double learning_rate(const TrainConfig& config, int64_t step, int64_t units_per_step) {
-  // The rate of a step is that of its end, so that the first step already learns.
+  // The rate of a step is the one at its end, so that the first step already learns.
   const double tokens = static_cast<double>((step + 1) * units_per_step);
   if (tokens < config.warmup) return config.lr * tokens / config.warmup;
   const double total = static_cast<double>(config.steps * units_per_step);

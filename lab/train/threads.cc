@@ -7,8 +7,8 @@ namespace seednorm::lab {
 
 void set_training_threads(int64_t count) {
   if (count > 0) at::set_num_threads(static_cast<int>(count));
-  // The mode is each thread's own, and new threads get that of the one that makes them: these may be there
-  // already, or not yet.
+  // Each thread has its own mode, and new threads inherit the mode of their creator. The threads may or may
+  // not exist already.
   at::Context::setFlushDenormal(true);
   at::parallel_for(0, at::get_num_threads(), 1,
                    [](int64_t, int64_t) { at::Context::setFlushDenormal(true); });

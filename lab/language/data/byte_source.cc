@@ -46,7 +46,7 @@ class GzipSource : public ByteSource {
     constexpr int kGzipOnly = 16;
     if (inflateInit2(&stream_, MAX_WBITS + kGzipOnly) != Z_OK) throw std::bad_alloc();
     stream_.avail_in = 0;
-    // A text under this name is a mistake of another kind than a damaged file.
+    // A plain text with this name is another mistake than a damaged file.
     if (refill() && packed_[0] != kMagic) {
       inflateEnd(&stream_);
       throw UserError(name + ": is not gzip");
@@ -81,7 +81,7 @@ class GzipSource : public ByteSource {
   static constexpr char kMagic = '\x1f';
   enum State { kInMember, kBehindMember, kInPadding };
 
-  // Another member begins, unless there are only zeros to the end, with which some programs fill a block.
+  // Another member starts, unless only zeros follow, with which some programs fill the last block.
   bool begin_member() {
     if (*stream_.next_in == 0) {
       state_ = kInPadding;

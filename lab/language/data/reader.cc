@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 // that unpacks to more than this is a mistake, or hostile.
 constexpr size_t kMaxRecordBytes = size_t{256} << 20;
 
-// A name without what compression added to it.
+// A name without the extension of compression.
 std::string_view unpacked_name(std::string_view file) {
   for (const std::string_view end : {".gz", ".zst"}) {
     if (file.ends_with(end)) return file.substr(0, file.size() - end.size());
@@ -28,14 +28,14 @@ std::string_view unpacked_name(std::string_view file) {
   return file;
 }
 
-// Dolma's JSON lines are called .json.
+// Dolma's JSON Lines files end in .json.
 bool is_json_lines(std::string_view file) {
   const std::string_view name = unpacked_name(file);
   return name.ends_with(".jsonl") || name.ends_with(".json");
 }
 bool is_text(std::string_view file) { return unpacked_name(file).ends_with(".txt"); }
 
-// Takes one string out of a JSON object and skips the rest.
+// Extracts one string from a JSON object and skips the rest.
 class FieldFinder : public nlohmann::json_sax<nlohmann::json> {
  public:
   explicit FieldFinder(const std::string& field) : field_(field) {}
@@ -109,7 +109,7 @@ std::vector<std::string> expand_inputs(const std::vector<std::string>& inputs) {
   std::vector<std::string> files;
   for (const std::string& input : inputs) {
     glob_t found{};
-    // What exists is taken by its name, whatever signs are in it.
+    // An existing file is used by its name, even if the name has pattern characters.
     if (fs::exists(input)) {
       files.push_back(input);
     } else if (::glob(input.c_str(), GLOB_TILDE, nullptr, &found) == 0) {
@@ -203,7 +203,7 @@ bool RecordReader::next(Record& record) {
       if (begins_file && without_byte_order_mark(record.bytes).size() < record.bytes.size()) {
         record.bytes = without_byte_order_mark(record.bytes);
       }
-      // Blank lines separate nothing and hold nothing.
+      // Blank lines are ignored.
       const bool blank = record.bytes.find_first_not_of(" \t\r") == std::string::npos;
       if (record.line > 0 && blank) continue;
       record.file = next_file_ - 1;

@@ -21,7 +21,7 @@ TokenSetInfo::Shard parse_shard(const JsonField& field) {
       .documents = count(field, "documents"),
       .crc32 = static_cast<uint32_t>(field["crc32"].integer(0, UINT32_MAX)),
       .index_crc32 = static_cast<uint32_t>(field["index_crc32"].integer(0, UINT32_MAX))};
-  // It names a file beside it, never one elsewhere.
+  // The name must be that of a file in the same folder.
   if (!shard.file.ends_with(".bin") || shard.file.find('/') != std::string::npos) {
     field["file"].fail("expected a name that ends in .bin, got " + quote(shard.file));
   }

@@ -47,13 +47,13 @@ struct TokenStream::Shard {
 
   enum class Check { kOnce, kAgain };
 
-  // Compares the blocks that hold bytes begin .. end - 1 with their checksums.
+  // Compares the blocks with bytes begin .. end - 1 with their checksums.
   void check(int64_t begin, int64_t end, Check which = Check::kOnce) const {
     if (checked.empty() || begin == end) return;
     const int64_t size = index.block_bytes();
     std::vector<char> piece(kPieceBytes);
     for (int64_t block = begin / size; block <= (end - 1) / size; ++block) {
-      // Two threads may both check a block; they find the same.
+      // Two threads may both check a block, with the same result.
       if (which == Check::kOnce && checked[block].load(std::memory_order_relaxed)) continue;
       const auto first = static_cast<size_t>(block * size);
       const size_t last = std::min(first + static_cast<size_t>(size), bytes.size());

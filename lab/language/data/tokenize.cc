@@ -15,7 +15,7 @@ namespace {
 
 constexpr size_t kBatchBytes = size_t{1} << 20;
 
-// Workers take batches from the reader in turn, encode them, and write them in the same turn.
+// Workers take batches from the reader in turn, encode them, and write them in the same order.
 class Pipeline {
  public:
   Pipeline(RecordReader& reader, ShardWriter& writer, const Tokenizer& tokenizer, const std::string& field,
@@ -27,7 +27,7 @@ class Pipeline {
     try {
       for (int i = 1; i < workers; ++i) threads.emplace_back([this] { work(); });
     } catch (const std::exception&) {
-      // The system has no more threads to give; those that run do the same work.
+      // The system has no more threads; the running ones do the same work.
     }
     work();
     for (std::thread& thread : threads) thread.join();
@@ -103,7 +103,7 @@ class Pipeline {
     }
   }
 
-  // False when the work has ended early.
+  // Returns false if the work has ended early.
   bool write(Batch& batch) {
     std::unique_lock lock(write_mutex_);
     turn_changed_.wait(lock, [&] { return stopped_ || next_write_ == batch.turn; });

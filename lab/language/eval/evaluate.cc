@@ -17,19 +17,19 @@ using at::Tensor;
 using IdSpan = std::span<const int32_t>;
 using Values = std::vector<std::vector<double>>;
 
-// A continuation, and which choices of the document it is.
+// A continuation, and the choices of the document that equal it.
 struct Branch {
   IdSpan ids;
   std::vector<size_t> choices;
 };
-// A context, cut as its continuations need, and what follows it.
+// A context, cut to make room for its continuations, and the continuations.
 struct Trunk {
   size_t document;
   IdSpan ids;
   std::vector<Branch> branches;
 };
 
-// The element of `list` whose ids are these; a new one at the end if there is none.
+// The element of `list` with these ids, which is appended if it does not exist.
 template <class T>
 T& with_ids(std::vector<T>& list, const T& fresh) {
   const auto found = std::find_if(list.begin(), list.end(),
@@ -50,7 +50,7 @@ std::vector<Trunk> trunks_of(const EncodedDocument& document, size_t number, int
   return out;
 }
 
-// Trunks side by side in one row. Nothing is padded, so documents need not be sorted by their length.
+// Packs trunks into one row without padding, so that documents need not be sorted by length.
 class Pass {
  public:
   void add(const Trunk& trunk) {
@@ -73,7 +73,7 @@ class Pass {
     sequences_.push_back(std::move(sequence));
   }
 
-  // Puts the sum of each branch where its choices are.
+  // Stores the sum of each branch for its choices.
   void run(Model& model, Values& out) const {
     const Tensor hidden = model.hidden(at::tensor(tokens_, at::kLong).unsqueeze(0), Packing(sequences_));
     const Tensor rows = hidden[0].index_select(0, at::tensor(rows_, at::kLong));
@@ -161,7 +161,7 @@ SetResult evaluate(Model& model, const PerplexitySet& set, const EvalOptions& op
     const Tensor hidden = model.hidden(chunks.narrow(1, 0, length - 1));
     const Tensor targets = chunks.narrow(1, 1, length - 1).flatten();
     const Tensor values = log_probs(hidden.flatten(0, 1), model.head(), targets);
-    // Chunks are all alike, so the mean of their means is that of all tokens.
+    // All chunks have the same length, so the mean of their means is the mean over all tokens.
     sum -= values.sum(at::kDouble).item<double>();
     first += count;
     options.report(first, set.num_chunks());

@@ -13,7 +13,7 @@ double num_bytes(const std::string& continuation) {
   return static_cast<double>(continuation.size() - first_character(continuation));
 }
 
-// Whether the first of the largest values is at `gold`. Beside NaN nothing is the largest.
+// Whether the first of the largest values is at `gold`. With a NaN no value is the largest.
 bool is_best(const std::vector<double>& values, int64_t gold) {
   const double best = values[static_cast<size_t>(gold)];
   for (size_t c = 0; c < values.size(); ++c) {

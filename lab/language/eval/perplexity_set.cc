@@ -23,7 +23,7 @@ constexpr NamedSet kSets[] = {
 #undef SEEDNORM_SET
 };
 
-// One of: a file of text, a folder of token shards, token files.
+// One of: a text file, a folder of token shards, token files.
 struct Found {
   fs::path text, shards;
   std::vector<std::string> token_files;
@@ -65,7 +65,7 @@ std::optional<Found> find_set(const DataFolder& folder, const std::string& name)
     // In a folder of its own too, without the folders above it.
     if (auto found = look(folder.path() / fs::path(listed->place).filename())) return found;
   }
-  // A name, and never a path to somewhere else.
+  // The name must not be a path to another folder.
   const bool is_plain = !name.empty() && plain_file_name(name) == name && !name.starts_with('.');
   return is_plain ? look(folder.path() / name) : std::nullopt;
 }

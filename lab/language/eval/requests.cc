@@ -29,7 +29,7 @@ class DocumentEncoder {
   DocumentEncoder(const Tokenizer& tokenizer, const EncodeLimits& limits)
       : encoder_(tokenizer), max_continuation_(std::min(limits.model_context, kMaxInputTokens)) {}
 
-  // Nothing, if a continuation is longer than an input.
+  // Returns nothing if a continuation is longer than an input.
   std::optional<EncodedDocument> encode(const Document& document) {
     EncodedDocument out;
     for (const std::string& text : document.contexts) {
@@ -39,7 +39,8 @@ class DocumentEncoder {
     }
     for (const std::string& text : document.continuations) {
       out.continuations.push_back(ids_of(text));
-      // One token of the context must remain, and the last of the continuation is no input.
+      // At least one token of the context must remain, and the last token of the continuation is not an
+      // input.
       const auto tokens = static_cast<int64_t>(out.continuations.back().size());
       if (tokens <= max_continuation_) continue;
       if (too_long_.empty()) {

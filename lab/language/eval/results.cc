@@ -42,7 +42,7 @@ std::string task_row(const std::string& name, const Json& task) {
   return out + format("  %-22s %-9s %6.2f\n", "all documents alike", "", 100 * task["micro"].get<double>());
 }
 
-// A path in it need not be UTF-8.
+// Paths in it need not be UTF-8.
 std::string text_of(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -54,7 +54,7 @@ void check_numbers(const JsonField& result, std::initializer_list<const char*> n
   for (const char* name : names) result[name].number();
 }
 
-// Errors (UserError): not what to_json gives.
+// Errors (UserError): the JSON does not have the form of to_json.
 void check_result(const JsonField& result) {
   if (result.find("metric").is_null()) {
     check_numbers(result, {"loss", "ppl", "seconds"});

@@ -63,7 +63,7 @@ void add_lettered_choices(const JsonField& line, Document& document) {
   for (size_t i = 0; i < texts.array().size(); ++i)
     document.continuations.push_back(continuation_of(texts[i]));
   const size_t count = document.continuations.size();
-  // The position is that of the letter in A..E: choices.label is not looked at.
+  // The position is that of the letter in A..E; choices.label is ignored.
   const std::string& letter = key.string();
   const size_t gold = letter.size() == 1 ? std::string_view("ABCDE12345").find(letter) : std::string::npos;
   if (gold == std::string::npos || gold % 5 >= count) {

@@ -29,7 +29,7 @@ std::vector<int64_t> encode(const TextModel& model, const std::vector<std::strin
   return {*eos};
 }
 
-// One prompt and what is made of it.
+// One prompt and its continuation.
 struct Sequence {
   size_t index;  // of the prompt
   std::vector<int64_t> prompt;
@@ -61,11 +61,11 @@ class Batch {
   }
 
  private:
-  // Each prompt alone, so that its result does not depend on the others' lengths.
+  // Processes each prompt alone, so that its result does not depend on the lengths of the others.
   KvCache prefill() {
     size_t longest = 0;
     for (const Sequence& s : sequences_) longest = std::max(longest, s.prompt.size());
-    // Never beyond the context, also where max_tokens is as large as numbers go.
+    // At most the context, even for the largest max_tokens.
     const int64_t prompt = static_cast<int64_t>(longest), context = model_.model->config().context;
     const int64_t capacity = prompt + std::min(options_.max_tokens, context - prompt);
     std::vector<KvCache> caches;
@@ -78,7 +78,7 @@ class Batch {
     return caches.size() == 1 ? std::move(caches[0]) : KvCache::join(caches);
   }
 
-  // A token for each.
+  // Generates one token for each sequence.
   void step(KvCache& cache) {
     check_interrupt();
     std::vector<int64_t> last;

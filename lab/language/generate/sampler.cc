@@ -30,7 +30,7 @@ double Sampler::uniform() {
   return static_cast<double>((uint64_t{bits[0]} << 32 | bits[1]) >> 11) * 0x1p-53;
 }
 
-// Leaves the candidates that top_k and top_p let through, likeliest first.
+// Keeps the candidates that top_k and top_p allow, the most likely first.
 void Sampler::keep_likeliest() {
   const auto likelier = [](const Candidate& a, const Candidate& b) {
     return a.first > b.first || (a.first == b.first && a.second < b.second);

@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kMaxConfigBytes = size_t{1} << 20;
 
-// "eos_token_id" of a file, which is one id, a list of them, or null; nothing, if there is none.
+// "eos_token_id" of a file, which is one id, a list of ids, or null; nothing if it is missing.
 std::vector<int32_t> eos_ids_in(const fs::path& file, int64_t vocab_size) {
   std::vector<int32_t> out;
   if (!fs::exists(file)) return out;
@@ -31,7 +31,7 @@ std::vector<int32_t> eos_ids_in(const fs::path& file, int64_t vocab_size) {
   return out;
 }
 
-// In the order in which transformers looks, and then the tokenizer's.
+// Searched in the order of transformers, and then in the tokenizer.
 std::vector<int32_t> eos_ids_of(const fs::path& folder, const Tokenizer& tokenizer, int64_t vocab_size) {
   for (const char* name : {"generation_config.json", "config.json"}) {
     const std::vector<int32_t> ids = eos_ids_in(folder / name, vocab_size);

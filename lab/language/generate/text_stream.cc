@@ -12,7 +12,7 @@ std::string TextStream::release(const std::string& text) {
   for (const std::string& stop : stops_) end = std::min(end, held_.find(stop));
   stopped_ = end != std::string::npos;
   if (!stopped_) {
-    // The longest end of the text that begins a stop string stays.
+    // The longest end of the text that is the start of a stop string is held back.
     size_t longest = 0;
     for (const std::string& stop : stops_) {
       size_t size = std::min(stop.size() - 1, held_.size());

@@ -24,7 +24,7 @@ constexpr const char* kCopied[] = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
     "merges.txt",     "added_tokens.json",     "chat_template.jinja",     "generation_config.json"};
 
-// One that holds every weight of the folder exactly.
+// A dtype that represents every weight of the folder exactly.
 at::ScalarType common_dtype(const fs::path& folder) {
   const TensorMap tensors = read_model_tensors(folder);
   const at::ScalarType first = tensors.begin()->second.scalar_type();
@@ -34,7 +34,8 @@ at::ScalarType common_dtype(const fs::path& folder) {
   return first;
 }
 
-// Whether `param` is the same thing in both layers; a slope or a dynamic parameter is its own norm's alone.
+// Whether `param` has the same meaning in both layers; a slope or a dynamic parameter has only in its own
+// norm.
 bool is_shared(const seednorm::Norm& a, const seednorm::Norm& b, Param param) {
   if (a.kind(param) != b.kind(param) || form_of(a.options(), param) != form_of(b.options(), param))
     return false;
@@ -69,7 +70,7 @@ Conversion convert_norms(const Model& from, const Model& to) {
   return out;
 }
 
-// All that is no norm's.
+// Copies all parameters that do not belong to norms.
 void share_weights(const Model& from, const Model& to) {
   std::map<std::string, Tensor> weights;
   for (const ParamInfo& p : from.params()) weights[p.name] = p.tensor;

@@ -21,7 +21,7 @@ constexpr int64_t kMaxContext = int64_t{1} << 20;  // tables of angles are made 
 
 bool has_experts(Family family) { return family == Family::k_olmoe; }
 
-// Values that Hugging Face's classes take for fields that are not there.
+// The defaults of Hugging Face's classes for missing fields.
 constexpr double kDefaultTheta = 10000, kDefaultEps = 1e-5, kDefaultInitStd = 0.02;
 
 // A field that may be missing or null.
@@ -48,7 +48,7 @@ Family family_in(const JsonField& root) {
   field.fail(quote(field.string()) + " is not supported; " + all + " are");
 }
 
-// Settings that change what a model computes and that this program has no code for.
+// Settings that change the results of a model and that this program does not implement.
 void refuse_unsupported(const JsonField& root) {
   for (const char* name : {"attention_bias", "mlp_bias"}) {
     if (flag_or(root.find(name), false)) root.find(name).fail("true is not supported");
@@ -140,7 +140,8 @@ Json hf_config(const ModelConfig& c, const std::string& dtype) {
               {"rms_norm_eps", c.norm_eps},
               {"initializer_range", c.init_std},
               {"tie_word_embeddings", c.tied},
-              // transformers reads the second since version 5, all before it and others the first.
+              // transformers reads the second form since version 5; earlier versions and other programs read
+              // the first.
               {"rope_theta", c.rope_theta},
               {"rope_parameters", {{"rope_theta", c.rope_theta}, {"rope_type", "default"}}},
               {"use_cache", true},

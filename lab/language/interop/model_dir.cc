@@ -24,10 +24,10 @@ std::string shape_text(at::IntArrayRef shape) {
   return out + "]";
 }
 
-// The tensors of a folder, each to be taken once.
+// The tensors of a folder, each of which is used once.
 class Source {
  public:
-  // Errors (UserError): also experts that are stacked in one tensor, as transformers 5 has them in memory.
+  // Further errors (UserError): experts that are stacked in one tensor, as in transformers 5's memory.
   explicit Source(const fs::path& folder) : folder_(folder.string()), tensors_(read_model_tensors(folder)) {
     std::vector<std::string> stacked;
     for (const char* end : {".mlp.experts.gate_up_proj", ".mlp.experts.down_proj"}) {
@@ -43,7 +43,7 @@ class Source {
     }
   }
 
-  // Errors (UserError): it is not there, has another shape, or no floating-point dtype of models.
+  // Errors (UserError): the tensor is missing, has another shape, or a dtype that models do not have.
   Tensor take(const std::string& name, at::IntArrayRef shape) {
     const Tensor tensor = peek(name, shape);
     tensors_.erase(name);
@@ -65,7 +65,7 @@ class Source {
   }
   bool has(const std::string& name) const { return tensors_.contains(name); }
   size_t size() const { return tensors_.size(); }
-  // Errors (UserError): some of these are not there; all that are missing are counted.
+  // Errors (UserError): some of these are missing; the message counts all of them.
   void check_has(const std::vector<std::string>& names) const {
     std::vector<std::string> missing;
     for (const std::string& name : names) {
@@ -99,7 +99,7 @@ class Source {
   TensorMap tensors_;
 };
 
-// Before any memory is taken for a model whose config.json says something else than its tensors.
+// Checked before memory is allocated for a model whose config.json disagrees with its tensors.
 void check_sizes(const ModelConfig& c, const Source& source) {
   const std::string first = "model.layers.0.",
                     last = "model.layers." + std::to_string(c.num_layers - 1) + ".";
@@ -114,7 +114,7 @@ void check_sizes(const ModelConfig& c, const Source& source) {
   }
 }
 
-// A parameter and what it is stored as: one tensor, or a stack's.
+// A parameter and its stored form: one tensor, or the tensors of a stack.
 struct Loaded {
   ParamInfo param;
   std::vector<Tensor> pieces;

@@ -54,7 +54,7 @@ Family family_of(const std::string& name) {
 }
 
 const std::vector<NormSite>& norm_sites(Family) {
-  // Both families are decoders that normalize in the same places.
+  // Both families are decoders with the same norm sites.
   static const std::vector<NormSite> kDecoderSites = {
       {"block", "norm of the sublayers, as in seed_norm(alpha_init=0.1)"},
       {"qk", "norm of queries and keys"},
@@ -81,7 +81,7 @@ void ModelConfig::check() const {
     const char* setting;
     int64_t value, least, most;
   };
-  // Beyond what anybody has trained, and small enough for products of two to be counted in 64 bits.
+  // More than anybody has trained, and small enough that products of two fit in 64 bits.
   for (const Size& s : {Size{"vocab_size", vocab_size, 1, kMaxVocabSize},
                         {"context", context, 1, kMaxContext},
                         {"dim", dim, 1, kMaxDim},

@@ -13,7 +13,7 @@ Counts count(const Model& model) {
     const int64_t active = experts ? size / c.num_experts * c.top_k : size;
     out.params += size;
     out.active_params += active;
-    // A tied embedding is multiplied with once, as the head; one that is not tied is only looked up.
+    // A tied embedding is multiplied once, as the head; an untied one is only looked up.
     const bool looked_up = p.role == Role::kEmbedding && !c.tied;
     if (p.tensor.dim() >= 2 && !looked_up) matrices += static_cast<double>(active);
   }

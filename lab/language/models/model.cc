@@ -47,7 +47,7 @@ const ModelConfig& checked(const ModelConfig& config) {
   return config;
 }
 
-// Normal, cut off at three standard deviations as in OLMo's initialization: by the inverse of its
+// Normal values, cut off at three standard deviations as in OLMo's initialization, by the inverse of the
 // distribution.
 void fill_normal(Tensor t, double std, const at::Generator& generator) {
   const double inside = std::erf(3 / std::sqrt(2.0));  // probability of being within

@@ -1,4 +1,4 @@
-// OLMo2 (arXiv 2501.00656): norms behind the sublayers and on queries and keys,
+// OLMo2 (arXiv 2501.00656): norms after the sublayers and on queries and keys,
 //
 //   h = x + norm(attention(x)),  y = h + norm(SwiGLU(h))
 // Names are those of Hugging Face's Olmo2ForCausalLM.

@@ -16,7 +16,7 @@ struct Call {
   bool losses;
 };
 
-// The defined ones of x, delta, balance, router_z; `defined` says which.
+// The defined tensors among x, delta, balance, router_z; `defined` tells which they are.
 variable_list run(const Call& call, const Stream& in, std::vector<bool>* defined) {
   std::vector<AuxiliaryLoss> losses;
   const Stream out = call.block->forward(in, {*call.rope}, call.losses ? &losses : nullptr);

@@ -17,7 +17,7 @@ namespace {
 
 using at::Tensor;
 
-// Products that a thread takes at least.
+// The minimum number of products per thread.
 constexpr int64_t kThreadProducts = 16384;
 
 const std::byte* at_element(const Tensor& t, int64_t index) {

@@ -50,7 +50,7 @@ Tensor rotate(const Tensor& input, const Tensor& cos, const Tensor& sin, float s
   return y;
 }
 
-// Its gradient is the rotation back.
+// The gradient is the inverse rotation.
 struct RopeFunction : torch::autograd::Function<RopeFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& cos, const Tensor& sin) {
     ctx->save_for_backward({cos, sin});
@@ -65,8 +65,8 @@ struct RopeFunction : torch::autograd::Function<RopeFunction> {
 }  // namespace
 
 Rope::Rope(int64_t head_width, int64_t context, double theta) {
-  // In float32 and in this order, as everywhere that such models are trained: a rounding more or less in a
-  // frequency is a thousand times that in the angle of position 1,000.
+  // Computed in float32 and in this order, as wherever such models are trained: a rounding error in a
+  // frequency is a thousand times as large in the angle of position 1,000.
   const Tensor exponent = at::arange(0, head_width, 2, at::kFloat) / static_cast<double>(head_width);
   const Tensor frequency = at::reciprocal(at::pow(theta, exponent));
   const Tensor angles = at::outer(at::arange(context, at::kFloat), frequency);

@@ -22,7 +22,7 @@ using torch::autograd::variable_list;
 // computed. Of 64, 128, 256 and 512, 128 is the fastest by a third at 512 tokens and heads of 64.
 constexpr int64_t kRows = 128;
 
-// What a thread works in.
+// The buffers of a thread.
 class Tile {
  public:
   explicit Tile(const Tensor& q)

@@ -16,8 +16,8 @@ using at::Tensor;
 
 namespace {
 
-// Elements of the matrix, or of the gate, that a thread takes at least: below it, waking the threads costs
-// more than it saves.
+// The minimum number of elements of the matrix, or of the gate, per thread: with fewer, waking the threads
+// costs more than it saves.
 constexpr int64_t kThreadElements = 32768;
 
 }  // namespace

@@ -67,7 +67,8 @@ struct WideProduct : torch::autograd::Function<WideProduct> {
 }  // namespace
 
 at::ScalarType product_dtype(at::ScalarType dtype) {
-  // By what the processor has and not by a measurement: a run must be the same each time.
+  // This depends on the processor's features and not on a measurement, since a run must be the same each
+  // time.
   static const bool kWidens = [] {
     const auto has = at::cpu::get_cpu_capabilities();
     const auto units = has.find("amx_bf16");  // not there on other architectures, which nothing is known of

@@ -21,8 +21,8 @@ namespace sn = seednorm::HWY_NAMESPACE;
 // Rows of x and rows of w whose products are summed at once: 16 sums, which with the values of w and one of x
 // fit the 32 registers of AVX-512.
 constexpr int kTile = 4;
-// sums[i * kColumns + j] = x_i . w_j. With kFetch the rows of w behind these are asked for meanwhile: waiting
-// for each line, two processors get a fifth (float32) to a third (bfloat16) less out of the memory.
+// sums[i * kColumns + j] = x_i . w_j. With kFetch the following rows of w are prefetched meanwhile: if they
+// wait for each line, two processors get a fifth (float32) to a third (bfloat16) less from the memory.
 template <bool kFetch, class T, int kRows, int kColumns>
 HWY_INLINE void dot_tile(const T* HWY_RESTRICT x, const T* HWY_RESTRICT w, size_t dim,
                          float* HWY_RESTRICT sums) {

@@ -63,7 +63,7 @@ void AddedTokenFinder::add(const AddedToken& token) {
     }
     node = next;
   }
-  // Two tokens may become one by normalization; then the first one is found.
+  // Normalization may make two tokens equal; then the first one is found.
   if (nodes_[node].token >= 0) return;
   nodes_[node].token = static_cast<int32_t>(tokens_.size());
   tokens_.push_back(token);
@@ -119,7 +119,8 @@ void AddedTokenFinder::split(std::string_view text, std::vector<Piece>& pieces) 
     }
     if (done < begin) pieces.push_back({text.substr(done, begin - done), -1});
     pieces.push_back({text.substr(begin, end - begin), token.id});
-    // The search goes on behind the token itself: one that lies in the white space just taken is found too.
+    // The search continues right after the token itself, so that a token within the removed white space is
+    // found too.
     done = end;
   }
   if (done < text.size()) pieces.push_back({text.substr(done), -1});

@@ -24,7 +24,7 @@ BpeModel::BpeModel(const std::array<int32_t, 256>& id_of_byte, size_t num_merges
   shift_ = 64 - std::countr_zero(slots_.size());
 }
 
-// Where the pair is, or the free slot where it would be.
+// The slot of the pair, or the free slot where it would be.
 size_t BpeModel::slot_of(uint64_t pair) const {
   size_t slot = (pair * kGolden) >> shift_;
   while (slots_[slot].pair != pair && slots_[slot].pair != UINT64_MAX)
@@ -121,7 +121,7 @@ void BpeEncoder::merge(std::string_view word, std::vector<int32_t>& ids) {
     const Candidate best = candidates_.back();
     candidates_.pop_back();
     Symbol& left = symbols_[best.position];
-    // Either side may have merged with another since.
+    // Either side may have merged with another symbol since then.
     if (left.id != best.left || left.next < 0 || symbols_[left.next].id != best.right) continue;
     Symbol& right = symbols_[left.next];
     left.id = best.merged;

@@ -22,8 +22,8 @@ const icu::Normalizer2& new_nfc() {
   return *normalizer;
 }
 
-// Normal forms as Unicode 9 has them, with which Hugging Face's library is built: to it, and to the models it
-// served, newer characters are unassigned.
+// The normal forms of Unicode 9, with which Hugging Face's library is built. For it, and for the models that
+// used it, newer characters are unassigned.
 const icu::Normalizer2& old_nfc() {
   static const icu::UnicodeSet* known = [] {
     UErrorCode status = U_ZERO_ERROR;
@@ -43,7 +43,7 @@ std::string_view nfc(std::string_view text, std::string& buffer) {
   if (text.size() > INT32_MAX) throw std::length_error("a text above 2 GiB cannot be normalized");
   UErrorCode status = U_ZERO_ERROR;
   const icu::StringPiece piece(text.data(), static_cast<int32_t>(text.size()));
-  // Faster, and true only where the old one is: in it fewer characters are moved or composed.
+  // This check is faster, and true only if the old one is: Unicode 9 moves and composes fewer characters.
   const bool is_normal = new_nfc().isNormalizedUTF8(piece, status) != 0;
   if (U_SUCCESS(status) && is_normal) return text;
   buffer.clear();

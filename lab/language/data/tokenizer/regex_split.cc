@@ -19,7 +19,7 @@ std::string pcre_message(int error) {
 constexpr size_t kWindowBytes = size_t{1} << 10;
 constexpr size_t kStepsPerByte = 64, kFreeSteps = size_t{1} << 28;  // the latter take a fraction of a second
 
-// The last begin of a character of `text` that is not behind `at`, or the end.
+// The last start of a character of `text` that is not after `at`, or the end.
 size_t character_begin(std::string_view text, size_t at) {
   if (at >= text.size()) return text.size();
   while ((static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
@@ -43,7 +43,7 @@ RegexSplit::Code RegexSplit::compile(const std::string& pattern, uint32_t option
                     PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | options, &error, &offset, nullptr),
       pcre2_code_free);
   if (code == nullptr) throw std::invalid_argument("is no regular expression: " + pcre_message(error));
-  // Where PCRE2 has no compiler for the processor, matching is slower and gives the same.
+  // If PCRE2 has no compiler for the processor, matching is slower, with the same results.
   pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
   return code;
 }
@@ -60,10 +60,10 @@ RegexSplit::RegexSplit(std::string_view pattern, Keep keep) : pattern_(pattern),
 RegexSplit::Scratch::Scratch(const RegexSplit& split)
     : data_(pcre2_match_data_create_from_pattern(split.search_.get(), nullptr), pcre2_match_data_free) {}
 
-// An expression may look far ahead, take little, and do so again at the next character, which takes time
-// that grows with the square of the text. So the search sees a window of the text. A match that wants to
-// see more is tried again where it began, alone and with twice the window, and what those windows have is
-// counted.
+// An expression may look far ahead, match little, and do so again at the next character, which takes time
+// that grows with the square of the text. The search therefore sees only a window of the text. A match that
+// needs to see more is tried again where it started, alone and with twice the window, and the sizes of those
+// windows are counted.
 void RegexSplit::split(std::string_view text, Scratch& scratch, std::vector<std::string_view>& pieces) const {
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   const auto add = [&](size_t begin, size_t end, Keep kind) {
@@ -109,8 +109,8 @@ namespace {
 // White space as Unicode defines it; PCRE2's \s also has U+180E.
 constexpr std::string_view kSpaces = "\\t-\\r\\x{85}\\p{Z}";
 
-// Letters and numbers as Unicode 16 has them, with which Hugging Face's library is built: PCRE2 10.42 has
-// those of Unicode 14, and here are the rest. Where PCRE2 is newer they change nothing.
+// The letters and numbers of Unicode 16, with which Hugging Face's library is built. PCRE2 10.42 has those of
+// Unicode 14; these are the rest. They have no effect with a newer PCRE2.
 constexpr std::string_view kLetters =
     "\\p{L}"
     "\\x{1C89}-\\x{1C8A}\\x{A7CB}-\\x{A7CD}\\x{A7DA}-\\x{A7DC}\\x{105C0}-\\x{105F3}\\x{10D4A}-\\x{10D65}"
@@ -126,7 +126,8 @@ constexpr std::string_view kNumbers =
     "\\x{16130}-\\x{16139}\\x{16D70}-\\x{16D79}\\x{1CCF0}-\\x{1CCF9}\\x{1D2C0}-\\x{1D2D3}"
     "\\x{1E4F0}-\\x{1E4F9}\\x{1E5F1}-\\x{1E5FA}";
 
-// Reads a pattern and writes what PCRE2 understands the same way. All that is not known to agree is refused.
+// Reads a pattern and writes one with the same meaning for PCRE2. Syntax that is not known to agree is
+// refused.
 class Translator {
  public:
   explicit Translator(std::string_view pattern) : pattern_(pattern) {}
@@ -169,7 +170,7 @@ class Translator {
     copy(1);
   }
 
-  // {n}, {n,} or {n,m}. What follows it is read otherwise there: {1,2}+ repeats the repetition.
+  // {n}, {n,} or {n,m}. Oniguruma reads a following sign differently: {1,2}+ repeats the repetition.
   void repeat() {
     size_t end = at_ + 1;
     while (end < pattern_.size() && pattern_[end] >= '0' && pattern_[end] <= '9') ++end;

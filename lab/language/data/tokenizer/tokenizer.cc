@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kMaxFileBytes = size_t{256} << 20;  // the largest in use have 40 MB
 constexpr std::string_view kByteEos = "<|endoftext|>";
 
-// BPE without merges, whose tokens are the bytes.
+// BPE without merges, with the bytes as tokens.
 nlohmann::json byte_tokenizer_json() {
   nlohmann::json vocab = nlohmann::json::object();
   for (int byte = 0; byte < 256; ++byte) {
@@ -189,7 +189,7 @@ size_t Encoder::encode(std::string_view text, std::vector<int32_t>& ids) {
 std::string StreamDecoder::push(int32_t id) {
   if (!keep_special_ && tokenizer_.is_special(id)) return {};
   waiting_ += tokenizer_.bytes_of(id);
-  // Of the last character only its beginning may be there: at most three bytes.
+  // The last character may be incomplete, with at most three bytes.
   size_t certain = waiting_.size();
   for (size_t back = 1; back <= 3 && back <= waiting_.size(); ++back) {
     const size_t begin = waiting_.size() - back;

@@ -1,4 +1,4 @@
-// Reads tokenizer.json. Everything in it that would change an id and is not known is refused by its name.
+// Reads tokenizer.json. Any part that would change an id and is not implemented is refused by name.
 #include <algorithm>
 #include <filesystem>
 #include <stdexcept>
@@ -19,7 +19,7 @@ namespace {
 
 constexpr int32_t kMaxId = (1 << 24) - 1;
 constexpr std::string_view kEosNames[] = {"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>"};
-// What ByteLevel cuts by when `use_regex` is set.
+// The expression by which ByteLevel splits if `use_regex` is set.
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
@@ -82,7 +82,8 @@ class TokenizerParser {
 
  private:
   void check_rest() {
-    // Left from a use of the tokenizer, and set anew by the next: no text is cut or filled up here.
+    // Left over from a use of the tokenizer, and set again by the next one. Texts are not truncated or padded
+    // here.
     for (const char* key : {"truncation", "padding"}) {
       if (const JsonField field = root_.find(key); !field.is_null()) field.object();
     }
@@ -93,7 +94,7 @@ class TokenizerParser {
     if (decoder.is_null()) decoder.fail("null is not supported; expected ByteLevel");
     if (type_of(decoder) != "ByteLevel") refuse(decoder["type"], type_of(decoder));
     const JsonField model = root_["model"];
-    // Old files do not say it.
+    // Old files do not have this field.
     if (const JsonField type = model.find("type"); !type.is_null() && type.string() != "BPE") {
       refuse(type, type.string());
     }
@@ -118,7 +119,7 @@ class TokenizerParser {
     }
   }
 
-  // Names token `id`; `where` is what to blame.
+  // Names token `id`; `where` is the field for errors.
   void name_token(const JsonField& where, const std::string& token, int32_t id) {
     if (static_cast<size_t>(id) >= result_.bytes_of_.size()) {
       result_.bytes_of_.resize(id + 1);
@@ -129,14 +130,14 @@ class TokenizerParser {
       where.fail("id " + std::to_string(id) + " is given to two tokens, one is " + quote(token));
     taken_[id] = true;
     id_of_.emplace(token, id);
-    // A token with a character outside of the byte alphabet means what it says.
+    // A token with a character outside of the byte alphabet stands for itself.
     result_.bytes_of_[id] = bytes_of_alphabet(token).value_or(token);
   }
 
   void read_vocabulary() {
     const JsonField vocab = root_["model"]["vocab"];
     for (const auto& [token, id] : vocab.object().items()) {
-      // No field is made for each: there are 100,000.
+      // No field is created for each, since there are 100,000.
       const bool valid = id.is_number_unsigned() && id.get<uint64_t>() <= kMaxId;
       if (!valid)
         vocab.fail("token " + quote(token) + ": expected an id from 0 to " + std::to_string(kMaxId));
@@ -197,7 +198,7 @@ class TokenizerParser {
     bpe.normalize_nfc = true;
   }
 
-  // Any number of splits, and ByteLevel: nothing can follow it, since it writes in the byte alphabet.
+  // Any number of splits, followed by ByteLevel, which must be last since it writes in the byte alphabet.
   void read_pre_tokenizer(BpeTokenizer& bpe) {
     const JsonField field = root_["pre_tokenizer"];
     if (field.is_null()) field.fail("null is not supported; expected ByteLevel");
@@ -262,8 +263,8 @@ class TokenizerParser {
     }
   }
 
-  // A token that the vocabulary has keeps its id, others are counted on; Hugging Face's library ignores the
-  // file's.
+  // A token of the vocabulary keeps its id, and others are numbered consecutively; Hugging Face's library
+  // ignores the ids of the file.
   void check_id(const JsonField& field, const AddedToken& token) {
     const auto found = id_of_.find(token.content);
     const int32_t id = found != id_of_.end() ? found->second : next_added_id_;

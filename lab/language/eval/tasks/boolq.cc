@@ -1,4 +1,4 @@
-// BoolQ (arXiv 1905.10044): yes or no after a passage. The title is not part of it.
+// BoolQ (arXiv 1905.10044): a yes-or-no question after a passage. The title is not part of the prompt.
 #include "lab/language/eval/task.h"
 
 namespace seednorm::lab {

@@ -1,4 +1,4 @@
-// COPA (Roemmele, Bejan and Gordon, 2011): the cause or the effect of something.
+// COPA (Roemmele, Bejan and Gordon, 2011): the cause or the effect of an event.
 #include "lab/base/error.h"
 #include "lab/language/eval/python_text.h"
 #include "lab/language/eval/task.h"
@@ -6,7 +6,7 @@
 namespace seednorm::lab {
 namespace {
 
-// The premise goes on, so its full stop goes.
+// The premise continues, so its full stop is removed.
 std::string context_of(const JsonField& line) {
   const std::string& kind = line["question"].string();
   if (kind != "cause" && kind != "effect")

@@ -1,4 +1,4 @@
-// HellaSwag (arXiv 1905.07830): how a description goes on.
+// HellaSwag (arXiv 1905.07830): the continuation of a description.
 //
 // Two forms of the data are read: the original, {"activity_label", "ctx_a", "ctx_b", "endings", "label":
 // "0".."3"}, and a text dump of it, {"context": "LABEL: CTX", "endings", "label": 0..3}, in which the marks
@@ -30,7 +30,7 @@ std::string without_brackets(std::string_view text) {
   return out;
 }
 
-// The white space goes first: an ending that began with a mark keeps the blank that followed it.
+// White space is removed first, so that an ending that began with a mark keeps the blank that followed it.
 std::string clean(std::string_view text) {
   return replace_all(without_brackets(replace_all(strip(text), " [title]", ". ")), "  ", " ");
 }
@@ -44,8 +44,8 @@ bool begins_sentence(std::string_view text, size_t at) {
          (at > 2 && is_one_of(text[at - 2], "\"')") && is_one_of(text[at - 3], ".!?"));
 }
 
-// Where ctx_b begins in a text of the dump: at the last sentence that begins with a small letter, unless
-// another sentence begins after it; the text's size if there is none.
+// The start of ctx_b in a text of the dump: the last sentence that begins with a small letter, unless another
+// sentence begins after it; otherwise the size of the text.
 size_t begin_of_ctx_b(std::string_view text) {
   size_t at = text.size();
   while (at-- > 0) {

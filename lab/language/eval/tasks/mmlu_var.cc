@@ -104,7 +104,7 @@ Questions read_questions(const DataFolder& folder, const std::string& name) {
   return out;
 }
 
-// What stands before the question in each of the ways.
+// The text before the question in each of the ways.
 std::vector<std::string> prefixes(const std::string& subject, const std::vector<Question>& examples) {
   const std::string about = replace_all(subject, "_", " ");
   std::vector<std::string> out = {

@@ -1,4 +1,4 @@
-// PIQA (arXiv 1911.11641): two ways to reach a goal. What is untidy in the texts stays.
+// PIQA (arXiv 1911.11641): two ways to reach a goal. The texts are used as they are, untidy or not.
 #include "lab/language/eval/task.h"
 
 namespace seednorm::lab {

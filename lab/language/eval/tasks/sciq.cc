@@ -1,6 +1,6 @@
 // SciQ (arXiv 1707.06209): science with a text that supports the answer, which may be empty: the context then
-// begins with the line feed. The right choice is always the last, so that a model to which all are alike gets
-// nothing.
+// begins with the line feed. The right choice is always the last, so that a model that scores all
+// choices alike gets nothing.
 #include "lab/language/eval/python_text.h"
 #include "lab/language/eval/task.h"
 

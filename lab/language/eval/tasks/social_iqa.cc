@@ -1,4 +1,4 @@
-// Social IQA (arXiv 1904.09728): what people mean and feel.
+// Social IQA (arXiv 1904.09728): the intentions and feelings of people.
 #include "lab/base/error.h"
 #include "lab/language/eval/task.h"
 

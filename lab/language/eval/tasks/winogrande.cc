@@ -1,5 +1,5 @@
-// WinoGrande (arXiv 1907.10641): which of two names fills the gap. What follows the gap is scored after
-// either, so the contexts differ and the continuation is the same.
+// WinoGrande (arXiv 1907.10641): which of two names fills the gap. The text after the gap is scored after
+// either name, so the contexts differ and the continuation is the same.
 #include "lab/base/error.h"
 #include "lab/language/eval/python_text.h"
 #include "lab/language/eval/task.h"
