@@ -17,7 +17,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 constexpr const char* kConfigFile = "config.json";
-constexpr const char* kWeightsFile = "model.safetensors";
 constexpr int kMaxDepth = 16;
 
 // Architectures of timm whose arguments need not stand in the file.
@@ -122,10 +121,17 @@ ImageModelFile parse_config(const Json& json) {
   out.preprocessing.normalization = normalization_of(pretrained);
   out.preprocessing.crop_part = pretrained.value("crop_pct", out.preprocessing.crop_part);
   const Json ours = json.value("seednorm", Json::object());
-  for (const auto& [site, text] : ours.value("norms", Json::object()).items()) {
+  const Json norms = ours.value("norms", Json::object());
+  for (const auto& [site, text] : norms.items()) {
     c.norms[site] = NormSpec::parse(text.get<std::string>());
   }
   c.norm_eps = ours.value("norm_eps", c.norm_eps);
+  if (c.family == ImageFamily::k_convnext && c.patch_size == 2 && ours.empty()) {
+    throw UserError(
+        "model_args: timm's ConvNeXt of patch_size 2 halves the sides before its first stage, too, which "
+        "these models "
+        "do not");
+  }
   if (c.num_classes < 1) throw UserError("num_classes: expected 1 or more");
   c.check();
   return out;
@@ -189,8 +195,8 @@ ImageModelFile read_image_model_file(const fs::path& folder) {
   }
 }
 
-void load_image_weights(ImageModel& model, const fs::path& folder) {
-  const fs::path file = folder / kWeightsFile;
+void load_image_weights(ImageModel& model, const fs::path& folder, const std::string& weights) {
+  const fs::path file = folder / weights;
   const TensorMap stored = read_safetensors(file);
   const auto fail = [&](const std::string& name, const std::string& what) {
     throw UserError(file.string() + ": tensor " + quote(name, 200) + ": " + what);
@@ -217,9 +223,9 @@ void load_image_weights(ImageModel& model, const fs::path& folder) {
   for (const ParamInfo& p : params) at::Tensor(p.tensor).copy_(stored.at(p.name));
 }
 
-std::shared_ptr<ImageModel> load_image_model(const fs::path& folder) {
+std::shared_ptr<ImageModel> load_image_model(const fs::path& folder, const std::string& weights) {
   auto model = make_image_model(read_image_model_file(folder).config);
-  load_image_weights(*model, folder);
+  load_image_weights(*model, folder, weights);
   return model;
 }
 
@@ -227,7 +233,7 @@ void write_image_model(const ImageModel& model, const ImagePreprocessing& prepro
                        const fs::path& folder) {
   std::vector<TensorSource> tensors;
   for (const ParamInfo& p : model.params()) tensors.push_back(source_of(p.name, p.tensor.detach()));
-  write_safetensors(folder / kWeightsFile, tensors);
+  write_safetensors(folder / kImageWeightsFile, tensors);
   replace_file(folder / kConfigFile, image_model_json(model.config(), preprocessing).dump(2) + "\n");
 }
 

@@ -19,7 +19,8 @@ struct ImagePreprocessing {
 };
 
 // config.json: timm's architecture and arguments, and under "seednorm" the norms, from which both can be made
-// again. timm.create_model("local-dir:FOLDER") builds a model with LayerNorm from it.
+// again. timm.create_model("local-dir:FOLDER") builds a model with LayerNorm from it; of ConvNeXt only those
+// with four stages and a patch_size other than 2.
 nlohmann::json image_model_json(const ImageModelConfig& config, const ImagePreprocessing& preprocessing);
 
 struct ImageModelFile {
@@ -30,11 +31,14 @@ struct ImageModelFile {
 // with average pooling and ConvNeXt, an argument that these models do not have.
 ImageModelFile read_image_model_file(const std::filesystem::path& folder);
 
+inline constexpr const char* kImageWeightsFile = "model.safetensors";
 // Errors (UserError): as above; a tensor that is missing, that the model does not have, or whose shape or
 // dtype is not the model's.
-std::shared_ptr<ImageModel> load_image_model(const std::filesystem::path& folder);
+std::shared_ptr<ImageModel> load_image_model(const std::filesystem::path& folder,
+                                             const std::string& weights = kImageWeightsFile);
 // The weights alone, for a model that is there already. Nothing is changed when it throws.
-void load_image_weights(ImageModel& model, const std::filesystem::path& folder);
+void load_image_weights(ImageModel& model, const std::filesystem::path& folder,
+                        const std::string& weights = kImageWeightsFile);
 // In a folder that exists (a checkpoint that is being written).
 void write_image_model(const ImageModel& model, const ImagePreprocessing& preprocessing,
                        const std::filesystem::path& folder);

@@ -1,0 +1,138 @@
+#include "lab/vision/classify/accuracy.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "lab/base/error.h"
+#include "lab/base/interrupt.h"
+#include "lab/vision/classify/workload.h"
+#include "lab/vision/data/image_subset.h"
+
+namespace seednorm::lab {
+namespace {
+
+using at::Tensor;
+
+constexpr int64_t kTop = 5;
+
+double cross_entropy(std::span<const float> logits, int64_t label) {
+  double largest = logits[0], sum = 0;
+  for (const float l : logits) largest = std::max<double>(largest, l);
+  for (const float l : logits) sum += std::exp(l - largest);
+  return largest + std::log(sum) - logits[label];
+}
+
+class AccuracyProbe : public Probe {
+ public:
+  AccuracyProbe(const ClassifyWorkload& workload, std::unique_ptr<ImageSet> set)
+      : workload_(workload), set_(std::move(set)) {
+    const ClassifyConfig& config = workload.config();
+    options_ = {.augment = config.evaluation_augment(),
+                .rows = workload.train().micro_rows(),
+                .workers = static_cast<int>(config.workers),
+                .skip_damaged = config.skip_damaged};
+  }
+
+  int64_t every() const override { return workload_.train().eval_every; }
+
+  std::vector<MetricInfo> metrics() const override {
+    std::vector<MetricInfo> out;
+    const bool both = workload_.weight_average() != nullptr;
+    // What the recipe is evaluated by comes first.
+    for (const bool average : {true, false}) {
+      if (average && !both) continue;
+      const std::string prefix = average ? "ema_" : "", of = average ? " of averaged weights" : "";
+      out.push_back({.name = prefix + "acc1", .title = "Acc@1" + of, .unit = "%", .lower_is_better = false});
+      out.push_back({.name = prefix + "acc5", .title = "Acc@5" + of, .unit = "%", .lower_is_better = false});
+      out.push_back({.name = prefix + "val_loss", .title = "Validation loss" + of, .unit = "nats per image"});
+    }
+    return out;
+  }
+
+  Measurement run() override {
+    Measurement out;
+    if (WeightAverage* average = workload_.weight_average()) {
+      const WeightAverage::InUse in_use(*average);
+      add("ema_", &out);
+    }
+    add("", &out);
+    return out;
+  }
+
+ private:
+  void add(const std::string& prefix, Measurement* out) const {
+    const Accuracy a = measure_accuracy(workload_.model(), *set_, options_);
+    out->values.insert(
+        out->values.end(),
+        {{prefix + "acc1", a.acc1()}, {prefix + "acc5", a.acc5()}, {prefix + "val_loss", a.loss()}});
+    out->line["accuracy"][prefix.empty() ? "weights" : "average"] = {
+        {"images", a.images}, {"top1", a.top1}, {"top5", a.top5}, {"loss", a.loss()}, {"damaged", a.damaged}};
+  }
+
+  const ClassifyWorkload& workload_;
+  std::unique_ptr<ImageSet> set_;
+  AccuracyOptions options_;
+};
+
+}  // namespace
+
+int64_t rank_of(std::span<const float> logits, int64_t label) {
+  int64_t before = 0;
+  for (int64_t i = 0; i < static_cast<int64_t>(logits.size()); ++i) {
+    if (std::isnan(logits[i])) return static_cast<int64_t>(logits.size());
+    if (logits[i] > logits[label] || (logits[i] == logits[label] && i < label)) ++before;
+  }
+  return before;
+}
+
+Accuracy measure_accuracy(ImageModel& model, const ImageSet& set, const AccuracyOptions& options,
+                          const OnPrediction& on_prediction) {
+  const at::NoGradGuard no_grad;
+  ImageLoader loader(set, {.is_training = false,
+                           .batch_size = options.rows,
+                           .augment = options.augment,
+                           .skip_damaged = options.skip_damaged,
+                           .num_workers = options.workers});
+  Accuracy out;
+  for (int64_t step = 0; step < loader.num_steps(); ++step) {
+    check_interrupt();
+    ImageBatch batch = loader.read(step);
+    const std::vector<int> labels = std::move(batch.labels);
+    const std::vector<int64_t> indices = std::move(batch.indices);
+    batch.labels.resize(labels.size());  // rows of the pixels
+    const Tensor logits = model.logits(pixels_of(std::move(batch))).contiguous();
+    const auto classes = static_cast<size_t>(logits.size(1));
+    for (size_t row = 0; row < labels.size(); ++row) {
+      const std::span<const float> own(logits.const_data_ptr<float>() + row * classes, classes);
+      if (labels[row] < 0) {
+        ++out.damaged;
+        continue;
+      }
+      if (on_prediction) on_prediction(indices[row], labels[row], own);
+      const int64_t rank = rank_of(own, labels[row]);
+      ++out.images;
+      out.top1 += rank < 1;
+      out.top5 += rank < std::min<int64_t>(kTop, logits.size(1));
+      out.loss_sum += cross_entropy(own, labels[row]);
+    }
+  }
+  return out;
+}
+
+std::unique_ptr<Probe> accuracy_probe(const ClassifyWorkload& workload) {
+  const ClassifyConfig& config = workload.config();
+  const std::string& place = config.valid_data.empty() ? config.train_data : config.valid_data;
+  std::unique_ptr<ImageSet> set = open_image_set(place, {.is_test = true});
+  if (set->fingerprint() == workload.set()->fingerprint()) {
+    throw UserError("valid_data: " + place + " is the training set itself; expected other pictures");
+  }
+  check_same_classes(*workload.set(), *set);
+  const int64_t rows = workload.train().eval_rows;
+  if (rows > 0 && rows < set->size()) set = std::make_unique<ImageSubset>(std::move(set), rows);
+  return std::make_unique<AccuracyProbe>(workload, std::move(set));
+}
+
+}  // namespace seednorm::lab

@@ -1,0 +1,167 @@
+#include "lab/vision/classify/workload.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#include <algorithm>
+
+#include "lab/base/error.h"
+#include "lab/base/machine.h"
+#include "lab/base/progress.h"
+#include "lab/vision/classify/accuracy.h"
+
+namespace seednorm::lab {
+namespace {
+
+namespace fs = std::filesystem;
+using at::Tensor;
+
+constexpr int64_t kImageNetClasses = 1000;
+
+}  // namespace
+
+std::unique_ptr<Workload> classify_workload(const WorkloadConfig& config, const TrainConfig& train,
+                                            Purpose purpose) {
+  return std::make_unique<ClassifyWorkload>(dynamic_cast<const ClassifyConfig&>(config), train, purpose);
+}
+
+Tensor pixels_of(ImageBatch batch) {
+  const int64_t rows = batch.rows(), size = batch.size;
+  const auto owner = std::make_shared<std::vector<float>>(std::move(batch.pixels));
+  return at::from_blob(
+      owner->data(), {rows, size, size, 3}, [owner](void*) {}, at::kFloat);
+}
+
+ClassifyWorkload::ClassifyWorkload(const ClassifyConfig& config, const TrainConfig& train, Purpose purpose)
+    : config_(config), train_(train) {
+  int64_t& classes = config_.model.num_classes;
+  if (purpose == Purpose::kTraining) open_data();
+  if (classes == 0) classes = kImageNetClasses;
+  config_.model.check();
+  if (purpose == Purpose::kBenchmark) {
+    const int64_t side = config_.model.image_size;
+    random_pixels_ = at::randn({train.batch_size, side, side, 3});
+  }
+  build_model(purpose);
+}
+
+void ClassifyWorkload::open_data() {
+  if (config_.train_data.empty()) {
+    throw UserError(
+        "train_data: no pictures given; train_data=FOLDER is a folder with a folder for each class, a .tar "
+        "file, CIFAR or IDX");
+  }
+  set_ = open_image_set(config_.train_data);
+  int64_t& classes = config_.model.num_classes;
+  const auto found = static_cast<int64_t>(set_->classes().size());
+  if (classes == 0) classes = found;
+  if (classes != found) {
+    throw UserError("num_classes: " + config_.train_data + " has " + std::to_string(found) +
+                    " classes, the model " + std::to_string(classes));
+  }
+  loader_ =
+      std::make_unique<ImageLoader>(*set_, LoaderOptions{.batch_size = train_.batch_size,
+                                                         .seed = static_cast<uint64_t>(train_.data_seed),
+                                                         .augment = config_.training_augment(),
+                                                         .mix = config_.mix(),
+                                                         .smoothing = config_.label_smoothing,
+                                                         .skip_damaged = config_.skip_damaged,
+                                                         .num_workers = static_cast<int>(config_.workers),
+                                                         .rows_at_once = train_.micro_rows()});
+}
+
+void ClassifyWorkload::build_model(Purpose purpose) {
+  if (purpose != Purpose::kCounting) {
+    refuse_more_than_memory(16 * config_.model.estimated_params(),
+                            "weights, gradients and AdamW's state of the model");
+  }
+  model_ = make_image_model(config_.model);
+  const bool drops = std::any_of(config_.model.norms.begin(), config_.model.norms.end(),
+                                 [](const NormSites::Entry& e) { return e.spec.options.dropout > 0; });
+  if (drops && train_.micro_rows() != train_.batch_size) {
+    throw UserError("micro_batch_size: the dropout of norms draws for a whole batch; expected 0");
+  }
+  if (purpose == Purpose::kCounting) return;
+  model_->initialize(static_cast<uint64_t>(train_.seed));
+  model_->set_dtype(train_.dtype == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat);
+  if (config_.average.decay > 0) {
+    average_ = std::make_unique<WeightAverage>(model_->params(), config_.average);
+  }
+}
+
+Counts ClassifyWorkload::counts() const {
+  Counts out;
+  for (const ParamInfo& p : model_->params()) out.params += p.tensor.numel();
+  for (const auto& [name, norm] : model_->norms()) {
+    for (const auto& p : norm->named_parameters()) out.norm_params += p.value().numel();
+    out.extra_params -= norm->layer().dim();  // what RMSNorm would have
+  }
+  out.extra_params += out.norm_params;
+  out.active_params = out.params;
+  out.flops_per_unit = model_->flops_per_image();
+  return out;
+}
+
+Batch ClassifyWorkload::batch(int64_t step, RowRange rows) const {
+  Batch out = {.tensors = {}, .units = rows.count, .step = step, .first_row = rows.first};
+  const int64_t classes = config_.model.num_classes;
+  if (!loader_) {
+    out.tensors = {random_pixels_.narrow(0, rows.first, rows.count),
+                   at::full({rows.count, classes}, 1 / static_cast<double>(classes), at::kFloat)};
+    return out;
+  }
+  ImageBatch pictures = loader_->read(step, rows.first, rows.count);
+  const Tensor targets = at::empty({rows.count, classes}, at::kFloat);
+  std::copy(pictures.targets.begin(), pictures.targets.end(), targets.data_ptr<float>());
+  out.tensors = {pixels_of(std::move(pictures)), targets};
+  return out;
+}
+
+// Cross entropy with soft targets.
+Loss ClassifyWorkload::loss(const Batch& batch, double share) {
+  const Pass pass = {.training = true,
+                     .seed = static_cast<uint64_t>(train_.data_seed),
+                     .step = batch.step,
+                     .first_row = batch.first_row};
+  const Tensor logits = model_->logits(batch.tensors[0], pass);
+  const Tensor total =
+      -(at::log_softmax(logits, -1) * batch.tensors[1]).sum() * (share / static_cast<double>(logits.size(0)));
+  return {.total = total, .parts = {{"loss", total}}};
+}
+
+std::vector<std::unique_ptr<Probe>> ClassifyWorkload::probes() {
+  std::vector<std::unique_ptr<Probe>> out;
+  if (set_) out.push_back(accuracy_probe(*this));
+  return out;
+}
+
+ImagePreprocessing ClassifyWorkload::preprocessing() const {
+  return {.normalization = normalization_of(config_.normalization), .crop_part = config_.crop_part};
+}
+
+void ClassifyWorkload::save(const fs::path& folder) const {
+  write_image_model(*model_, preprocessing(), folder);
+}
+
+void ClassifyWorkload::load(const fs::path& folder) { load_image_weights(*model_, folder); }
+
+std::string ClassifyWorkload::fingerprint() const { return set_ ? set_->fingerprint() : ""; }
+
+std::string ClassifyWorkload::summary() const {
+  int64_t params = 0;
+  for (const ParamInfo& p : model_->params()) params += p.tensor.numel();
+  std::string out = std::string(name_of(config_.model.family)) + ", " +
+                    with_unit(static_cast<double>(params)) +
+                    " parameters; norms: " + to_text(config_.model.norms) + "\n";
+  if (set_) {
+    out += with_unit(static_cast<double>(set_->size())) + " pictures in " +
+           std::to_string(set_->classes().size()) + " classes\n";
+  }
+  return out;
+}
+
+nlohmann::json ClassifyWorkload::model_config() const {
+  return image_model_json(config_.model, preprocessing());
+}
+
+}  // namespace seednorm::lab
