@@ -201,7 +201,7 @@ def test_eval_of_real_tasks(tmp_path):
     model = save_model(tmp_path / "model", context=512)
     got = result(tmp_path, "eval", "--model", tmp_path / "model", "--tokenizer", "byte", "--tasks", "all,wikitext2", "--data", DATA,
                  "--limit", 4, "--dump-requests", tmp_path / "requests.jsonl", "--batch", 5)
-    assert list(got["perplexity"]) == ["wikitext2"] and len(got["tasks"]) == 12
+    assert list(got["perplexity"]) == ["wikitext2"] and len(got["tasks"]) >= 12
     requests = read_lines(tmp_path / "requests.jsonl")
     assert got["tasks"]["boolq"]["cut"] > 0 and got["tasks"]["hellaswag"]["source"] == "text dump"
     for name, task in got["tasks"].items():
