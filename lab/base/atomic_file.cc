@@ -28,7 +28,7 @@ std::string random_suffix() {
   return out;
 }
 
-// The file that is to be replaced: where a link leads, else `path`.
+// The file to replace: the target of `path` if it is a link, else `path`.
 fs::path resolve(const fs::path& path) {
   std::error_code error, ignored;
   const fs::path out = fs::is_symlink(path, ignored) ? fs::weakly_canonical(path, error) : path;
@@ -47,7 +47,7 @@ bool is_still_at(const Descriptor& file, const fs::path& path) {
          open.st_ino == named.st_ino && open.st_dev == named.st_dev;
 }
 
-// Creates a file under a name that nothing has, and locks it.
+// Creates a file under an unused name, and locks it.
 Descriptor create_partial(const fs::path& target, fs::path& name) {
   while (true) {
     name = target;
@@ -92,7 +92,7 @@ bool is_partial_name(std::string_view name) {
   const auto all_in = [&](char low, char high) {
     return std::all_of(suffix.begin(), suffix.end(), [&](char c) { return c >= low && c <= high; });
   };
-  // Earlier versions had the number of the process.
+  // Earlier versions used the number of the process.
   return (suffix.size() == kSuffixSize && all_in('a', 'z')) ||
          (!suffix.empty() && suffix.size() <= 10 && all_in('0', '9'));
 }

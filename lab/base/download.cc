@@ -25,7 +25,7 @@ namespace {
 
 std::string sha256_of_file(const fs::path& path) { return sha256_hex(MappedFile(path).bytes()); }
 
-// TARGET.part, locked, and beside it the server's mark of the version that it is a part of.
+// TARGET.part, locked, and beside it the server's mark (ETag or date) of the version that it is a part of.
 class PartFile {
  public:
   explicit PartFile(const std::string& target)
@@ -34,10 +34,10 @@ class PartFile {
     if (file_ < 0) fail_with_errno("create", path_, errno);
     if (::flock(file_, LOCK_EX | LOCK_NB) != 0) {
       ::close(file_);
-      throw UserError(target + ": another process is fetching it; wait for it");
+      throw UserError(target + ": another process is downloading it; wait until it has finished");
     }
     if (fs::exists(mark_path_)) mark_ = read_file(mark_path_, 4096);
-    // Without the mark there is no telling whether the rest would fit.
+    // Without the mark nothing tells whether the rest would belong to the same version.
     if (mark_.empty()) restart("");
     size_ = ::lseek(file_, 0, SEEK_END);
   }
@@ -67,7 +67,7 @@ class PartFile {
   }
   void commit(const std::string& target) {
     if (::fsync(file_) != 0) fail_with_errno("write", path_, errno);
-    // Unlike rename, this does not replace what appeared meanwhile.
+    // Unlike rename, this does not replace a file that has appeared meanwhile.
     if (::link(path_.c_str(), target.c_str()) != 0) fail_with_errno("write", target, errno);
     remove();
     sync_folder(fs::path(target).parent_path());
@@ -91,7 +91,7 @@ struct ContentRange {
   int64_t begin = 0, end = 0, total = 0;
 };
 
-// "bytes 100-199/200"; nothing for what is not of this form, or does not say the file's size.
+// Parses "bytes 100-199/200". Returns nothing for another form, or without the size of the file.
 std::optional<ContentRange> parse_content_range(const std::string& text) {
   long long first = 0, last = 0, total = 0;
   int used = 0;
@@ -102,12 +102,12 @@ std::optional<ContentRange> parse_content_range(const std::string& text) {
   return ContentRange{first, last + 1, total};
 }
 
-// One request; its answer goes to the part file.
+// One request, whose answer is written to the part file.
 class Transfer {
  public:
   Transfer(const std::string& url, PartFile& part, const std::function<void(int64_t, int64_t)>& report)
       : part_(part), report_(report), curl_(curl_easy_init(), &curl_easy_cleanup) {
-    if (curl_ == nullptr) throw std::runtime_error("libcurl does not start");
+    if (curl_ == nullptr) throw std::runtime_error("cannot initialize libcurl");
     set(CURLOPT_URL, url.c_str());
     set(CURLOPT_PROTOCOLS_STR, "http,https");
     set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
@@ -128,16 +128,16 @@ class Transfer {
     set(CURLOPT_XFERINFODATA, this);
   }
 
-  // Whether the answer was another part of the file, or of another version, than was asked for. Nothing of
-  // such an answer is kept.
+  // Whether the answer was another part of the file, or of another version of it, than the one requested.
+  // Nothing of such an answer is kept.
   bool is_other_part() const { return other_part_; }
 
-  // Returns the status of the answer. Throws when there is none, or half of one.
+  // Returns the status of the answer. Throws if no answer came, or only a part of one.
   long run() {
     std::unique_ptr<curl_slist, void (*)(curl_slist*)> headers(nullptr, &curl_slist_free_all);
     if (part_.size() > 0) {
       set(CURLOPT_RANGE, (std::to_string(part_.size()) + "-").c_str());
-      // Another version comes whole, instead of its rest.
+      // If the file has changed, the server sends the new version as a whole.
       headers.reset(curl_slist_append(nullptr, ("If-Range: " + part_.mark()).c_str()));
       set(CURLOPT_HTTPHEADER, headers.get());
     }
@@ -145,7 +145,7 @@ class Transfer {
     if (other_part_) return status();
     if (failure_) std::rethrow_exception(failure_);
     if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT) {
-      throw UserError("not an address of the web; expected http:// or https://");
+      throw UserError("is not a web address; expected http:// or https://");
     }
     if (code != CURLE_OK) throw std::runtime_error(error_[0] != '\0' ? error_ : curl_easy_strerror(code));
     if (status() == 200 && !started_) part_.restart("");  // an empty file
@@ -189,8 +189,8 @@ class Transfer {
       const size_t begin = line.find_first_not_of(" \t", name.size());
       return begin == std::string::npos ? "" : line.substr(begin);
     };
-    if (line.starts_with("HTTP/"))
-      transfer.strong_mark_ = transfer.weak_mark_ = transfer.content_range_ = "";  // of a redirection before
+    if (line.starts_with("HTTP/"))  // after a redirection
+      transfer.strong_mark_ = transfer.weak_mark_ = transfer.content_range_ = "";
     if (const std::string tag = value_of("ETag:"); !tag.empty() && !tag.starts_with("W/"))
       transfer.strong_mark_ = tag;
     if (const std::string date = value_of("Last-Modified:"); !date.empty()) transfer.weak_mark_ = date;
@@ -211,7 +211,7 @@ class Transfer {
         transfer.other_part_ = !range || transfer.part_.size() == 0 ||
                                range->begin != transfer.part_.size() || range->end != range->total ||
                                !same_version;
-        if (transfer.other_part_) throw std::runtime_error("another part than was asked for");
+        if (transfer.other_part_) throw std::runtime_error("the server sent a part that was not requested");
         transfer.range_ = *range;
       }
       transfer.started_ = true;
@@ -224,7 +224,7 @@ class Transfer {
     });
   }
 
-  // Called also when nothing arrives.
+  // libcurl calls this also while nothing arrives.
   static int on_progress(void* self, curl_off_t /*total*/, curl_off_t /*now*/, curl_off_t, curl_off_t) {
     return static_cast<int>(static_cast<Transfer*>(self)->guarded(0, [] {}));
   }
@@ -234,12 +234,12 @@ class Transfer {
   std::unique_ptr<CURL, void (*)(CURL*)> curl_;
   char error_[CURL_ERROR_SIZE] = "";
   std::string strong_mark_, weak_mark_, content_range_;
-  ContentRange range_;  // of an answer 206 that goes on where the part file ends
+  ContentRange range_;  // of an answer 206 that continues the part file
   bool started_ = false, other_part_ = false;
   std::exception_ptr failure_;
 };
 
-// Fetches until the part file is whole.
+// Downloads until the part file is complete.
 void fetch(const std::string& url, PartFile& part, const std::function<void(int64_t, int64_t)>& report) {
   const std::string shown = without_password(url);
   bool other_part = false;
@@ -256,16 +256,16 @@ void fetch(const std::string& url, PartFile& part, const std::function<void(int6
     }
   };
   long status = once();
-  // The part is not one of this file, or whole already; or the server does not know what it was asked for.
+  // The part belongs to another file or is already complete, or the server ignored the requested range.
   if (status == 416 || other_part) {
     part.restart("");
     status = once();
   }
   if (other_part) {
-    throw std::runtime_error("the server answers with a part of the file though all of it was asked for");
+    throw std::runtime_error("the server sent a part of the file although the whole file was requested");
   }
   if (status == 200 || status == 206) return;
-  const std::string what = "the server answers " + std::to_string(status);
+  const std::string what = "the server answered " + std::to_string(status);
   if (status >= 400 && status < 500) throw UserError(shown + ": " + what + "; check the address");
   throw std::runtime_error(what);
 }
@@ -293,7 +293,7 @@ DownloadResult download(const DownloadOptions& options, const std::function<void
   if (fs::exists(options.target)) {
     result.sha256 = sha256_of_file(options.target);
     if (options.sha256.empty() || options.sha256 != result.sha256) {
-      throw UserError(options.target + ": is there already" +
+      throw UserError(options.target + ": already exists" +
                       (options.sha256.empty() ? "" : " with another checksum, " + result.sha256) +
                       "; move it away or name another --out");
     }
@@ -320,7 +320,7 @@ DownloadResult download(const DownloadOptions& options, const std::function<void
       throw;
     } catch (const std::exception& error) {
       throw std::runtime_error(url + ": " + error.what() + "; run the command again " +
-                               (is_empty ? "later" : "to go on"));
+                               (is_empty ? "later" : "to resume"));
     }
   }
   result.bytes = part.size();

@@ -46,7 +46,7 @@ void fail_with_errno(std::string_view action, const fs::path& path, int error) {
 
 void refuse_lfs_pointer(std::string_view begin, const std::string& file) {
   if (!begin.starts_with("version https://git-lfs.github.com/spec/")) return;
-  throw UserError(file + ": is a pointer of git-lfs and not the file itself; fetch it with `git lfs pull`");
+  throw UserError(file + ": is a git-lfs pointer and not the file itself; fetch it with `git lfs pull`");
 }
 
 MappedFile::MappedFile(const fs::path& path) {
@@ -105,8 +105,8 @@ std::string read_file(const fs::path& path, size_t max_bytes) {
   const Descriptor file(open_regular(path, info));
   const auto size = static_cast<size_t>(info.st_size);
   if (size > max_bytes) {
-    throw UserError(path.string() + ": " + std::to_string(size) + " bytes, at most " +
-                    std::to_string(max_bytes) + " are expected of such a file");
+    throw UserError(path.string() + ": expected a file of at most " + std::to_string(max_bytes) +
+                    " bytes, got " + std::to_string(size));
   }
   std::string content(size, '\0');
   size_t done = 0;
@@ -114,7 +114,7 @@ std::string read_file(const fs::path& path, size_t max_bytes) {
     const ssize_t count = ::read(file.get(), content.data() + done, size - done);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail_with_errno("read", path, errno);
-    if (count == 0) break;  // it became shorter meanwhile
+    if (count == 0) break;  // the file has become shorter meanwhile
     done += static_cast<size_t>(count);
   }
   content.resize(done);
@@ -186,7 +186,7 @@ void sync_folder(const fs::path& folder) {
   const fs::path path = folder.empty() ? fs::path(".") : folder;
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (file.get() < 0) fail_with_errno("open", path, errno);
-  // Some file systems do not sync folders; their renames are as lasting as they get.
+  // Some file systems cannot sync folders; nothing more can be done for their renames.
   if (::fsync(file.get()) != 0 && errno != EINVAL && errno != EROFS) fail_with_errno("sync", path, errno);
 }
 
@@ -195,16 +195,16 @@ NewFolder::NewFolder(const fs::path& target) : target_(fs::absolute(target).lexi
   std::error_code error;
   if (fs::is_symlink(target_, error)) {
     target_ = fs::canonical(target_, error);
-    if (error) throw UserError(target.string() + ": is a link to something that is not there");
+    if (error) throw UserError(target.string() + ": is a broken link; name another folder");
   }
   if (fs::exists(target_, error) && !(fs::is_directory(target_, error) && fs::is_empty(target_, error))) {
-    throw UserError(target.string() + ": exists already; name a new folder, nothing is overwritten");
+    throw UserError(target.string() + ": already exists; name a new folder, since nothing is overwritten");
   }
   struct stat info {
   }, parent{};
   if (::stat(target_.c_str(), &info) == 0 && ::stat(target_.parent_path().c_str(), &parent) == 0 &&
       info.st_dev != parent.st_dev) {
-    throw UserError(target.string() + ": is where a disk is mounted; name a new folder inside of it");
+    throw UserError(target.string() + ": is a mount point; name a new folder inside of it");
   }
   fs::create_directories(target_.parent_path(), error);
   if (error) fail_with_errno("create", target_.parent_path(), error.value());
@@ -229,11 +229,11 @@ NewFolder::~NewFolder() {
 
 void NewFolder::commit() {
   sync_folder(temporary_);
-  // Replaces an empty folder, and nothing else.
-  committed_ = true;  // from here on, nothing removes what was made
+  // Renaming replaces an empty folder, and nothing else.
+  committed_ = true;  // from here on, nothing removes the result
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
     throw std::runtime_error("cannot write " + target_.string() + ": " + reason(errno) +
-                             "; the result is complete and stays in " + temporary_.string());
+                             "; the complete result is in " + temporary_.string());
   }
   sync_folder(target_.parent_path());
 }

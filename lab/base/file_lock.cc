@@ -22,7 +22,7 @@ std::string this_process() {
   return "process " + std::to_string(::getpid()) + " on " + (host[0] == '\0' ? "this host" : host.data());
 }
 
-// What the holder wrote about itself; it may not have come to that yet.
+// The description that the holder has written into the file, unless it has not done so yet.
 std::string holder(int file) {
   std::array<char, 400> text{};
   const ssize_t size = ::pread(file, text.data(), text.size(), 0);

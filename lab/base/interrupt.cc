@@ -13,7 +13,7 @@ volatile std::sig_atomic_t g_interrupted = 0;
 
 void on_signal(int /*signal*/) { g_interrupted = 1; }
 
-// The instruction that read cannot go on, and nothing can be thrown from here.
+// The instruction that was reading cannot continue, and a signal handler cannot throw.
 void on_lost_mapping(int /*signal*/) {
   constexpr char kMessage[] = "seednorm: a file became shorter while it was in use, or its disk went away\n";
   [[maybe_unused]] const auto ignored = ::write(STDERR_FILENO, kMessage, sizeof kMessage - 1);

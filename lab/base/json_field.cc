@@ -22,7 +22,7 @@ std::string place(std::string_view text, size_t position) {
   throw UserError(file + ": is nested deeper than " + std::to_string(max_depth) + " levels");
 }
 
-// How deep brackets outside of strings are open at most. Of a text that is not JSON, it may be any number.
+// The greatest depth of open brackets outside of strings. For a text that is not JSON it may be any number.
 size_t json_depth(std::string_view text) {
   size_t depth = 0, deepest = 0;
   bool in_string = false;

@@ -14,7 +14,7 @@
 namespace seednorm::lab {
 namespace {
 
-// What follows the key and the separator in the first such line of a file; empty if there is none.
+// The text after the key and the separator in the first such line of a file; empty if no line has the key.
 std::string value_in(const char* file, const std::string& key, char separator) {
   std::ifstream lines(file);
   for (std::string line; std::getline(lines, line);) {

@@ -22,7 +22,7 @@ size_t terminal_width() {
 }  // namespace
 
 Progress::Progress() : is_terminal_(::isatty(STDERR_FILENO) == 1) {
-  // Short work shows nothing.
+  // Nothing is shown for short work.
   next_ = start_ + std::chrono::duration_cast<Clock::duration>(
                        duration<double>(is_terminal_ ? kTerminalSeconds : kPlainSeconds));
 }

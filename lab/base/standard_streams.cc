@@ -25,7 +25,7 @@ bool reader_is_gone() {
 void open_standard_streams() {
   for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
     if (::fcntl(stream, F_GETFD) >= 0 || errno != EBADF) continue;
-    // The lowest descriptor that is free is this one.
+    // This descriptor is the lowest free one, so open returns it.
     if (::open("/dev/null", O_RDWR) != stream) std::_Exit(1);
   }
 }
@@ -35,7 +35,7 @@ void flush_standard_output() {
   errno = 0;
   const bool flushed = std::fflush(stdout) == 0;
   const int error = errno;
-  // An earlier flush may have failed: its text is lost, though this one succeeds.
+  // An earlier flush may have failed; its text is lost even if this one succeeds.
   if ((flushed && std::ferror(stdout) == 0 && std::cout.good()) || error == EPIPE || reader_is_gone()) return;
   if (error != 0) fail_with_errno("write", "the standard output", error);
   throw std::runtime_error("cannot write all of the standard output; some of it is lost");

@@ -24,7 +24,7 @@ size_t edits(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known) {
-  constexpr size_t kMaxName = 100;  // longer ones are no slip of a key
+  constexpr size_t kMaxName = 100;  // a longer name is not a typing error
   if (name.size() > kMaxName) return "";
   const std::string* best = nullptr;
   size_t best_edits = std::max<size_t>(1, name.size() / 3) + 1;

@@ -9,7 +9,7 @@ Utf8Piece next_utf8(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = byte(0);
   if (first < 0x80) return {Utf8Piece::kValid, 1, first};
-  // The range of the second byte excludes overlong forms, surrogates and what is above U+10FFFF.
+  // The range of the second byte excludes overlong forms, surrogates and code points above U+10FFFF.
   int size = 0;
   unsigned char low = 0x80, high = 0xBF;
   if (first >= 0xC2 && first <= 0xDF) {
@@ -39,7 +39,7 @@ Utf8Piece next_utf8(std::string_view text) {
 size_t valid_utf8_size(std::string_view text) {
   size_t i = 0;
   while (i < text.size()) {
-    // Most text is ASCII: eight bytes at once.
+    // Most text is ASCII, which is skipped eight bytes at a time.
     uint64_t word = 0;
     if (text.size() - i >= sizeof word) {
       std::memcpy(&word, text.data() + i, sizeof word);

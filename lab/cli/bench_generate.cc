@@ -36,8 +36,8 @@ TextModel load(const Arguments& a) {
   return out;
 }
 
-// What a token needs of the weights: all but the embedding's other rows (a tied one is the head too), and of
-// experts only those it is sent to. Reading it is the least that a token can cost.
+// The weights that one token needs: all except the other rows of the embedding (unless it is tied, and
+// thus also the head), and only the experts that the token is routed to. Reading them is the minimal cost.
 struct WeightsOfToken {
   std::vector<at::Tensor> tensors;
   double bytes = 0;
@@ -55,7 +55,7 @@ WeightsOfToken weights_of_token(const Model& model) {
   return out;
 }
 
-// Seconds to read them once with all threads, doing nothing else.
+// The seconds in which all threads together read them once, doing nothing else.
 double read_seconds(const WeightsOfToken& weights) {
   const Stopwatch watch;
   for (const at::Tensor& t : weights.tensors) {
@@ -66,7 +66,7 @@ double read_seconds(const WeightsOfToken& weights) {
       sums[static_cast<size_t>(at::get_thread_num())] +=
           std::accumulate(words + first, words + last, uint64_t{0});
     });
-    if (std::accumulate(sums.begin(), sums.end(), uint64_t{0}) == 1) std::fputs("", stderr);  // it is used
+    if (std::accumulate(sums.begin(), sums.end(), uint64_t{0}) == 1) std::fputs("", stderr);  // uses the sum
   }
   return watch.seconds();
 }
@@ -91,9 +91,9 @@ void run_bench(const Arguments& a) {
     read.push_back(read_seconds(weights));
   }
   const auto tokens = static_cast<double>(a.tokens);
-  const double per_token = median(token) / (tokens - 1);  // the prompt's pass gives the first
+  const double per_token = median(token) / (tokens - 1);  // the pass over the prompt yields the first
   const double of_limit = median(read) / per_token;
-  std::printf("%s, %d threads: %.1f tokens/s with the prompt (%.1f ms), %.2f ms a token\n", a.dtype.c_str(),
+  std::printf("%s, %d threads: %.1f tokens/s with the prompt (%.1f ms), %.2f ms per token\n", a.dtype.c_str(),
               at::get_num_threads(), tokens / median(total), 1e3 * median(prompt), 1e3 * per_token);
   std::printf("a token reads %.1f MB of weights, which alone takes %.2f ms (%.1f GB/s): %.2f of the limit\n",
               weights.bytes / 1e6, 1e3 * median(read), weights.bytes / 1e9 / median(read), of_limit);
@@ -137,7 +137,7 @@ void add_bench_generate(CLI::App& app) {
     const Arguments& a = *arguments;
     if (a.model.empty() && a.recipe.recipe.empty()) throw CLI::RequiredError("RECIPE or --model");
     if (a.tokens < 2 || a.rounds < 1 || a.prompt_tokens < 1) {
-      throw CLI::ValidationError("--tokens 2 or more, --rounds and --prompt-tokens 1 or more");
+      throw CLI::ValidationError("expected 2 or more --tokens, and 1 or more --rounds and --prompt-tokens");
     }
     run_bench(a);
   });

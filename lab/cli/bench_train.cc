@@ -36,7 +36,7 @@ double seconds_of(Trainer& trainer) {
   return watch.seconds();
 }
 
-// A model in training on random data: what a step costs does not depend on them.
+// A model that trains on random data, on which the cost of a step does not depend.
 struct Contestant {
   Contestant(const std::string& name, const Recipe& recipe)
       : label(name), workload(make_workload(recipe, Purpose::kBenchmark)), trainer(*workload, recipe.train) {
@@ -60,7 +60,7 @@ std::vector<std::unique_ptr<Contestant>> contestants(const Arguments& arguments,
   return out;
 }
 
-// In turns, a step each: what else the machine does hits all alike.
+// The contestants take one step each in turn, so that other load on the machine affects all alike.
 nlohmann::ordered_json take_steps(std::vector<std::unique_ptr<Contestant>>& all, int64_t steps) {
   nlohmann::ordered_json out = nlohmann::ordered_json::object();
   for (int64_t i = 0; i < steps; ++i) {
@@ -129,16 +129,16 @@ void add_bench_train(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   add_recipe_options(app, arguments->recipe)->required();
   app.add_option("--norms", arguments->norms,
-                 "Models to measure in turns, as for race (default: the recipe's)")
+                 "Norms to measure in turn, written as for race (default: the recipe's own)")
       ->type_name("LIST");
-  app.add_option("--steps", arguments->steps, "Steps to measure")
+  app.add_option("--steps", arguments->steps, "Number of steps to measure")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
-  app.add_option("--warmup", arguments->warmup, "Steps before")
+  app.add_option("--warmup", arguments->warmup, "Number of steps before the measurement")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();
   app.add_flag("--turns", arguments->turns,
-               "Take the steps for each line of standard input and answer with their seconds");
+               "Take the steps each time a line arrives on standard input, and print their seconds");
   add_json_option(app, arguments->json);
   app.callback([arguments] { run_bench(*arguments); });
 }

@@ -14,7 +14,7 @@ namespace {
 
 struct Arguments {
   std::string in, out, norm, json;
-  std::vector<std::string> sites;  // of the model; empty: all
+  std::vector<std::string> sites;  // norm sites of the model; all if empty
   int64_t heads = 0;
 };
 
@@ -24,7 +24,7 @@ NormSpec spec_of(const Arguments& a) {
     spec = NormSpec::parse(a.norm);
     if (a.heads == 0) return spec;
     spec.options.num_heads = a.heads;
-    return NormSpec::parse(spec.text());  // refuses heads where the norm has none
+    return NormSpec::parse(spec.text());  // refuses heads for a norm that has none
   } catch (const std::invalid_argument& error) {
     throw UserError(std::string("--norm: ") + error.what());
   }
@@ -42,8 +42,8 @@ void run_convert(const Arguments& a) {
   }
   const Conversion done = convert(a.in, a.out, norms);
   std::printf("%s: %lld norms replaced; %s\n", a.out.c_str(), static_cast<long long>(done.num_replaced),
-              done.lossless ? "computes what the old model did, bit for bit"
-                            : "computes something else until it is trained");
+              done.lossless ? "the outputs are bitwise those of the original"
+                            : "the outputs differ from the original's until it is trained");
   write_json(a.json, {{"out", a.out}, {"replaced", done.num_replaced}, {"lossless", done.lossless}});
 }
 
@@ -52,8 +52,10 @@ void run_convert(const Arguments& a) {
 void add_convert(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   app.add_option("--in", arguments->in, "The model's folder")->required()->type_name("DIR");
-  app.add_option("--out", arguments->out, "The new folder")->required()->type_name("DIR");
-  app.add_option("--norm", arguments->norm, "The new norm, as seed_norm or seed_norm(alpha_init=0.1)")
+  app.add_option("--out", arguments->out, "The new folder for the converted model")
+      ->required()
+      ->type_name("DIR");
+  app.add_option("--norm", arguments->norm, "The new norm, such as seed_norm or seed_norm(alpha_init=0.1)")
       ->required()
       ->type_name("NORM");
   app.add_option("--heads", arguments->heads, "The new norm's heads; the same as num_heads=H in --norm")

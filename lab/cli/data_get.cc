@@ -20,12 +20,11 @@ struct Arguments {
 DownloadOptions source_at(const std::string& url, const std::string& sha256, const std::string& folder) {
   const std::string name = file_name_of_url(url);
   if (name.empty())
-    throw UserError(without_password(url) +
-                    ": names no file; expected an address that ends in a file's name");
+    throw UserError(without_password(url) + ": has no file name; expected an address that ends in one");
   return {.url = url, .target = (std::filesystem::path(folder) / name).string(), .sha256 = sha256};
 }
 
-// Where the files of an address or a name are, and what they must be.
+// The locations and expected checksums of the files of an address or a name.
 std::vector<DownloadOptions> find_sources(const Arguments& arguments) {
   const std::string& source = arguments.source;
   if (source.find("://") != std::string::npos) return {source_at(source, arguments.sha256, arguments.out)};
@@ -37,11 +36,11 @@ std::vector<DownloadOptions> find_sources(const Arguments& arguments) {
   }
   if (files.empty()) {
     throw UserError("data get: no data set " + quote(source) + did_you_mean(source, known) +
-                    "; `seednorm data list` names them, and an address begins with https://");
+                    "; see `seednorm data list`, or give an address that starts with https://");
   }
   if (!arguments.sha256.empty()) {
     if (files.size() > 1)
-      throw UserError("--sha256: " + source + " has several files, whose checksums are known");
+      throw UserError("--sha256: expected none, since " + source + " has several files with known checksums");
     files[0].sha256 = arguments.sha256;
   }
   return files;
@@ -53,7 +52,7 @@ std::string line(const std::string& name, int64_t done, int64_t total, int64_t b
   return text + ", " + with_unit(static_cast<double>(done - begin) / seconds) + "B/s";
 }
 
-// Fetches a file and says what it is.
+// Downloads a file, prints its size and checksum, and returns them.
 nlohmann::json fetch(const DownloadOptions& options) {
   DownloadResult result;
   {
@@ -66,9 +65,9 @@ nlohmann::json fetch(const DownloadOptions& options) {
     });
   }
   std::printf("%s: %lld bytes%s\n", options.target.c_str(), static_cast<long long>(result.bytes),
-              result.already_there ? ", there already" : "");
+              result.already_there ? ", already there" : "");
   std::printf("sha256 %s, %s\n", result.sha256.c_str(),
-              options.sha256.empty() ? "unverified: nothing to compare it with was given" : "as expected");
+              options.sha256.empty() ? "unverified: there is no checksum to compare it with" : "as expected");
   return {{"file", options.target},
           {"url", without_password(options.url)},
           {"bytes", result.bytes},
@@ -94,11 +93,12 @@ void run_get(const Arguments& arguments) {
 
 void add_data_get(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
-  app.add_option("NAME", arguments->source, "A name that `data list` shows, or an address (https://...)")
+  app.add_option("NAME", arguments->source, "A name from `data list`, or an address (https://...)")
       ->required()
       ->type_name("");
-  app.add_option("--out", arguments->out, "The folder that the file goes to")->required()->type_name("DIR");
-  app.add_option("--sha256", arguments->sha256, "What the file must be; the list has it for some")
+  app.add_option("--out", arguments->out, "The folder for the downloaded file")->required()->type_name("DIR");
+  app.add_option("--sha256", arguments->sha256,
+                 "The expected SHA-256 of the file; `data list` has it for some")
       ->type_name("HEX");
   add_json_option(app, arguments->json);
   app.callback([arguments] { run_get(*arguments); });

@@ -13,7 +13,7 @@ void run_list(const std::string& file) {
   const auto& sets = public_sets();
   for (size_t i = 0; i < sets.size(); ++i) {
     const PublicSet& set = sets[i];
-    if (i == 0 || sets[i - 1].name != set.name) {  // once for all files of a name
+    if (i == 0 || sets[i - 1].name != set.name) {  // one line for all files of a name
       int64_t bytes = 0;
       for (size_t k = i; k < sets.size() && sets[k].name == set.name; ++k) bytes += sets[k].bytes;
       char size[32] = "?";

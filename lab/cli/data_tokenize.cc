@@ -47,7 +47,7 @@ void print(const Arguments& arguments, const TokenizeResult& result, double seco
     std::printf("left out: %lld documents without text\n", static_cast<long long>(result.empty_documents));
   }
   if (result.altered_documents > 0) {
-    std::printf("altered: %lld documents have bytes that are not UTF-8, now U+FFFD\n",
+    std::printf("altered: %lld documents had bytes that are not UTF-8, which became U+FFFD\n",
                 static_cast<long long>(result.altered_documents));
   }
 }
@@ -79,23 +79,23 @@ void add_data_tokenize(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   TokenizeOptions& options = arguments->options;
   options.workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  app.add_option(
-         "IN", options.inputs,
-         "Files or patterns: .jsonl or .json (an object a line), .txt (a document), also with .gz or .zst")
+  app.add_option("IN", options.inputs,
+                 "Files or patterns: .jsonl or .json (one object per line), .txt (one document); .gz or .zst "
+                 "may follow")
       ->required()
       ->type_name("");
-  app.add_option("--tokenizer", arguments->tokenizer, "A tokenizer.json (byte-level BPE), or byte")
+  app.add_option("--tokenizer", arguments->tokenizer, "A tokenizer.json (byte-level BPE), or `byte`")
       ->required()
       ->type_name("FILE");
-  app.add_option("--out", options.out, "The new folder of the shards")->required()->type_name("DIR");
-  app.add_option("--field", options.field, "The field of an object that holds the text")
+  app.add_option("--out", options.out, "The new folder for the shards")->required()->type_name("DIR");
+  app.add_option("--field", options.field, "The member of each object that holds the text")
       ->capture_default_str()
       ->type_name("NAME");
-  app.add_option("--workers", options.workers, "Threads; the result does not depend on them")
+  app.add_option("--workers", options.workers, "Number of threads; the result does not depend on it")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str()
       ->type_name("N");
-  app.add_option("--shard-tokens", arguments->shard_tokens, "Tokens after which another shard begins")
+  app.add_option("--shard-tokens", arguments->shard_tokens, "Number of tokens after which a new shard starts")
       ->capture_default_str()
       ->type_name("N");
   add_json_option(app, arguments->json);

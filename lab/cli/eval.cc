@@ -55,8 +55,8 @@ Names parse_names(const std::string& list, const DataFolder& folder) {
   return out;
 }
 
-// Everything that will be asked. It is read before anything is computed, so that mistakes show at once and
-// not after hours.
+// All requests. They are read before anything is computed, so that mistakes show at once and not after
+// hours.
 struct Questions {
   std::vector<TaskRequests> tasks;
   std::vector<PerplexitySet> sets;
@@ -81,7 +81,8 @@ Questions read_questions(const Arguments& a, const DataFolder& folder, const Tok
 
 void dump_requests(const std::string& file, const Questions& questions) {
   if (file.empty()) return;
-  if (fs::exists(file)) throw UserError(file + ": exists already; name a new file, nothing is overwritten");
+  if (fs::exists(file))
+    throw UserError(file + ": already exists; name a new file, since nothing is overwritten");
   const fs::path partial = file + ".partial";
   fs::remove(partial);
   OutputFile out(partial);
@@ -188,7 +189,7 @@ void add_eval(CLI::App& app) {
       ->check(CLI::Range(1, 65536))
       ->capture_default_str()
       ->type_name("N");
-  app.add_option("--context", a.context, "Tokens in a chunk of a set; default: the model's context")
+  app.add_option("--context", a.context, "Number of tokens in a chunk of a set; default: the model's context")
       ->type_name("N");
   app.add_option("--dump-requests", a.dump, "Write every request to this new file, as JSON lines")
       ->type_name("FILE");

@@ -24,7 +24,7 @@ struct Arguments {
   GenerateOptions options;
 };
 
-// Lines of the file, or the one of --prompt.
+// The lines of the file, or the single prompt of --prompt.
 std::vector<std::string> prompts_of(const Arguments& a) {
   std::vector<std::string> out;
   if (a.prompts_file.empty()) {
@@ -46,7 +46,7 @@ std::vector<std::string> prompts_of(const Arguments& a) {
   return out;
 }
 
-// On a terminal, what a model writes must not be taken for commands to it.
+// A terminal must not interpret a model's text as control sequences.
 void print(std::string_view text) {
   static const bool is_terminal = ::isatty(STDOUT_FILENO) == 1;
   if (!is_terminal) {
@@ -84,7 +84,7 @@ void run_generate(const Arguments& a) {
   const std::vector<std::string> prompts = prompts_of(a);
   a.model.set_threads();
   const TextModel model = load_text_model(a.model.folder, a.model.tokenizer, a.model.activations());
-  // One text appears as it is made; several, which are made at once, one after the other.
+  // A single text appears while it is generated; several, which are generated at once, follow each other.
   bool begun = false;
   const GenerateResult result = generate(model, prompts, a.options, [&](size_t, std::string_view text) {
     if (prompts.size() > 1) return;
@@ -112,18 +112,19 @@ void add_generate(CLI::App& app) {
   prompts->add_option("--prompt", a.prompt, "The text to continue; \"\" starts a document")
       ->type_name("TEXT");
   prompts->add_option("--prompts", a.prompts_file, "A file with a prompt on each line")->type_name("FILE");
-  app.add_option("--max-tokens", a.options.max_tokens, "The most tokens to generate for each prompt")
+  app.add_option("--max-tokens", a.options.max_tokens, "Maximum number of tokens to generate for each prompt")
       ->check(at_least(1))
       ->capture_default_str()
       ->type_name("N");
   app.add_option("--temperature", sampling.temperature,
-                 "Divides the logits; 0 always takes the likeliest token")
+                 "Divisor of the logits; 0 always takes the most likely token")
       ->capture_default_str()
       ->type_name("T");
-  app.add_option("--top-k", sampling.top_k, "Draw from the K likeliest tokens only; 0 draws from all")
+  app.add_option("--top-k", sampling.top_k, "Sample from the K most likely tokens only; 0 samples from all")
       ->capture_default_str()
       ->type_name("K");
-  app.add_option("--top-p", sampling.top_p, "Draw from the likeliest tokens that have probability P together")
+  app.add_option("--top-p", sampling.top_p,
+                 "Sample from the most likely tokens with a total probability of P")
       ->capture_default_str()
       ->type_name("P");
   app.add_option("--seed", sampling.seed, "Random seed, shared by all prompts")
@@ -135,7 +136,7 @@ void add_generate(CLI::App& app) {
       ->allow_extra_args(false)
       ->type_name("TEXT");
   app.add_option("--batch", a.options.batch,
-                 "Prompts that are generated together; the texts do not depend on it")
+                 "Number of prompts to continue at once; the texts do not depend on it")
       ->check(CLI::Range(int64_t{1}, kMaxBatch))
       ->capture_default_str()
       ->type_name("N");

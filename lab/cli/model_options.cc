@@ -14,7 +14,8 @@ namespace seednorm::lab {
 namespace fs = std::filesystem;
 namespace {
 
-// A hash of a file's size and of all its bytes: pieces are hashed in parallel, and then their hashes.
+// A hash of a file's size and of all its bytes. Pieces are hashed in parallel; the result is the hash of
+// their hashes.
 std::string sum_of(const fs::path& path) {
   constexpr int64_t kPiece = int64_t{8} << 20;
   const MappedFile file(path);

@@ -36,7 +36,7 @@ void add_verbs(CLI::App& program) {
 #undef SEEDNORM_VERB
 }
 
-// The verb that the arguments reached: the program itself, a group or a verb.
+// The innermost command that the arguments name: the program itself, a group or a verb.
 const CLI::App& reached(const CLI::App& program) {
   const CLI::App* app = &program;
   while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
@@ -47,7 +47,7 @@ std::string full_name(const CLI::App& app) {
   return app.get_parent() == nullptr ? app.get_name() : full_name(*app.get_parent()) + " " + app.get_name();
 }
 
-// What the arguments were not understood by, in one line.
+// One line that says why the arguments cannot be parsed.
 std::string explain(const CLI::App& program, const CLI::ParseError& error) {
   const CLI::App& app = reached(program);
   const std::string help = "see " + full_name(app) + " --help";
@@ -65,7 +65,9 @@ std::string explain(const CLI::App& program, const CLI::ParseError& error) {
       }
     }
     const std::string name = unknown[0].substr(0, unknown[0].find('='));
-    const char* what = is_option ? "no option " : known.empty() ? "not expected: " : "no verb ";
+    const char* what = is_option       ? "unknown option "
+                       : known.empty() ? "unexpected argument "
+                                       : "unknown verb ";
     return full_name(app) + ": " + what + quote(name) + did_you_mean(name, known) + "; " + help;
   }
   std::string text = error.what();
@@ -79,7 +81,7 @@ int fail(ExitCode code, std::string message) {
   return code;
 }
 
-// What libtorch says, without where in its sources and without its frames.
+// The message of an error of libtorch, without its place in the sources and without the stack.
 std::string message_of(const c10::Error& error) {
   const std::string text = error.what_without_backtrace();
   constexpr std::string_view kAllocator = "you tried to allocate ";
@@ -87,7 +89,7 @@ std::string message_of(const c10::Error& error) {
     const double gigabytes = std::strtod(text.c_str() + at + kAllocator.size(), nullptr) / 1e9;
     char size[32];
     std::snprintf(size, sizeof size, "%.3g GB", gigabytes);
-    return std::string("out of memory: there is no room for one more tensor of ") + size +
+    return std::string("out of memory: cannot allocate another tensor of ") + size +
            "; choose a smaller model, batch or context";
   }
   return text.substr(0, text.find('\n'));
@@ -115,7 +117,7 @@ int run_program(int argc, const char* const* argv) {
     return kBadInput;
   } catch (const UserError& error) {
     return fail(kBadInput, error.what());
-  } catch (const std::invalid_argument& error) {  // what a model or a layer refuses is what was asked for
+  } catch (const std::invalid_argument& error) {  // a model or a layer refuses what the user asked for
     return fail(kBadInput, error.what());
   } catch (const Interrupted& error) {
     return fail(kInterrupted, error.what());

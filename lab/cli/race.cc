@@ -36,14 +36,15 @@ void add_race(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   add_recipe_options(app, arguments->recipe)->required();
   app.add_option("--norms", arguments->norms,
-                 "The entrants: norms, or by site as in block:seed_norm+qk:seed_norm+output:rms_norm")
+                 "The entrants: norms, or norms by site as in block:seed_norm+qk:seed_norm+output:rms_norm")
       ->required()
       ->type_name("LIST");
-  app.add_option("--seeds", arguments->seeds, "Runs of each, paired in data and shared weights")
+  app.add_option("--seeds", arguments->seeds,
+                 "Number of runs per entrant; runs with equal seeds share data and initial weights")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str()
       ->type_name("N");
-  app.add_option("--out", arguments->out, "The folder of the race; a race that was begun there goes on")
+  app.add_option("--out", arguments->out, "The folder of the race; a race that was started there continues")
       ->required()
       ->type_name("DIR");
   add_json_option(app, arguments->json);

@@ -12,8 +12,8 @@ Recipe RecipeOptions::load() const {
 
 const LanguageConfig& language_config_of(const Recipe& recipe) {
   if (recipe.workload() != "language") {
-    throw UserError(recipe.name + ": a recipe of the workload " + recipe.workload() +
-                    ", expected one of a language model");
+    throw UserError(recipe.name + ": expected a recipe of a language model, got one of the workload " +
+                    recipe.workload());
   }
   return recipe.config_as<LanguageConfig>();
 }

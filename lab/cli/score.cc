@@ -27,14 +27,14 @@ struct Arguments {
   ScoreOptions options;
 };
 
-// What is scored: its ids, and the bytes of text that they stand for, special tokens left out.
+// The token ids to score, and the number of bytes of text that they stand for, without special tokens.
 struct Input {
   std::string file;
   std::vector<int64_t> ids;
   std::optional<size_t> text_bytes;
 };
 
-// Special tokens are no text, whatever their spelling.
+// Special tokens do not count as text, whatever their spelling.
 template <class Id>
 size_t bytes_of_special(const Tokenizer& tokenizer, const std::vector<Id>& ids) {
   size_t bytes = 0;
@@ -82,7 +82,7 @@ std::vector<Window> windows_of(const Arguments& arguments, const Input& input, i
     throw UserError(input.file + ": has " + std::to_string(count) + " tokens; scoring it needs " +
                     std::to_string(least) + " or more");
   }
-  if (arguments.chunks && context < 2) throw UserError("--context: a chunk has 2 tokens or more");
+  if (arguments.chunks && context < 2) throw UserError("--context: expected 2 tokens or more for --chunks");
   return arguments.chunks ? chunks(count, context) : sliding_windows(count, context, stride);
 }
 
@@ -110,7 +110,7 @@ void run_score(const Arguments& arguments) {
   std::printf("%s: %lld of %zu tokens predicted\n", input.file.c_str(), static_cast<long long>(scores.tokens),
               input.ids.size());
   std::printf("loss          %.6f nats per token\nperplexity    %.6g\n", nll, ppl);
-  // All tokens but the first share the text's bytes, of which those that were predicted have their part.
+  // The text's bytes are shared evenly by all tokens but the first; predicted tokens count with their share.
   if (input.text_bytes.value_or(0) > 0) {
     const double tokens_per_byte =
         static_cast<double>(input.ids.size() - 1) / static_cast<double>(*input.text_bytes);
@@ -127,7 +127,7 @@ void run_score(const Arguments& arguments) {
 void add_score(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   add_model_options(app, arguments->model);
-  auto* input = app.add_option_group("input", "What is scored")->require_option(1);
+  auto* input = app.add_option_group("input", "The text to score")->require_option(1);
   input->add_option("--text", arguments->text, "A text file, read as one document")->type_name("FILE");
   input->add_option("--tokens", arguments->tokens, "A JSON list of token ids")->type_name("FILE");
   app.add_option("--context", arguments->context,

@@ -24,7 +24,7 @@ void run_train(const Arguments& arguments) {
   spec.dry_run = arguments.dry_run;
   spec.overfit = arguments.overfit;
   const RunResult result = train_run(spec);
-  if (result.interrupted) throw Interrupted("stopped and saved; --resume goes on");
+  if (result.interrupted) throw Interrupted("stopped; a checkpoint is saved, and --resume continues the run");
   const nlohmann::ordered_json valid = result.measured.value("valid", nlohmann::ordered_json::object());
   std::printf("%s: %lld steps, %lld %ss, loss %.4f", arguments.out.c_str(),
               static_cast<long long>(result.steps), static_cast<long long>(result.units),
@@ -47,9 +47,9 @@ void add_train(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   add_recipe_options(app, arguments->recipe)->required();
   app.add_option("--out", arguments->out, "The folder of the run")->required()->type_name("DIR");
-  app.add_flag("--resume", arguments->resume, "Go on from the newest checkpoint in it");
-  app.add_flag("--dry-run", arguments->dry_run, "Build everything, take one step, write nothing");
-  app.add_flag("--overfit-one-batch", arguments->overfit, "Train on the first batch again and again");
+  app.add_flag("--resume", arguments->resume, "Resume from the newest checkpoint in --out");
+  app.add_flag("--dry-run", arguments->dry_run, "Build everything and take one step, but write nothing");
+  app.add_flag("--overfit-one-batch", arguments->overfit, "Train on the first batch in every step");
   add_json_option(app, arguments->json);
   app.callback([arguments] { run_train(*arguments); });
 }

@@ -11,7 +11,7 @@
 namespace seednorm::lab {
 
 void add_json_option(CLI::App& app, std::string& file) {
-  // Found now, and not after hours of work.
+  // A mistake must show when the command starts, and not after hours of work.
   const auto has_folder = [](const std::string& name) -> std::string {
     const std::filesystem::path path(name), folder = path.has_parent_path() ? path.parent_path() : ".";
     if (std::filesystem::is_directory(path)) return "is a folder";

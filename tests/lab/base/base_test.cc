@@ -179,7 +179,7 @@ TEST(NewFolder, AppearsCompleteOrNotAtAll) {
   }
   EXPECT_TRUE(fs::exists(out + "/x"));
   EXPECT_FALSE(fs::exists(out + "/old"));
-  EXPECT_NE(user_error([&] { const NewFolder again(out); }).find("exists already"), std::string::npos);
+  EXPECT_NE(user_error([&] { const NewFolder again(out); }).find("already exists"), std::string::npos);
   EXPECT_TRUE(fs::exists(out + "/x"));
 }
 

@@ -51,7 +51,7 @@ class CommandLine(Case):
         self.assertRegex(self.run_program("--version").stdout, r"^seednorm \d+\.\d+")
 
     def test_unknown_words_name_the_nearest(self):
-        self.assertIn('no verb "dat" (did you mean data?); see seednorm --help', self.error("dat"))
+        self.assertIn('unknown verb "dat" (did you mean data?); see seednorm --help', self.error("dat"))
         self.assertIn("(did you mean tokenize?)", self.error("data", "tokenise"))
         self.assertIn("(did you mean --tokenizer?)", self.error("data", "tokenize", "x", "--tokeniser=y", "--out", "z"))
         self.assertIn("seednorm --help", self.error())
@@ -126,7 +126,7 @@ class Tokenize(Case):
     def test_never_overwrites(self):
         self.tokenize("b.txt")
         before = (self.folder / "out/tokens.json").read_bytes()
-        self.assertIn("exists already", self.tokenize("a.jsonl.gz", code=2).stderr)
+        self.assertIn("already exists", self.tokenize("a.jsonl.gz", code=2).stderr)
         self.assertEqual((self.folder / "out/tokens.json").read_bytes(), before)
 
     def test_link_to_an_empty_folder(self):
@@ -272,7 +272,7 @@ class Get(Case):
         with self.serve():
             self.assertIn("unverified", self.get().stdout)
             self.assert_fetched()
-            self.assertIn("there already", self.get(code=2).stderr)
+            self.assertIn("already exists", self.get(code=2).stderr)
             self.get("--sha256", self.sha256)
             self.assertIn("another checksum", self.get("--sha256", "0" * 64, code=2).stderr)
             self.assert_fetched()
@@ -289,7 +289,7 @@ class Get(Case):
 
     def interrupted_at(self, size, **settings):
         with self.serve(cut=size, **settings):
-            self.assertIn("again to go on", self.get(code=1).stderr)
+            self.assertIn("again to resume", self.get(code=1).stderr)
         self.assertEqual((self.folder / "data/file.bin.part").stat().st_size, size)
         self.assertFalse((self.folder / "data/file.bin").exists())
 
@@ -357,7 +357,7 @@ class Get(Case):
         self.assert_fetched()
         (self.folder / "data/file.bin").unlink()
         with self.serve(unasked=True):
-            self.assertIn("all of it was asked for", self.get(code=1).stderr)
+            self.assertIn("the whole file was requested", self.get(code=1).stderr)
         self.assertEqual(self.files(), [])
 
     def test_passwords_are_not_shown(self):

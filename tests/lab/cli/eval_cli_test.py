@@ -319,7 +319,7 @@ def test_bad_files(model, tmp_path):
     assert "tokenizer.json: is not there; --tokenizer names" in refused(
         "eval", "--model", model[1], "--tasks", "piqa", "--data", tmp_path / "data")
     (tmp_path / "there").write_text("mine")
-    assert "exists already" in error("--dump-requests", tmp_path / "there")
+    assert "already exists" in error("--dump-requests", tmp_path / "there")
     assert (tmp_path / "there").read_text() == "mine"
     assert "no such folder" in refused("eval", "--model", model[1], "--tasks", "piqa", "--data", tmp_path / "none")
 

@@ -117,7 +117,7 @@ class Kill(TrainCase):
             goal = self.num_lines("stopped") + 3
             self.assertTrue(self.wait_for(process, lambda goal=goal: self.num_lines("stopped") >= goal))
             process.send_signal(number)
-            self.assertIn("stopped and saved; --resume goes on", self.finish(process, 130))
+            self.assertIn("stopped; a checkpoint is saved, and --resume continues the run", self.finish(process, 130))
         self.finish(self.start("stopped", "--resume"))
         self.assert_ended_as_whole("stopped")
 

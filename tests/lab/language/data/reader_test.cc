@@ -171,7 +171,7 @@ TEST(Reader, ByteOrderMarksAreNoText) {
 TEST(Reader, GitLfsPointersAreNamed) {
   const TestFolder folder;
   write(folder / "a.txt", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n");
-  EXPECT_NE(user_error([&] { read({folder / "a.txt"}); }).find("pointer of git-lfs"), std::string::npos);
+  EXPECT_NE(user_error([&] { read({folder / "a.txt"}); }).find("git-lfs pointer"), std::string::npos);
 }
 
 TEST(Reader, InputsThatAreNone) {

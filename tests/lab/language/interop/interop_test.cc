@@ -120,7 +120,7 @@ TEST(ModelDir, NothingIsOverwritten) {
   const TestFolder folder;
   const Model model(small("olmo2"), 1);
   save_model(model, folder / "m");
-  EXPECT_NE(user_error([&] { save_model(model, folder / "m"); }).find("exists already"), std::string::npos);
+  EXPECT_NE(user_error([&] { save_model(model, folder / "m"); }).find("already exists"), std::string::npos);
 }
 
 TEST(Safetensors, WrittenAndRead) {
@@ -392,7 +392,7 @@ TEST(Convert, RmsNormToSeeDNormIsLossless) {
       EXPECT_EQ(out.at("model.norm.beta").abs().max().item<float>(), 0);
       EXPECT_TRUE(std::filesystem::exists(folder / "out/tokenizer.json"));
       EXPECT_EQ(json::parse(read_file(folder / "out/config.json", 1 << 20))["eos_token_id"], 4);
-      EXPECT_NE(user_error([&] { convert(folder / "in", folder / "out", to); }).find("exists already"),
+      EXPECT_NE(user_error([&] { convert(folder / "in", folder / "out", to); }).find("already exists"),
                 std::string::npos);
     }
   }

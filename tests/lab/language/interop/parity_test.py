@@ -192,7 +192,7 @@ def test_convert_is_lossless(case, dtype, tmp_path):
     tool("convert", tmp_path / "ours", tmp_path / "back", "rms_norm")
     assert torch.equal(their_logits(load_there(tmp_path / "back"), random_tokens()),
                        their_logits(load_there(tmp_path / "hf"), random_tokens()))
-    assert "exists already" in refused("convert", tmp_path / "hf", tmp_path / "ours", "seed_norm")
+    assert "already exists" in refused("convert", tmp_path / "hf", tmp_path / "ours", "seed_norm")
 
 
 REFUSED = {
