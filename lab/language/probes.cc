@@ -143,7 +143,7 @@ std::vector<const Task*> tasks_of(const std::string& list) {
   std::vector<std::string> known;
   for (const Task& task : all_tasks()) known.push_back(task.name);
   throw UserError("tasks: no task " + quote(others[0]) + did_you_mean(others[0], known) +
-                  "; use `all` for every task, and valid_data for sets of text");
+                  "; use `all` for every task, and valid_data for text sets");
 }
 
 class TasksProbe : public Probe {
@@ -196,7 +196,7 @@ std::shared_ptr<const TextModel> make_writer(const LanguageWorkload& workload) {
   const LanguageConfig& config = workload.config();
   if (!workload.tokenizer().has_value()) {
     throw UserError((config.tasks.empty() ? "sample_prompt: " : "tasks: ") + config.train_data +
-                    " has no tokenizer.json; put there the one that the tokens were made with");
+                    " has no tokenizer.json; put the one that the tokens were made with there");
   }
   auto out = std::make_shared<TextModel>(
       TextModel{.model = workload.model(), .tokenizer = *workload.tokenizer(), .eos_ids = {}});
@@ -230,7 +230,7 @@ std::vector<std::string> set_names(const std::vector<std::string>& folders) {
     fs::path path = fs::absolute(folder).lexically_normal();
     if (!path.has_filename()) path = path.parent_path();
     if (std::find(paths.begin(), paths.end(), path) != paths.end()) {
-      throw UserError("valid_data: " + quote(folder, 200) + " is there twice");
+      throw UserError("valid_data: " + quote(folder, 200) + " is listed twice");
     }
     paths.push_back(path);
   }

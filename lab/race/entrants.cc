@@ -65,11 +65,11 @@ std::vector<Entrant> parse_entrants(const Recipe& recipe, const std::string& lis
   std::vector<Entrant> out;
   std::set<std::string> folders;
   for (const std::string& text : split(list, ',')) {
-    if (text.empty()) throw UserError("--norms: an empty entry in " + quote(list, 200));
+    if (text.empty()) throw UserError("--norms: there is an empty entry in " + quote(list, 200));
     out.push_back(parse_entrant(recipe, text));
     if (!folders.insert(plain_file_name(out.back().label)).second) {
       throw UserError("--norms: " + quote(out.back().label) +
-                      " twice, or too much like another; LABEL= names it");
+                      " occurs twice, or is too similar to another label; add LABEL= to rename it");
     }
   }
   return out;

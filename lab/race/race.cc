@@ -71,7 +71,7 @@ void check_same_race(const fs::path& file, const Json& asked, const RaceSpec& sp
   const Json there = parse_json_or_null(read_file(file, kMaxRaceBytes));
   if (there == asked) return;
   const auto refuse = [&](const std::string& what) {
-    throw UserError(file.string() + ": another race (" + what + "); choose another --out");
+    throw UserError(file.string() + ": belongs to another race (" + what + "); choose another --out");
   };
   const auto has = [&](const char* key) { return there.is_object() && there.contains(key); };
   if (!has("recipe") || !there["recipe"].is_string() || !has("seeds") || !has("entrants"))
@@ -88,7 +88,7 @@ void check_dir(const RaceSpec& spec, const Json& asked) {
   const fs::path file = spec.dir / "race.json";
   if (fs::exists(file)) return check_same_race(file, asked, spec);
   if (holds_files(spec.dir))
-    throw UserError(spec.dir.string() + ": is not empty and holds no race; choose another --out");
+    throw UserError(spec.dir.string() + ": is not empty and has no race; choose another --out");
 }
 
 RacedRun run_one(const RaceSpec& spec, const Entrant& entrant, Recipe recipe, int64_t k, RunResult* result) {

@@ -83,7 +83,8 @@ std::string filled(std::string_view page,
 
 void write_report(const std::vector<fs::path>& dirs, const fs::path& html) {
   const fs::path folder = html.has_parent_path() ? html.parent_path() : ".";
-  if (!fs::is_directory(folder)) throw UserError(folder.string() + ": no such folder to write a report to");
+  if (!fs::is_directory(folder))
+    throw UserError(folder.string() + ": there is no such folder to write the report to");
   if (fs::is_directory(html)) throw UserError(html.string() + ": is a folder; name a file to write");
   nlohmann::ordered_json data = page_data(collect(dirs));
   data["written"] = now();

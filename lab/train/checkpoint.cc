@@ -52,7 +52,7 @@ nlohmann::json read_state(const fs::path& checkpoint) {
   const fs::path file = checkpoint / kStateFile;
   const nlohmann::json json = parse_json_or_null(read_file(file, size_t{1} << 20));
   if (!json.is_object() || json.value("format", 0) != kFormat || !json.contains("files")) {
-    throw UserError(file.string() + ": not a trainer's state of this version");
+    throw UserError(file.string() + ": is not a trainer's state of this version");
   }
   if (json.value(kOwnSum, "") != own_sum(json)) {
     throw UserError(file.string() + ": altered since it was written");
@@ -130,11 +130,11 @@ TensorMap read_tensors(const fs::path& checkpoint, const char* file, const Named
   for (const auto& [name, tensor] : targets) {
     const auto found = stored.find(name);
     if (found == stored.end() || found->second.sizes() != tensor.sizes()) {
-      throw UserError(checkpoint.string() + ": a checkpoint of another model (" + name + ")");
+      throw UserError(checkpoint.string() + ": is a checkpoint of another model (" + name + ")");
     }
   }
   if (stored.size() != targets.size()) {
-    throw UserError(checkpoint.string() + ": a checkpoint of another model");
+    throw UserError(checkpoint.string() + ": is a checkpoint of another model");
   }
   return stored;
 }

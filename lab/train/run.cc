@@ -81,7 +81,7 @@ Run::Run(const RunSpec& spec) : spec_(spec) {
 void Run::resume_from(const fs::path& checkpoint) {
   const TrainerState state = load_checkpoint(checkpoint, *workload_, trainer_->optimizer());
   if (state.data_fingerprint != workload_->fingerprint()) {
-    throw UserError(spec_.dir.string() + ": the data are not those that " + checkpoint.string() +
+    throw UserError(spec_.dir.string() + ": the data differ from those that " + checkpoint.string() +
                     " was trained on");
   }
   trainer_->set_steps_done(state.step);
@@ -147,10 +147,11 @@ bool Run::step(bool is_last) {
     Json line = line_of(step.step + 1, step.units);
     line["diverged"] = true;
     log(line);
-    std::fprintf(stderr,
-                 "stopped at step %lld: loss or gradient is not finite; the newest checkpoint is good, a "
-                 "smaller lr may help\n",
-                 static_cast<long long>(step.step + 1));
+    std::fprintf(
+        stderr,
+        "stopped at step %lld: loss or gradient is not finite; the newest checkpoint is intact, and a "
+        "smaller lr may help\n",
+        static_cast<long long>(step.step + 1));
     return false;
   }
   loss_ema_ = smoothed(loss_ema_, step.loss);

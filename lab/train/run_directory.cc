@@ -27,17 +27,17 @@ const fs::path& checked(const fs::path& dir, const RunSettings& settings, bool r
   const fs::path config = dir / kConfigFile;
   if (!fs::exists(config)) {
     if (holds_files(dir))
-      throw UserError(dir.string() + ": is not empty and holds no run; choose another --out");
+      throw UserError(dir.string() + ": is not empty and has no run; choose another --out");
     return dir;
   }
   if (!resume) {
     throw UserError(dir.string() +
-                    ": holds a run already; --resume goes on with it, or choose another --out");
+                    ": already has a run; add --resume to continue it, or choose another --out");
   }
   const std::string text = read_file(config, kMaxConfigBytes);
   if (text == settings.text) return dir;
   if (const auto difference = settings.difference(config.string(), text)) {
-    throw UserError(config.string() + ": the run was begun with other settings (" + *difference +
+    throw UserError(config.string() + ": the run was started with other settings (" + *difference +
                     "); resume it with those, or choose another --out");
   }
   return dir;
@@ -63,9 +63,9 @@ void RunDirectory::find_where_to_go_on() {
     return;
   }
   if (!found.damaged.empty()) {
-    throw UserError(dir_.string() + ": no checkpoint is whole, so the run cannot be resumed (" +
+    throw UserError(dir_.string() + ": all checkpoints are damaged, so the run cannot be resumed (" +
                     found.damaged[0] + "); choose another --out, or move " + (dir_ / "checkpoints").string() +
-                    " away to begin again from step 0");
+                    " away to start again from step 0");
   }
   set_aside_logs();
 }

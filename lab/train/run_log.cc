@@ -63,7 +63,7 @@ RunLog::File RunLog::open(const fs::path& path, int64_t size) {
   if (present < size) {
     throw UserError(path.string() + ": " + std::to_string(present) + " bytes, but had " +
                     std::to_string(size) +
-                    " when the checkpoint was written; put it back, or begin anew in another --out");
+                    " when the checkpoint was written; restore it, or start again in another --out");
   }
   if (present > size) fs::resize_file(path, static_cast<uintmax_t>(size));
   return {path, std::ofstream(path, std::ios::app | std::ios::binary)};

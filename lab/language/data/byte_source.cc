@@ -157,7 +157,7 @@ class ZstdSource : public ByteSource {
 
 std::unique_ptr<ByteSource> open_bytes(const std::string& file) {
   if (!std::filesystem::is_regular_file(file)) {
-    throw UserError(file + ": is " + (std::filesystem::exists(file) ? "not a regular file" : "not there"));
+    throw UserError(file + ": is " + (std::filesystem::exists(file) ? "not a regular file" : "missing"));
   }
   if (file.ends_with(".gz")) return std::make_unique<GzipSource>(file);
   if (file.ends_with(".zst")) return std::make_unique<ZstdSource>(file);

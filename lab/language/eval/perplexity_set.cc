@@ -90,8 +90,7 @@ TokenStream open_tokens(const Found& found, const Tokenizer& tokenizer) {
   if (!found.shards.empty()) return TokenStream::open({found.shards.string()});
   for (const std::string& file : found.token_files) {
     if (MappedFile(file).bytes().starts_with("\x93NUMPY")) {
-      throw UserError(file +
-                      ": begins with NumPy's header; expected ids alone, as OLMo's token files have them");
+      throw UserError(file + ": starts with NumPy's header; expected only ids, as in OLMo's token files");
     }
   }
   const TokenType type = tokenizer.vocab_size() <= 65536 ? TokenType::kUint16 : TokenType::kUint32;
@@ -126,8 +125,8 @@ PerplexitySet::PerplexitySet(const DataFolder& folder, const std::string& name, 
   num_chunks_ = tokens / chunk_tokens;
   if (num_chunks_ == 0) {
     throw UserError(folder.path().string() + ": the set " + name + " has " + std::to_string(tokens) +
-                    " tokens, less than the " + std::to_string(chunk_tokens) +
-                    " of one chunk; --context sets it");
+                    " tokens, fewer than the " + std::to_string(chunk_tokens) +
+                    " of one chunk; lower it with --context");
   }
   if (max_chunks > 0) num_chunks_ = std::min(num_chunks_, max_chunks);
 }

@@ -34,8 +34,7 @@ class DocumentEncoder {
     EncodedDocument out;
     for (const std::string& text : document.contexts) {
       out.contexts.push_back(ids_of(text));
-      if (out.contexts.back().empty())
-        throw UserError(document.place + ": nothing stands before the choices");
+      if (out.contexts.back().empty()) throw UserError(document.place + ": has no text before the choices");
     }
     for (const std::string& text : document.continuations) {
       out.continuations.push_back(ids_of(text));

@@ -144,7 +144,7 @@ std::optional<Json> ResultStore::find(const std::string& name, const std::string
   const JsonField root(json, file.string());
   if (root["fingerprint"].string() != fingerprint) {
     throw UserError(file.string() +
-                    ": is of another model, other data or other settings; choose another --out");
+                    ": belongs to another model, other data or other settings; choose another --out");
   }
   check_result(root["result"]);
   return Json::parse(text)["result"];

@@ -25,7 +25,8 @@ std::vector<int64_t> encode(const TextModel& model, const std::vector<std::strin
   }
   if (!ids.empty()) return {ids.begin(), ids.end()};
   const auto eos = model.tokenizer.eos_id();
-  if (!eos) throw UserError(where + ": is empty, and the tokenizer has no token to begin a document with");
+  if (!eos)
+    throw UserError(where + ": is empty, and the tokenizer has no token with which to start a document");
   return {*eos};
 }
 

@@ -42,7 +42,8 @@ RegexSplit::Code RegexSplit::compile(const std::string& pattern, uint32_t option
       pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
                     PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | options, &error, &offset, nullptr),
       pcre2_code_free);
-  if (code == nullptr) throw std::invalid_argument("is no regular expression: " + pcre_message(error));
+  if (code == nullptr)
+    throw std::invalid_argument("is not a valid regular expression: " + pcre_message(error));
   // If PCRE2 has no compiler for the processor, matching is slower, with the same results.
   pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
   return code;
