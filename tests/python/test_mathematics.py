@@ -147,6 +147,10 @@ def test_c_3_gradient_of_beta():
     x, alpha, beta, gamma = draw()
     actual = jacrev(paper.seed_norm, 2)(x, alpha, beta, gamma)
     assert_close(actual, paper.jacobian_beta(x, alpha, beta), rounding(x, alpha, beta, gamma))
+    for k in (1.0, 1e-3, 1e-6):
+        jacobian = jacrev(paper.seed_norm, 2)(k * x, alpha, beta, gamma)
+        limit = k * (alpha * x / paper.rms(x)).abs().max() * x.abs().max()
+        assert jacobian.abs().max() <= limit * (1 + 2 * DIM * U)
 
 
 @pytest.mark.parametrize("num_heads", HEADS)
