@@ -44,8 +44,12 @@ void run_info(const Arguments& arguments) {
   std::printf("  of norms      %14lld\n", static_cast<long long>(counts.norm_params));
   std::printf("  over RMSNorm  %14lld  (%.4f%%)\n", static_cast<long long>(counts.extra_params),
               100 * static_cast<double>(counts.extra_params) / static_cast<double>(counts.params));
-  std::printf("FLOPs per %-5s %14.4g  forward and backward\n", workload->unit().c_str(),
+  std::printf("FLOPs per %-5s %14.4g  matrix products, forward and backward\n", workload->unit().c_str(),
               counts.flops_per_unit);
+  if (counts.norm_flops_per_unit > 0) {
+    std::printf("  of norms      %14.4g  in addition (%.4f%%)\n", counts.norm_flops_per_unit,
+                100 * counts.norm_flops_per_unit / counts.flops_per_unit);
+  }
   std::printf("memory          %14s  weights, gradients and AdamW's state, float32\n",
               (with_unit(16 * static_cast<double>(counts.params)) + "B").c_str());
   std::fputs(to_text(groups).c_str(), stdout);
@@ -55,6 +59,9 @@ void run_info(const Arguments& arguments) {
                          {"extra_params", counts.extra_params},
                          {"flops_per_" + workload->unit(), counts.flops_per_unit},
                          {"groups", nlohmann::json::array()}};
+  if (counts.norm_flops_per_unit > 0) {
+    json["norm_flops_per_" + workload->unit()] = counts.norm_flops_per_unit;
+  }
   for (const ParamGroup& g : groups) {
     json["groups"].push_back({{"role", name_of(g.role)},
                               {"tensors", g.params.size()},

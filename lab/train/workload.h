@@ -36,10 +36,11 @@ struct Loss {
 // The size and cost of a model.
 struct Counts {
   int64_t params = 0;
-  int64_t active_params = 0;  // used for one unit: of the experts, only the chosen ones
-  int64_t norm_params = 0;    // of all norms
-  int64_t extra_params = 0;   // in addition to those of the same model with RMSNorm everywhere
-  double flops_per_unit = 0;  // forward and backward
+  int64_t active_params = 0;       // used for one unit: of the experts, only the chosen ones
+  int64_t norm_params = 0;         // of all norms
+  int64_t extra_params = 0;        // in addition to those of the same model with RMSNorm everywhere
+  double flops_per_unit = 0;       // of matrix products, forward and backward
+  double norm_flops_per_unit = 0;  // of the norms, in addition to flops_per_unit; 0: not counted
 };
 
 // The purpose of a workload.

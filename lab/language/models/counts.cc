@@ -1,6 +1,25 @@
 #include "lab/language/models/counts.h"
 
 namespace seednorm::lab {
+namespace {
+
+// Of forward, for one row.
+double flops_of_row(const NormLayer& norm) {
+  const NormInfo& info = norm.layer().info();
+  int64_t operations = info.has_eps ? 3 : 0;  // for each column
+  for (const NormParam& p : norm.params()) {
+    operations += info.find(p.param)->role == ParamRole::kDynamic ? 2 : 1;
+  }
+  return static_cast<double>(operations * norm.layer().dim());
+}
+
+// A token's rows: a norm of queries, keys or pieces of the stream that is narrower than these has several.
+double rows_of_token(const ModelConfig& c, const std::string& name, const NormLayer& norm) {
+  const int64_t width = name.ends_with("k_norm") ? c.dim / c.num_heads * c.num_kv_heads : c.dim;
+  return static_cast<double>(width / norm.layer().dim());
+}
+
+}  // namespace
 
 Counts count(const Model& model) {
   const ModelConfig& c = model.config();
@@ -20,6 +39,7 @@ Counts count(const Model& model) {
   for (const auto& [name, norm] : model.norms()) {
     for (const auto& p : norm->named_parameters()) out.norm_params += p.value().numel();
     out.extra_params -= norm->layer().dim();  // what RMSNorm would have
+    out.norm_flops_per_unit += 3 * rows_of_token(c, name, *norm) * flops_of_row(*norm);
   }
   out.extra_params += out.norm_params;
   out.flops_per_unit = 6 * matrices + 6.0 * static_cast<double>(c.num_layers * c.context * c.dim);

@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "lab/language/models/counts.h"
 #include "lab/language/models/model.h"
 #include "lab/nn/loss.h"
 #include "tests/lab/language/small_model.h"
@@ -155,6 +156,29 @@ TEST(Counts, ExtraParametersOfThePaper) {
     };
     EXPECT_EQ(count("seed_norm") - count("rms_norm"), extra);
   }
+}
+
+// SeeDNorm adds 4 w operations to RMSNorm's for each row of width w. The paper's Appendix F.1 has 4 w - 1 and
+// counts one head of queries and keys; with each head, its sum for this model is 200,295.
+TEST(Counts, OperationsOfTheNorms) {
+  ModelConfig config = small_model("olmo2");
+  config.num_layers = 12, config.num_heads = config.num_kv_heads = 16, config.dim = 1024, config.ffn_dim = 8;
+  config.qk_norm_per_head = true;
+  const auto added = [&] {
+    const auto forward = [&](const char* norm) {
+      config.norms.set_all(NormSpec::parse(norm));
+      return count(Model(config, 0)).norm_flops_per_unit / 3;
+    };
+    return forward("seed_norm") - forward("rms_norm");
+  };
+  const int rows = 2 * 12 + 1 + 2 * 12 * 16;
+  EXPECT_EQ(added(), 200295 + rows);
+  config.num_kv_heads = 4;
+  EXPECT_EQ(added(), 4 * 1024 * 25 + 4 * 64 * 12 * (16 + 4));
+  config.qk_norm_per_head = false;
+  EXPECT_EQ(added(), 4 * 1024 * 25 + 4 * 12 * (1024 + 256));
+  config.norms.set_all(NormSpec::parse("dyt"));  // a slope, a gain and an offset, and no statistics
+  EXPECT_EQ(count(Model(config, 0)).norm_flops_per_unit / 3, 3 * (1024 * 25 + 12 * (1024 + 256)));
 }
 
 }  // namespace
