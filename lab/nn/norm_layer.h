@@ -51,6 +51,7 @@ class NormLayer : public torch::nn::Module, public HasRoles {
 
   Role role(const std::string& name) const override;
   const NormSpec& spec() const { return spec_; }
+  Affine affine() const { return is_conditioned_ ? Affine::kOfSample : Affine::kOwn; }
   const seednorm::Norm& layer() const { return layer_; }
   // The parameters of this layer, in the core's order.
   const std::vector<NormParam>& params() const { return params_; }

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <stdexcept>
+
+#include "lab/base/error.h"
 
 namespace seednorm::lab {
 namespace {
@@ -69,6 +72,13 @@ Image center_crop_adm(const ImageView& image, int size) {
       resize(view, round_to_int(view.width * scale), round_to_int(view.height * scale), Filter::kBicubic);
   return copy_of(
       ImageView(scaled, Rect{(scaled.width() - size) / 2, (scaled.height() - size) / 2, size, size}));
+}
+
+Normalization named_normalization(const std::string& name) {
+  if (name == "imagenet") return kImageNetNormalization;
+  if (name == "cifar") return kCifarNormalization;
+  if (name == "symmetric") return kSymmetricNormalization;
+  throw std::invalid_argument("expected imagenet, cifar or symmetric, got " + quote(name));
 }
 
 Normalizer::Normalizer(const Normalization& normalization) {

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <span>
+#include <string>
 
 #include "lab/vision/data/draws.h"
 #include "lab/vision/data/image.h"
@@ -42,6 +43,8 @@ inline constexpr Normalization kImageNetNormalization = {{0.485f, 0.456f, 0.406f
 inline constexpr Normalization kSymmetricNormalization = {{0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}};
 inline constexpr Normalization kCifarNormalization = {{0.4914f, 0.4822f, 0.4465f},
                                                       {0.247f, 0.2435f, 0.2616f}};
+// "imagenet", "cifar" or "symmetric" (to -1 .. 1). Throws std::invalid_argument for another name.
+Normalization named_normalization(const std::string& name);
 
 class Normalizer {
  public:

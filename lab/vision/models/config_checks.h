@@ -41,11 +41,17 @@ inline void require_heads(const char* setting, int64_t heads, int64_t width) {
   require(width % heads == 0, setting, "a divisor of the width " + std::to_string(width), heads);
 }
 
-// That the norm of a site fits the width of one of its layers.
-inline void require_norm(const NormSites& norms, const std::string& site, int64_t width) {
+// That the norm of a site fits the width of one of its layers, and needs a condition only of a model that
+// has one.
+inline void require_norm(const NormSites& norms, const std::string& site, int64_t width,
+                         bool has_condition = false) {
   const NormSpec& spec = norms[site];
   try {
     const seednorm::Norm layer(spec.name, width, spec.options);
+    if (layer.info().needs_condition() && !has_condition) {
+      throw std::invalid_argument("[" + spec.name +
+                                  "] norm: needs a condition for each sample, which this model lacks");
+    }
   } catch (const std::invalid_argument& e) {
     throw std::invalid_argument("norm." + site + ": of width " + std::to_string(width) + ": " + e.what());
   }

@@ -37,8 +37,8 @@ void DitConfig::check() const {
   require(norm_eps > 0 && norm_eps <= 1, "norm_eps", "more than 0, at most 1", norm_eps);
   require(estimated_params() <= kMaxParams, "dim, num_layers, ffn_dim", "a model of at most 1e13 parameters",
           estimated_params());
-  require_norm(norms, "block", dim);
-  require_norm(norms, "final", dim);
+  require_norm(norms, "block", dim, /*has_condition=*/true);
+  require_norm(norms, "final", dim, /*has_condition=*/true);
 }
 
 }  // namespace seednorm::lab

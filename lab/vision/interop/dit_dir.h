@@ -1,0 +1,36 @@
+// DiTs in directories: ours have the names of DiT's own checkpoints, and those of Hugging Face's diffusers
+// (DiTTransformer2DModel) are read too.
+#ifndef SEEDNORM_LAB_VISION_INTEROP_DIT_DIR_H_
+#define SEEDNORM_LAB_VISION_INTEROP_DIT_DIR_H_
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "lab/vision/models/dit.h"
+
+namespace seednorm::lab {
+
+// What a DiT was trained with that sampling needs to know.
+struct DitFile {
+  DitConfig config;
+  int64_t diffusion_steps = 1000;
+};
+
+// config.json of our directories.
+nlohmann::json dit_json(const DitFile& file);
+// Reads ours and diffusers'. Errors (UserError): not JSON, or another kind of model.
+DitFile read_dit_file(const std::filesystem::path& folder);
+
+// Errors (UserError): as above; see load_stored; a model of diffusers whose blocks differ in labels or
+// timesteps, of which a DiT has one set.
+std::shared_ptr<Dit> load_dit(const std::filesystem::path& folder);
+// The weights alone, of one of our directories, for a model that is there already: "model.safetensors", or
+// "average.safetensors" of a checkpoint. Nothing is changed when it throws.
+void load_dit_weights(Dit& model, const std::filesystem::path& file);
+// config.json and model.safetensors, in a folder that exists (a checkpoint that is being written).
+void write_dit(const Dit& model, int64_t diffusion_steps, const std::filesystem::path& folder);
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_VISION_INTEROP_DIT_DIR_H_

@@ -1,0 +1,169 @@
+#include "lab/vision/interop/mae_dir.h"
+
+#include <ATen/Functions.h>
+
+#include "lab/base/error.h"
+#include "lab/base/file.h"
+#include "lab/tensors/strict_json.h"
+#include "lab/vision/interop/stored_params.h"
+#include "lab/vision/nn/sincos_positions.h"
+
+namespace seednorm::lab {
+namespace {
+
+namespace fs = std::filesystem;
+using at::Tensor;
+using Json = nlohmann::json;
+
+constexpr const char* kConfigFile = "config.json";
+constexpr const char* kWeightsFile = "model.safetensors";
+constexpr const char* kPositions = "vit.embeddings.position_embeddings";
+constexpr const char* kDecoderPositions = "decoder.decoder_pos_embed";
+
+// What transformers calls a part of a block, "attn.proj.weight" for instance.
+std::vector<std::string> names_in_layer(const std::string& layer, const std::string& rest) {
+  const auto replaced = [&](const std::string& ours, const std::string& theirs) {
+    return std::vector<std::string>{layer + theirs + rest.substr(ours.size())};
+  };
+  if (rest.starts_with("attn.qkv")) {
+    const std::string suffix = rest.substr(8), attention = layer + "attention.attention.";
+    return {attention + "query" + suffix, attention + "key" + suffix, attention + "value" + suffix};
+  }
+  if (rest.starts_with("attn.proj")) return replaced("attn.proj", "attention.output.dense");
+  if (rest.starts_with("mlp.fc1")) return replaced("mlp.fc1", "intermediate.dense");
+  if (rest.starts_with("mlp.fc2")) return replaced("mlp.fc2", "output.dense");
+  if (rest.starts_with("norm1")) return replaced("norm1", "layernorm_before");
+  return replaced("norm2", "layernorm_after");
+}
+
+// `decoder_layers`: some versions of transformers write other names for the decoder's than they read.
+StoredNames stored_names(const std::string& decoder_layers) {
+  return [decoder_layers](const std::string& param) -> std::vector<std::string> {
+    if (const BlockParam b = block_param(param, "blocks."); !b.index.empty()) {
+      return names_in_layer("vit.encoder.layer." + b.index + ".", b.rest);
+    }
+    if (const BlockParam b = block_param(param, "decoder_blocks."); !b.index.empty()) {
+      return names_in_layer(decoder_layers + b.index + ".", b.rest);
+    }
+    if (param == "cls_token") return {"vit.embeddings.cls_token"};
+    if (param.starts_with("patch_embed.proj."))
+      return {"vit.embeddings.patch_embeddings.projection." + param.substr(17)};
+    if (param.starts_with("norm.")) return {"vit.layernorm." + param.substr(5)};
+    return {"decoder." + param};  // mask_token, decoder_embed, decoder_norm, decoder_pred
+  };
+}
+
+constexpr const char* kDecoderLayers = "decoder.decoder_layers.";
+constexpr const char* kOtherDecoderLayers = "decoder.decoder_encoder.layer.";
+
+MaeConfig parse_config(const Json& json) {
+  const auto expect = [&](const char* key, const Json& expected) {
+    const Json found = json.value(key, expected);
+    if (found != expected) {
+      throw UserError(std::string(key) + ": expected " + expected.dump() + ", got " + found.dump());
+    }
+  };
+  expect("model_type", "vit_mae");
+  expect("hidden_act", "gelu");
+  expect("qkv_bias", true);
+  expect("num_channels", 3);
+  MaeConfig c;
+  const auto read = [&](const char* key, auto& value) { value = json.value(key, value); };
+  read("image_size", c.image_size);
+  read("patch_size", c.patch_size);
+  read("hidden_size", c.dim);
+  read("num_hidden_layers", c.num_layers);
+  read("num_attention_heads", c.num_heads);
+  read("intermediate_size", c.ffn_dim);
+  read("decoder_hidden_size", c.decoder_dim);
+  read("decoder_num_hidden_layers", c.decoder_layers);
+  read("decoder_num_attention_heads", c.decoder_heads);
+  read("decoder_intermediate_size", c.decoder_ffn_dim);
+  read("mask_ratio", c.mask_ratio);
+  c.normalize_pixels = json.value("norm_pix_loss", false);
+  c.norm_eps = json.value("layer_norm_eps", 1e-12);  // what transformers takes if it is not there
+  // In a variable of its own: items() refers to what it walks over.
+  const Json norms = json.value("seednorm", Json::object()).value("norms", Json::object());
+  for (const auto& [site, text] : norms.items()) {
+    c.norms[site] = NormSpec::parse(text.get<std::string>());
+  }
+  c.check();
+  return c;
+}
+
+// [1, 1 + L, D]: the class token's is 0.
+Tensor stored_positions(int64_t dim, const MaeConfig& c) {
+  const Tensor patches = sincos_positions(dim, c.image_size / c.patch_size);
+  return at::cat({at::zeros({1, dim}), patches}).unsqueeze(0);
+}
+
+}  // namespace
+
+Json mae_json(const MaeConfig& c) {
+  Json norms = Json::object();
+  for (const auto& [site, spec] : c.norms) norms[site.name] = spec.text();
+  return {{"architectures", {"ViTMAEForPreTraining"}},
+          {"model_type", "vit_mae"},
+          {"image_size", c.image_size},
+          {"patch_size", c.patch_size},
+          {"num_channels", 3},
+          {"hidden_size", c.dim},
+          {"num_hidden_layers", c.num_layers},
+          {"num_attention_heads", c.num_heads},
+          {"intermediate_size", c.ffn_dim},
+          {"decoder_hidden_size", c.decoder_dim},
+          {"decoder_num_hidden_layers", c.decoder_layers},
+          {"decoder_num_attention_heads", c.decoder_heads},
+          {"decoder_intermediate_size", c.decoder_ffn_dim},
+          {"hidden_act", "gelu"},
+          {"hidden_dropout_prob", 0.0},
+          {"attention_probs_dropout_prob", 0.0},
+          {"qkv_bias", true},
+          {"mask_ratio", c.mask_ratio},
+          {"norm_pix_loss", c.normalize_pixels},
+          {"layer_norm_eps", c.norm_eps},
+          {"seednorm", {{"norms", norms}}}};
+}
+
+MaeConfig read_mae_config(const fs::path& folder) {
+  constexpr int kMaxDepth = 16;
+  const std::string file = (folder / kConfigFile).string();
+  const Json json = parse_strict_json(read_file(file, size_t{1} << 20), file, kMaxDepth);
+  try {
+    return parse_config(json);
+  } catch (const Json::exception& e) {
+    throw UserError(file + ": not the configuration of a masked autoencoder: " + e.what());
+  } catch (const std::invalid_argument& e) {
+    throw UserError(file + ": " + e.what());
+  } catch (const UserError& e) {
+    throw UserError(file + ": " + e.what());
+  }
+}
+
+std::shared_ptr<Mae> load_mae(const fs::path& folder) {
+  auto model = std::make_shared<Mae>(read_mae_config(folder));
+  load_mae_weights(*model, folder);
+  return model;
+}
+
+void load_mae_weights(Mae& model, const fs::path& folder) {
+  const fs::path file = folder / kWeightsFile;
+  const TensorMap stored = read_safetensors(file);
+  const auto begins = stored.lower_bound(kOtherDecoderLayers);
+  const bool is_other = begins != stored.end() && begins->first.starts_with(kOtherDecoderLayers);
+  load_stored(
+      stored, model.params(), stored_names(is_other ? kOtherDecoderLayers : kDecoderLayers),
+      [](const std::string& tensor) { return tensor == kPositions || tensor == kDecoderPositions; },
+      file.string());
+}
+
+void write_mae(const Mae& model, const fs::path& folder) {
+  const MaeConfig& c = model.config();
+  std::vector<TensorSource> tensors = stored_sources(model.params(), stored_names(kDecoderLayers));
+  tensors.push_back(source_of(kPositions, stored_positions(c.dim, c)));
+  tensors.push_back(source_of(kDecoderPositions, stored_positions(c.decoder_dim, c)));
+  write_safetensors(folder / kWeightsFile, tensors);
+  replace_file(folder / kConfigFile, mae_json(c).dump(2) + "\n");
+}
+
+}  // namespace seednorm::lab

@@ -1,0 +1,29 @@
+// Masked autoencoders in directories as Hugging Face's transformers has them (ViTMAEForPreTraining).
+#ifndef SEEDNORM_LAB_VISION_INTEROP_MAE_DIR_H_
+#define SEEDNORM_LAB_VISION_INTEROP_MAE_DIR_H_
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "lab/vision/models/mae.h"
+
+namespace seednorm::lab {
+
+// config.json: what transformers reads, and under "seednorm" the norms.
+nlohmann::json mae_json(const MaeConfig& config);
+// Errors (UserError): not JSON, another kind of model, an activation other than gelu, or no biases of
+// queries, keys and values.
+MaeConfig read_mae_config(const std::filesystem::path& folder);
+
+// Errors (UserError): as above, and see load_stored.
+std::shared_ptr<Mae> load_mae(const std::filesystem::path& folder);
+// The weights alone, for a model that is there already. Nothing is changed when it throws.
+void load_mae_weights(Mae& model, const std::filesystem::path& folder);
+// config.json and model.safetensors, in a folder that exists (a checkpoint that is being written). With
+// LayerNorm transformers reads them.
+void write_mae(const Mae& model, const std::filesystem::path& folder);
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_VISION_INTEROP_MAE_DIR_H_

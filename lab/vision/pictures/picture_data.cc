@@ -1,0 +1,111 @@
+#include "lab/vision/pictures/picture_data.h"
+
+#include <ATen/Functions.h>
+
+#include <algorithm>
+
+#include "lab/base/error.h"
+#include "lab/base/interrupt.h"
+#include "lab/vision/data/image_subset.h"
+
+namespace seednorm::lab {
+
+using at::Tensor;
+
+Tensor tensor_of(std::vector<float> pixels, int64_t rows, int64_t size) {
+  const auto owner = std::make_shared<std::vector<float>>(std::move(pixels));
+  return at::from_blob(
+      owner->data(), {rows, size, size, 3}, [owner](void*) {}, at::kFloat);
+}
+
+namespace {
+
+PictureRows rows_of(ImageBatch batch) {
+  const int64_t rows = batch.rows();
+  return {tensor_of(std::move(batch.pixels), rows, batch.size), {batch.labels.begin(), batch.labels.end()}};
+}
+
+// Without the damaged ones, whose label is -1.
+PictureRows whole_rows(PictureRows all) {
+  std::vector<int64_t> places, labels;
+  for (size_t i = 0; i < all.labels.size(); ++i) {
+    if (all.labels[i] < 0) continue;
+    places.push_back(static_cast<int64_t>(i));
+    labels.push_back(all.labels[i]);
+  }
+  if (places.size() == all.labels.size()) return all;
+  return {all.pixels.index_select(0, at::tensor(places, at::kLong)), std::move(labels)};
+}
+
+}  // namespace
+
+PictureData::PictureData(const PictureConfig& config, const TrainConfig& train,
+                         const AugmentOptions& training, const AugmentOptions& evaluation)
+    : config_(config), evaluation_(evaluation) {
+  if (config.train_data.empty()) {
+    throw UserError(
+        "train_data: no pictures given; train_data=FOLDER is a folder with a folder for each class, a .tar "
+        "file, CIFAR or IDX");
+  }
+  train_set_ = open_image_set(config.train_data);
+  const std::string& place = config.valid_data.empty() ? config.train_data : config.valid_data;
+  measured_ = open_image_set(place, {.is_test = true});
+  if (measured_->fingerprint() == train_set_->fingerprint()) {
+    throw UserError("valid_data: " + place + " is the training set itself; expected other pictures");
+  }
+  check_same_classes(*train_set_, *measured_);
+  if (train.eval_rows > 0 && train.eval_rows < measured_->size()) {
+    measured_ = std::make_unique<ImageSubset>(std::move(measured_), train.eval_rows);
+  }
+  loader_ = std::make_unique<ImageLoader>(*train_set_,
+                                          LoaderOptions{.batch_size = train.batch_size,
+                                                        .seed = static_cast<uint64_t>(train.data_seed),
+                                                        .augment = training,
+                                                        .skip_damaged = config.skip_damaged,
+                                                        .num_workers = static_cast<int>(config.workers),
+                                                        .rows_at_once = train.micro_rows()});
+}
+
+PictureRows PictureData::read(int64_t step, RowRange rows) const {
+  return rows_of(loader_->read(step, rows.first, rows.count));
+}
+
+LoaderOptions PictureData::measuring(int64_t rows) const {
+  return {.is_training = false,
+          .batch_size = rows,
+          .augment = evaluation_,
+          .skip_damaged = config_.skip_damaged,
+          .num_workers = static_cast<int>(config_.workers)};
+}
+
+void PictureData::for_measured(int64_t rows,
+                               const std::function<void(int64_t, const PictureRows&)>& work) const {
+  ImageLoader loader(*measured_, measuring(rows));
+  for (int64_t step = 0; step < loader.num_steps(); ++step) {
+    check_interrupt();
+    const PictureRows whole = whole_rows(rows_of(loader.read(step)));
+    if (!whole.labels.empty()) work(step * rows, whole);
+  }
+}
+
+PictureRows PictureData::first_measured(int64_t count) const {
+  ImageLoader loader(*measured_, measuring(std::min(count, measured_->size())));
+  return whole_rows(rows_of(loader.read(0)));
+}
+
+Counts counts_of(const std::vector<ParamInfo>& params,
+                 const std::vector<std::pair<std::string, NormLayer*>>& norms, double flops_per_image) {
+  Counts out;
+  for (const ParamInfo& p : params) out.params += p.tensor.numel();
+  for (const auto& [name, norm] : norms) {
+    for (const auto& p : norm->named_parameters()) out.norm_params += p.value().numel();
+    // What RMSNorm would have there.
+    if (norm->affine() == Affine::kOwn) out.extra_params -= norm->layer().dim();
+  }
+  out.extra_params += out.norm_params;
+  out.active_params = out.params;
+  out.flops_per_unit = flops_per_image;
+  return out;
+}
+
+}  // namespace seednorm::lab
