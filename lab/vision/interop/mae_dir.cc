@@ -97,6 +97,20 @@ Tensor stored_positions(int64_t dim, const MaeConfig& c) {
   return at::cat({at::zeros({1, dim}), patches}).unsqueeze(0);
 }
 
+// Files may leave positions out. Errors (UserError): others than the model's.
+void check_positions(const TensorMap& stored, const char* name, const Tensor& expected,
+                     const std::string& file) {
+  constexpr double kBound = 4e-3;  // sines and cosines in bfloat16
+  const auto found = stored.find(name);
+  if (found == stored.end()) return;
+  const Tensor& positions = found->second;
+  if (positions.sizes() == expected.sizes() &&
+      (positions.to(at::kFloat) - expected).abs().max().item<double>() <= kBound) {
+    return;
+  }
+  throw UserError(file + ": tensor " + quote(name) + ": these are not the fixed positions of MAE");
+}
+
 }  // namespace
 
 Json mae_json(const MaeConfig& c) {
@@ -150,6 +164,9 @@ void load_mae_weights(Mae& model, const fs::path& folder) {
   const fs::path file = folder / kWeightsFile;
   const TensorMap stored = read_safetensors(file);
   const auto begins = stored.lower_bound(kOtherDecoderLayers);
+  const MaeConfig& c = model.config();
+  check_positions(stored, kPositions, stored_positions(c.dim, c), file.string());
+  check_positions(stored, kDecoderPositions, stored_positions(c.decoder_dim, c), file.string());
   const bool is_other = begins != stored.end() && begins->first.starts_with(kOtherDecoderLayers);
   load_stored(
       stored, model.params(), stored_names(is_other ? kOtherDecoderLayers : kDecoderLayers),

@@ -16,7 +16,7 @@ nlohmann::json mae_json(const MaeConfig& config);
 // queries, keys and values.
 MaeConfig read_mae_config(const std::filesystem::path& folder);
 
-// Errors (UserError): as above, and see load_stored.
+// Errors (UserError): as above, and see load_stored; positions other than the fixed ones of MAE.
 std::shared_ptr<Mae> load_mae(const std::filesystem::path& folder);
 // The weights alone, for a model that is there already. Nothing is changed when it throws.
 void load_mae_weights(Mae& model, const std::filesystem::path& folder);

@@ -52,6 +52,9 @@ inline void require_norm(const NormSites& norms, const std::string& site, int64_
       throw std::invalid_argument("[" + spec.name +
                                   "] norm: needs a condition for each sample, which this model lacks");
     }
+    if (spec.options.dropout > 0) {
+      throw std::invalid_argument("dropout: expected 0; this model is trained without it");
+    }
   } catch (const std::invalid_argument& e) {
     throw std::invalid_argument("norm." + site + ": of width " + std::to_string(width) + ": " + e.what());
   }

@@ -57,7 +57,7 @@ TEST_F(MaeRuns, ACheckpointIsAModelDirectory) {
   const std::vector<ParamInfo> a = model->params(), b = workload->params();
   ASSERT_EQ(a.size(), b.size());
   for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i].tensor, b[i].tensor)) << a[i].name;
-  EXPECT_TRUE(user_error([&] { make_workload(small({"dim=24"}))->load(folder); }).find("its shape is") !=
+  EXPECT_TRUE(user_error([&] { make_workload(small({"ffn_dim=32"}))->load(folder); }).find("its shape is") !=
               std::string::npos);
 }
 
@@ -68,6 +68,8 @@ TEST_F(MaeRuns, NamesMistakes) {
               }).starts_with("valid_data: "));
   EXPECT_EQ(user_error([&] { make_workload(small({"mask_ratio=0.99"})); }),
             "mask_ratio: expected a part that leaves and masks at least one of 16 patches, got 0.99");
+  EXPECT_EQ(user_error([&] { make_workload(small({"norm=seed_norm(dropout=0.1)"})); }),
+            "norm.encoder: of width 16: dropout: expected 0; this model is trained without it");
   EXPECT_TRUE(user_error([&] { make_workload(small({"norm=ada_seed_norm"})); }).find("needs a condition") !=
               std::string::npos);
 }
