@@ -25,13 +25,6 @@ Setting numbers(std::string name, std::string help, std::vector<int64_t>& values
 
 std::unique_ptr<WorkloadConfig> classify_config() { return std::make_unique<ClassifyConfig>(); }
 
-Normalization normalization_of(const std::string& name) {
-  if (name == "imagenet") return kImageNetNormalization;
-  if (name == "cifar") return kCifarNormalization;
-  if (name == "symmetric") return kSymmetricNormalization;
-  throw std::invalid_argument("expected imagenet, cifar or symmetric, got " + quote(name));
-}
-
 Settings ClassifyConfig::settings() {
   ImageModelConfig& m = model;
   Settings out = {
@@ -71,7 +64,7 @@ Settings ClassifyConfig::settings() {
       {"crop_part", "part of a picture's short side that is measured on", crop_part, Scope::kMeasurement},
       {"normalization", "of pixels: imagenet, cifar or symmetric",
        [this](std::string_view value) {
-         normalization_of(std::string(value));
+         named_normalization(std::string(value));
          normalization = value;
        },
        [this] { return normalization; }},
@@ -109,13 +102,13 @@ AugmentOptions ClassifyConfig::training_augment() const {
   out.flip = flip;
   out.rand_augment = RandAugmentOptions::parse(rand_augment);
   out.erase.probability = erase;
-  out.normalization = normalization_of(normalization);
+  out.normalization = named_normalization(normalization);
   return out;
 }
 
 AugmentOptions ClassifyConfig::evaluation_augment() const {
   AugmentOptions out = AugmentOptions::evaluation(static_cast<int>(model.image_size), crop_part);
-  out.normalization = normalization_of(normalization);
+  out.normalization = named_normalization(normalization);
   return out;
 }
 

@@ -47,9 +47,6 @@ struct ClassifyConfig : WorkloadConfig {
   MixOptions mix() const { return {.mixup = mixup, .cutmix = cutmix}; }
 };
 
-// "imagenet", "cifar" or "symmetric" (to -1 .. 1). Errors (std::invalid_argument): another name.
-Normalization normalization_of(const std::string& name);
-
 }  // namespace seednorm::lab
 
 #endif  // SEEDNORM_LAB_VISION_CLASSIFY_CONFIG_H_

@@ -136,7 +136,7 @@ std::vector<std::unique_ptr<Probe>> ClassifyWorkload::probes() {
 }
 
 ImagePreprocessing ClassifyWorkload::preprocessing() const {
-  return {.normalization = normalization_of(config_.normalization), .crop_part = config_.crop_part};
+  return {.normalization = named_normalization(config_.normalization), .crop_part = config_.crop_part};
 }
 
 void ClassifyWorkload::save(const fs::path& folder) const {

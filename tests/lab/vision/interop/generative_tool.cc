@@ -1,7 +1,8 @@
 // What generative_parity_test.py compares with other libraries:
 //   lab_generative_tool dit|mae FOLDER IN OUT [COPY]
-// loads the model of FOLDER, feeds it the tensors of IN, backward from the sum of output * IN's "weights", and
-// writes the output and the gradients, under our names, to OUT; COPY is a new folder for the model.
+// loads the model of FOLDER, feeds it the tensors of IN, goes backward from the sum of output * IN's
+// "weights", and writes the output and the gradients, under our names, to OUT. COPY is a new folder for the
+// model.
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <torch/csrc/autograd/autograd.h>
