@@ -109,7 +109,7 @@ _ABSENT = object()
 
 def _check(caller: str, optimizer: Any, model: nn.Module) -> dict[int, Any]:
     """Raises ValueError unless alpha and beta are decayed; the weight decay of each parameter by its id."""
-    decays = {id(p): group.get("weight_decay") for group in _groups_of(optimizer) for p in _params(group)}
+    decays = {id(p): _decay_in(group) for group in _groups_of(optimizer) for p in _params(group)}
     roles = _roles(model)
     wrong = []
     for name, p in model.named_parameters():
@@ -129,6 +129,11 @@ def _check(caller: str, optimizer: Any, model: nn.Module) -> dict[int, Any]:
             "seednorm.param_groups(model, weight_decay) makes groups that have it."
         )
     return decays
+
+
+def _decay_in(group: dict[str, Any]) -> Any:
+    """Megatron's groups begin with everybody's weight_decay; its schedule multiplies it by the group's wd_mult at each step."""
+    return 0.0 if group.get("wd_mult") == 0 else group.get("weight_decay")
 
 
 def _decay_of(p: nn.Parameter, decays: dict[int, Any]) -> Any:

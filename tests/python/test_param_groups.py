@@ -180,6 +180,16 @@ def test_check_decay_of_copies_and_frozen_parameters():
     assert "0.1" in seednorm.check_decay(optimizer, model)
 
 
+def test_check_decay_of_groups_that_a_schedule_will_multiply():
+    """Megatron's optimizers begin with the same weight_decay in all groups, and a factor that its schedule applies."""
+    model = nn.Sequential(seednorm.SeeDNorm(8))
+    groups = [{"params": list(model.parameters()), "weight_decay": 0.1, "wd_mult": factor} for factor in (1.0, 0.0)]
+    assert "0.1" in seednorm.check_decay(groups[:1], model)
+    for check in (seednorm.check_decay, seednorm.check_param_groups):
+        with pytest.raises(ValueError, match=r"alpha has weight_decay 0\.0"):
+            check(groups[1:], model)
+
+
 def test_check_decay_of_transformers_trainer(tmp_path):
     """Its own rule leaves layers whose class or name says norm undecayed; alpha and beta with them."""
     pytest.importorskip("accelerate")
