@@ -10,6 +10,7 @@
 #include "lab/base/split_list.h"
 #include "lab/base/suggest.h"
 #include "lab/cli/checks.h"
+#include "lab/cli/eval_images.h"
 #include "lab/cli/model_options.h"
 #include "lab/cli/verb.h"
 #include "lab/language/eval/evaluate.h"
@@ -25,6 +26,8 @@ struct Arguments {
   std::string tasks, data, dump, out, json;
   int64_t limit = 0, context = 0;
   EvalOptions options;
+  std::string predictions;  // these three for classifiers of pictures
+  bool average = false, skip_damaged = false;
 };
 
 struct Names {
@@ -138,7 +141,37 @@ class Evaluation {
   size_t number_ = 0, all_;
 };
 
+// Errors (UserError): options of the other kind of models.
+void check_kind(const Arguments& a, bool of_images) {
+  const auto refuse = [&](const char* option, bool given) {
+    if (given) {
+      throw UserError(std::string(option) + ": " + a.model.folder + " is a model of " +
+                      (of_images ? "pictures" : "text") + ", which has no such option");
+    }
+  };
+  refuse("--tasks", of_images && !a.tasks.empty());
+  refuse("--out", of_images && !a.out.empty());
+  refuse("--context", of_images && a.context != 0);
+  refuse("--dump-requests", of_images && !a.dump.empty());
+  refuse("--predictions", !of_images && !a.predictions.empty());
+  refuse("--average", !of_images && a.average);
+  refuse("--skip-damaged", !of_images && a.skip_damaged);
+}
+
 void run_eval(const Arguments& arguments) {
+  const bool of_images = is_image_model(arguments.model.folder);
+  check_kind(arguments, of_images);
+  if (of_images) {
+    arguments.model.set_threads();
+    return eval_images({.model = arguments.model.folder,
+                        .data = arguments.data,
+                        .predictions = arguments.predictions,
+                        .json = arguments.json,
+                        .limit = arguments.limit,
+                        .rows = arguments.options.batch,
+                        .average = arguments.average,
+                        .skip_damaged = arguments.skip_damaged});
+  }
   const DataFolder folder(arguments.data);
   parse_names(arguments.tasks, folder);  // a wrong name is found before a large model is read
   const std::unique_ptr<Model> model = arguments.model.load();
@@ -175,13 +208,14 @@ void add_eval(CLI::App& app) {
   app.add_option("--tasks", a.tasks,
                  "Tasks and sets of text, separated by commas: all (every task), " + names +
                      "; a set is a file or a folder of token shards in --data")
-      ->required()
       ->type_name("LIST");
-  app.add_option("--data", a.data, "The folder with the files of tasks and sets")
+  app.add_option("--data", a.data,
+                 "The folder with the files of tasks and sets; for a classifier a set of pictures")
       ->required()
       ->type_name("DIR");
   app.add_option("--limit", a.limit,
-                 "Use only the first N documents of each task and the first N chunks of each set")
+                 "Use only the first N documents of each task and the first N chunks of each set; of "
+                 "pictures N, evenly spaced")
       ->check(at_least(1))
       ->type_name("N");
   app.add_option("--batch", a.options.batch,
@@ -196,6 +230,11 @@ void add_eval(CLI::App& app) {
   app.add_option("--out", a.out,
                  "Keep each result in this folder, so that an interrupted evaluation can continue")
       ->type_name("DIR");
+  app.add_option("--predictions", a.predictions,
+                 "Write file, label and logits of every picture to this new file, as JSON lines")
+      ->type_name("FILE");
+  app.add_flag("--average", a.average, "Use the averaged weights of a checkpoint of a classifier");
+  app.add_flag("--skip-damaged", a.skip_damaged, "Count pictures that cannot be read and go on without them");
   add_json_option(app, a.json);
   app.callback([arguments] { run_eval(*arguments); });
 }

@@ -1,0 +1,27 @@
+// seednorm eval of a classifier of pictures.
+#ifndef SEEDNORM_LAB_CLI_EVAL_IMAGES_H_
+#define SEEDNORM_LAB_CLI_EVAL_IMAGES_H_
+
+#include <cstdint>
+#include <string>
+
+namespace seednorm::lab {
+
+struct ImageEvalOptions {
+  std::string model, data, predictions, json;
+  int64_t limit = 0, rows = 64;  // pictures in all (0: every one), and in a pass
+  bool average = false;          // the averaged weights of a checkpoint
+  bool skip_damaged = false;
+};
+
+// Whether the model directory holds a classifier of pictures: its config.json names an architecture of timm.
+bool is_image_model(const std::string& folder);
+
+// Prints loss, Acc@1 and Acc@5 on the pictures of `data`, of their test part where they have one. With
+// `predictions`, a new file, writes a line of JSON for each picture: its file, label and logits. Errors
+// (UserError): model or pictures that cannot be read, or have other numbers of classes.
+void eval_images(const ImageEvalOptions& options);
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_CLI_EVAL_IMAGES_H_

@@ -1,0 +1,108 @@
+"""A classifier of pictures from the command line: trained, evaluated, counted, and compared with others.
+
+usage: classify_cli_test.py PROGRAM
+"""
+import json
+import pathlib
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM = ""
+SIDE, CLASSES = 8, 3
+SMALL = ["vit-digits", "train_data=stripes", "dim=16", "num_layers=2", "num_heads=2", "ffn_dim=32", "batch_size=16",
+         "steps=6", "eval_every=3", "checkpoint_every=3", "threads=1", "norm=seed_norm(num_heads=4)", "drop_path=0.2",
+         "mixup=0.8"]
+CHECKPOINT = "run/checkpoints/step-00000006"
+
+
+def write_idx(path, shape, data):
+    path.write_bytes(struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + bytes(data))
+
+
+class ClassifyCase(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+        (cls.folder / "stripes").mkdir()
+        draw = random.Random(1)
+        for part, count in ("train", 64), ("t10k", 20):
+            labels = [i % CLASSES for i in range(count)]
+            pixels = [(200 if ((x, y, x + y)[label]) % 4 < 2 else 20) + draw.randrange(40)
+                      for label in labels for y in range(SIDE) for x in range(SIDE)]
+            write_idx(cls.folder / "stripes" / f"{part}-images-idx3-ubyte", (count, SIDE, SIDE), pixels)
+            write_idx(cls.folder / "stripes" / f"{part}-labels-idx1-ubyte", (count,), labels)
+        cls.run_program("train", *SMALL, "--out", "run")
+
+    @classmethod
+    def run_program(cls, *arguments, code=0):
+        """What it wrote to stdout, or to stderr if it is to fail."""
+        result = subprocess.run([PROGRAM, *arguments], cwd=cls.folder, capture_output=True, text=True, timeout=300)
+        assert result.returncode == code, result.stderr
+        return result.stderr if code else result.stdout
+
+    def evaluate(self, *arguments, code=0):
+        return self.run_program("eval", "--model", CHECKPOINT, "--data", "stripes", *arguments, code=code)
+
+    def metrics(self, run):
+        lines = [json.loads(line) for line in (self.folder / run / "metrics.jsonl").read_text().splitlines()]
+        return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+    def test_predictions_agree_with_the_accuracy(self):
+        self.evaluate("--predictions", "predictions.jsonl", "--json", "accuracy.json")
+        accuracy = json.loads((self.folder / "accuracy.json").read_text())
+        lines = [json.loads(line) for line in (self.folder / "predictions.jsonl").read_text().splitlines()]
+        self.assertEqual(len(lines), 20)
+        self.assertEqual(len({line["file"] for line in lines}), 20)
+        right = sum(max(range(CLASSES), key=line["logits"].__getitem__) == line["label"] for line in lines)
+        self.assertEqual(accuracy["images"], 20)
+        self.assertAlmostEqual(accuracy["acc1"], 100 * right / 20)
+        # The same as at the end of training.
+        last = self.metrics("run")[-1]["metrics"]
+        self.assertEqual(accuracy["acc1"], last["acc1"])
+        self.assertAlmostEqual(accuracy["loss"], last["val_loss"], delta=1e-6)
+        self.evaluate("--average", "--json", "average.json")
+        average = json.loads((self.folder / "average.json").read_text())
+        self.assertAlmostEqual(average["loss"], last["ema_val_loss"], delta=1e-6)
+        self.assertIn("exists already", self.evaluate("--predictions", "predictions.jsonl", code=2))
+
+    def test_limit(self):
+        self.evaluate("--limit", "7", "--json", "limited.json")
+        self.assertEqual(json.loads((self.folder / "limited.json").read_text())["images"], 7)
+
+    def test_a_race_and_its_report(self):
+        self.run_program("race", *SMALL, "--norms", "layer_norm,seed_norm(num_heads=4, dot_scale=1/d)", "--seeds", "2",
+                         "--out", "race")
+        results = json.loads((self.folder / "race" / "results.json").read_text())
+        self.assertEqual(len(results["runs"]), 4)
+        self.assertIn("acc1", {pair["metric"] for pair in results["pairs"]})
+        self.assertIn("Acc@1", (self.folder / "race" / "report.html").read_text())
+
+    def test_info(self):
+        self.run_program("info", "vit-b-seednorm-no-decay", "--json", "info.json")
+        info = json.loads((self.folder / "info.json").read_text())
+        self.assertEqual(info["params"], 86586856)
+        groups = {group["role"]: group for group in info["groups"]}
+        self.assertEqual(groups["dynamic"]["params"], 2 * 19200)
+        self.assertEqual([groups[role]["weight_decay"] for role in ("matrix", "dynamic", "gain", "embedding")],
+                         [0.05, 0, 0, 0])
+
+    def test_benchmark(self):
+        self.run_program("bench", "train", *[s for s in SMALL if not s.startswith("train_data")], "num_classes=10",
+                         "--steps", "1", "--warmup", "0")
+
+    def test_options_of_the_other_kind(self):
+        self.assertIn("--tasks: ", self.evaluate("--tasks", "piqa", code=2))
+        self.assertIn("no such file", self.run_program("eval", "--model", CHECKPOINT, "--data", "nowhere", code=2))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
+    unittest.main()
