@@ -152,7 +152,8 @@ TEST(Files, WhatIsNoFileIsRefused) {
   user_error([&] { read_file(folder / "none", 10); });
   user_error([&] { read_file(folder.path(), 10); });
   user_error([&] { read_file("/dev/zero", 10); });
-  EXPECT_NE(user_error([&] { read_file(folder / "a", 4); }).find("5 bytes"), std::string::npos);
+  EXPECT_NE(user_error([&] { read_file(folder / "a", 4); }).find("at most 4 bytes, got 5"),
+            std::string::npos);
   EXPECT_EQ(MappedFile(folder / "a").bytes(), "12345");
   write(folder / "empty", "");
   EXPECT_EQ(MappedFile(folder / "empty").bytes(), "");
