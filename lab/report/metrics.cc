@@ -87,12 +87,15 @@ class Reader {
     Measured m = {number_at(line, "step"), units_of(line), number_at(line, "seconds"), {}};
     const auto add = [&](const std::string& name, const Json& value) {
       const double number = value.is_number() ? value.get<double>() : TrainPoint::kNaN;
-      if (!value.is_structured() && is_metric(name)) m.values.emplace_back(name, number);
+      const bool known =
+          std::any_of(m.values.begin(), m.values.end(), [&](const auto& v) { return v.first == name; });
+      if (!known && !value.is_structured() && is_metric(name)) m.values.emplace_back(name, number);
     };
     for (const auto& [key, value] : line.items()) {
       add(key, value);
       if (!value.is_object()) continue;
-      for (const auto& [name, part] : value.items()) add(key + "/" + name, part);
+      // The object "metrics" has them under their own names.
+      for (const auto& [name, part] : value.items()) add(key == "metrics" ? name : key + "/" + name, part);
     }
     add_mean_of_sets(m.values, info_);
     if (!m.values.empty()) out_.measured.push_back(std::move(m));

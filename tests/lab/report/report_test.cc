@@ -221,7 +221,7 @@ TEST_F(ReportTest, MetricsComeFromTheFiles) {
   write(run / "run.json", info.dump());
   write(
       run / "metrics.jsonl",
-      R"({"step":1,"images":64,"seconds":2,"loss":2.5,"top1":61.5,"other":1,"samples":[{"image":"iVBORw0KGgoAAA==",)"
+      R"({"step":1,"images":64,"seconds":2,"loss":2.5,"metrics":{"top1":61.5},"other":1,"samples":[{"image":"iVBORw0KGgoAAA==",)"
       R"("title":"4 of them"},{"image":"javascript:0"},{"text":"a"},7]})"
       "\n");
   const json data = report({run});
