@@ -31,6 +31,9 @@ at::Tensor stacked_view(const std::vector<at::Tensor>& tensors);
 // Lets the system reclaim the memory of a mapped tensor, which is read again when it is needed.
 void forget_pages(const at::Tensor& mapped);
 
+// "[2, 3]", for messages.
+std::string shape_text(at::IntArrayRef shape);
+
 // A tensor to be written. It is created when its turn comes, so that converted copies do not accumulate.
 struct TensorSource {
   std::string name;

@@ -6,10 +6,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "lab/base/error.h"
 #include "lab/base/interrupt.h"
 #include "lab/vision/classify/workload.h"
-#include "lab/vision/data/image_subset.h"
+#include "lab/vision/pictures/picture_data.h"
 
 namespace seednorm::lab {
 namespace {
@@ -32,8 +31,8 @@ class AccuracyProbe : public Probe {
     const ClassifyConfig& config = workload.config();
     options_ = {.augment = config.evaluation_augment(),
                 .rows = workload.train().micro_rows(),
-                .workers = static_cast<int>(config.workers),
-                .skip_damaged = config.skip_damaged};
+                .workers = static_cast<int>(config.pictures.workers),
+                .skip_damaged = config.pictures.skip_damaged};
   }
 
   int64_t every() const override { return workload_.train().eval_every; }
@@ -100,10 +99,9 @@ Accuracy measure_accuracy(ImageModel& model, const ImageSet& set, const Accuracy
   for (int64_t step = 0; step < loader.num_steps(); ++step) {
     check_interrupt();
     ImageBatch batch = loader.read(step);
-    const std::vector<int> labels = std::move(batch.labels);
-    const std::vector<int64_t> indices = std::move(batch.indices);
-    batch.labels.resize(labels.size());  // rows of the pixels
-    const Tensor logits = model.logits(pixels_of(std::move(batch))).contiguous();
+    const std::vector<int>& labels = batch.labels;
+    const Tensor pixels = tensor_of(std::move(batch.pixels), batch.rows(), batch.size);
+    const Tensor logits = model.logits(pixels).contiguous();
     const auto classes = static_cast<size_t>(logits.size(1));
     for (size_t row = 0; row < labels.size(); ++row) {
       const std::span<const float> own(logits.const_data_ptr<float>() + row * classes, classes);
@@ -111,7 +109,7 @@ Accuracy measure_accuracy(ImageModel& model, const ImageSet& set, const Accuracy
         ++out.damaged;
         continue;
       }
-      if (on_prediction) on_prediction(indices[row], labels[row], own);
+      if (on_prediction) on_prediction(batch.indices[row], labels[row], own);
       const int64_t rank = rank_of(own, labels[row]);
       ++out.images;
       out.top1 += rank < 1;
@@ -123,16 +121,8 @@ Accuracy measure_accuracy(ImageModel& model, const ImageSet& set, const Accuracy
 }
 
 std::unique_ptr<Probe> accuracy_probe(const ClassifyWorkload& workload) {
-  const ClassifyConfig& config = workload.config();
-  const std::string& place = config.valid_data.empty() ? config.train_data : config.valid_data;
-  std::unique_ptr<ImageSet> set = open_image_set(place, {.is_test = true});
-  if (set->fingerprint() == workload.set()->fingerprint()) {
-    throw UserError("valid_data: " + place + " is the training set itself; expected other pictures");
-  }
-  check_same_classes(*workload.set(), *set);
-  const int64_t rows = workload.train().eval_rows;
-  if (rows > 0 && rows < set->size()) set = std::make_unique<ImageSubset>(std::move(set), rows);
-  return std::make_unique<AccuracyProbe>(workload, std::move(set));
+  return std::make_unique<AccuracyProbe>(
+      workload, open_measured_set(workload.config().pictures, *workload.set(), workload.train().eval_rows));
 }
 
 }  // namespace seednorm::lab

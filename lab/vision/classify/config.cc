@@ -1,19 +1,11 @@
 #include "lab/vision/classify/config.h"
 
-#include <stdexcept>
-
-#include "lab/base/error.h"
+#include "lab/vision/models/config_checks.h"
 
 namespace seednorm::lab {
 namespace {
 
-// NaN fails every check.
-void require(bool holds, const char* setting, const char* expected) {
-  if (!holds) throw std::invalid_argument(std::string(setting) + ": expected " + expected);
-}
-void require_probability(double value, const char* setting) {
-  require(value >= 0 && value <= 1, setting, "a probability from 0 to 1");
-}
+using checks::require;
 
 Setting numbers(std::string name, std::string help, std::vector<int64_t>& values) {
   return {std::move(name), std::move(help),
@@ -46,16 +38,11 @@ Settings ClassifyConfig::settings() {
       {"init_std", "standard deviation of the initial matrices", m.init_std},
   };
   for (auto& [site, spec] : m.norms) out.emplace_back("norm." + site.name, site.help, spec);
+  for (Setting& s : picture_settings(pictures)) out.push_back(std::move(s));
   const Settings rest = {
-      {"train_data", "pictures to train on: folders by class, tar archives, CIFAR or IDX", train_data},
-      {"valid_data", "pictures to measure on; empty: the test part of train_data", valid_data,
-       Scope::kMeasurement},
-      {"workers", "threads that make pictures", workers, Scope::kMachine},
-      {"skip_damaged", "name pictures that cannot be read and go on without them", skip_damaged},
       {"padded_crop", "crops of the picture with a black border, in place of resized ones", padded_crop},
       {"crop_padding", "pixels of that border", crop_padding},
       {"min_area", "smallest part of a picture that a resized crop takes", min_area},
-      {"flip", "probability of a mirrored picture", flip},
       {"rand_augment", "RandAugment, as rand-m9-mstd0.5-inc1; empty: none", rand_augment},
       {"erase", "probability of random erasing", erase},
       {"mixup", "alpha of mixup; 0: none", mixup},
@@ -76,16 +63,16 @@ Settings ClassifyConfig::settings() {
 }
 
 void ClassifyConfig::check() const {
-  require(workers >= 1 && workers <= 1024, "workers", "1 to 1024");
-  require(crop_padding >= 0 && crop_padding <= 4096, "crop_padding", "0 to 4096");
-  require(min_area > 0 && min_area <= 1, "min_area", "more than 0, at most 1");
-  require_probability(flip, "flip");
-  require_probability(erase, "erase");
-  require(mixup >= 0 && mixup <= 1e6, "mixup", "0 to 1e6");
-  require(cutmix >= 0 && cutmix <= 1e6, "cutmix", "0 to 1e6");
-  require(label_smoothing >= 0 && label_smoothing < 1, "label_smoothing", "a number from 0 to below 1");
-  require(crop_part >= 0.25 && crop_part <= 1, "crop_part", "0.25 to 1");
-  require(layer_decay > 0 && layer_decay <= 1, "layer_decay", "more than 0, at most 1");
+  pictures.check();
+  require(crop_padding >= 0 && crop_padding <= 4096, "crop_padding", "0 to 4096", crop_padding);
+  require(min_area > 0 && min_area <= 1, "min_area", "more than 0, at most 1", min_area);
+  require(erase >= 0 && erase <= 1, "erase", "a probability from 0 to 1", erase);
+  require(mixup >= 0 && mixup <= 1e6, "mixup", "0 to 1e6", mixup);
+  require(cutmix >= 0 && cutmix <= 1e6, "cutmix", "0 to 1e6", cutmix);
+  require(label_smoothing >= 0 && label_smoothing < 1, "label_smoothing", "a number from 0 to below 1",
+          label_smoothing);
+  require(crop_part >= 0.25 && crop_part <= 1, "crop_part", "0.25 to 1", crop_part);
+  require(layer_decay > 0 && layer_decay <= 1, "layer_decay", "more than 0, at most 1", layer_decay);
   average.check();
   ImageModelConfig complete = model;
   if (complete.num_classes == 0) complete.num_classes = 1;  // come with the data
@@ -99,7 +86,7 @@ AugmentOptions ClassifyConfig::training_augment() const {
   out.crop = padded_crop ? Crop::kPadded : Crop::kRandomResized;
   out.padding = static_cast<int>(crop_padding);
   out.area.low = min_area;
-  out.flip = flip;
+  out.flip = pictures.flip;
   out.rand_augment = RandAugmentOptions::parse(rand_augment);
   out.erase.probability = erase;
   out.normalization = named_normalization(normalization);

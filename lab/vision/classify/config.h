@@ -11,20 +11,17 @@
 #include "lab/vision/data/augment.h"
 #include "lab/vision/data/mix.h"
 #include "lab/vision/models/config.h"
+#include "lab/vision/pictures/picture_config.h"
 
 namespace seednorm::lab {
 
 struct ClassifyConfig : WorkloadConfig {
   ImageModelConfig model;
-
-  std::string train_data, valid_data;  // sets of pictures; no valid_data: the test part of train_data
-  int64_t workers = 1;                 // threads that make pictures
-  bool skip_damaged = false;           // name pictures that cannot be read, and go on without them
+  PictureConfig pictures;
 
   bool padded_crop = false;  // in place of resized crops: for small pictures
   int64_t crop_padding = 4;  // pixels of the border
   double min_area = 0.08;    // of resized crops
-  double flip = 0.5;         // probability
   std::string rand_augment;  // "rand-m9-mstd0.5-inc1"; empty: none
   double erase = 0;          // probability of random erasing
   double mixup = 0, cutmix = 0;

@@ -9,6 +9,7 @@
 #include "lab/base/machine.h"
 #include "lab/base/progress.h"
 #include "lab/vision/classify/accuracy.h"
+#include "lab/vision/pictures/picture_data.h"
 
 namespace seednorm::lab {
 namespace {
@@ -25,13 +26,6 @@ std::unique_ptr<Workload> classify_workload(const WorkloadConfig& config, const 
   return std::make_unique<ClassifyWorkload>(dynamic_cast<const ClassifyConfig&>(config), train, purpose);
 }
 
-Tensor pixels_of(ImageBatch batch) {
-  const int64_t rows = batch.rows(), size = batch.size;
-  const auto owner = std::make_shared<std::vector<float>>(std::move(batch.pixels));
-  return at::from_blob(
-      owner->data(), {rows, size, size, 3}, [owner](void*) {}, at::kFloat);
-}
-
 ClassifyWorkload::ClassifyWorkload(const ClassifyConfig& config, const TrainConfig& train, Purpose purpose)
     : config_(config), train_(train) {
   int64_t& classes = config_.model.num_classes;
@@ -46,34 +40,25 @@ ClassifyWorkload::ClassifyWorkload(const ClassifyConfig& config, const TrainConf
 }
 
 void ClassifyWorkload::open_data() {
-  if (config_.train_data.empty()) {
-    throw UserError(
-        "train_data: no pictures given; train_data=FOLDER is a folder with a folder for each class, a .tar "
-        "file, CIFAR or IDX");
-  }
-  set_ = open_image_set(config_.train_data);
-  int64_t& classes = config_.model.num_classes;
-  const auto found = static_cast<int64_t>(set_->classes().size());
-  if (classes == 0) classes = found;
-  if (classes != found) {
-    throw UserError("num_classes: " + config_.train_data + " has " + std::to_string(found) +
-                    " classes, the model " + std::to_string(classes));
-  }
-  loader_ =
-      std::make_unique<ImageLoader>(*set_, LoaderOptions{.batch_size = train_.batch_size,
-                                                         .seed = static_cast<uint64_t>(train_.data_seed),
-                                                         .augment = config_.training_augment(),
-                                                         .mix = config_.mix(),
-                                                         .smoothing = config_.label_smoothing,
-                                                         .skip_damaged = config_.skip_damaged,
-                                                         .num_workers = static_cast<int>(config_.workers),
-                                                         .rows_at_once = train_.micro_rows()});
+  set_ = open_training_set(config_.pictures);
+  config_.model.num_classes = classes_of(config_.pictures, *set_, config_.model.num_classes);
+  loader_ = std::make_unique<ImageLoader>(
+      *set_, LoaderOptions{.batch_size = train_.batch_size,
+                           .seed = static_cast<uint64_t>(train_.data_seed),
+                           .augment = config_.training_augment(),
+                           .mix = config_.mix(),
+                           .smoothing = config_.label_smoothing,
+                           .skip_damaged = config_.pictures.skip_damaged,
+                           .num_workers = static_cast<int>(config_.pictures.workers),
+                           .rows_at_once = train_.micro_rows()});
 }
 
 void ClassifyWorkload::build_model(Purpose purpose) {
   if (purpose != Purpose::kCounting) {
-    refuse_more_than_memory(16 * config_.model.estimated_params(),
-                            "weights, gradients and AdamW's state of the model");
+    const double bytes_per_param = config_.average.decay > 0 ? 20 : 16;
+    refuse_more_than_memory(
+        bytes_per_param * config_.model.estimated_params(),
+        "weights, their average if there is one, gradients and AdamW's state of the model");
   }
   model_ = make_image_model(config_.model);
   const bool drops = std::any_of(config_.model.norms.begin(), config_.model.norms.end(),
@@ -90,16 +75,7 @@ void ClassifyWorkload::build_model(Purpose purpose) {
 }
 
 Counts ClassifyWorkload::counts() const {
-  Counts out;
-  for (const ParamInfo& p : model_->params()) out.params += p.tensor.numel();
-  for (const auto& [name, norm] : model_->norms()) {
-    for (const auto& p : norm->named_parameters()) out.norm_params += p.value().numel();
-    out.extra_params -= norm->layer().dim();  // what RMSNorm would have
-  }
-  out.extra_params += out.norm_params;
-  out.active_params = out.params;
-  out.flops_per_unit = model_->flops_per_image();
-  return out;
+  return counts_of(model_->params(), model_->norms(), model_->flops_per_image());
 }
 
 Batch ClassifyWorkload::batch(int64_t step, RowRange rows) const {
@@ -113,7 +89,7 @@ Batch ClassifyWorkload::batch(int64_t step, RowRange rows) const {
   ImageBatch pictures = loader_->read(step, rows.first, rows.count);
   const Tensor targets = at::empty({rows.count, classes}, at::kFloat);
   std::copy(pictures.targets.begin(), pictures.targets.end(), targets.data_ptr<float>());
-  out.tensors = {pixels_of(std::move(pictures)), targets};
+  out.tensors = {tensor_of(std::move(pictures.pixels), rows.count, pictures.size), targets};
   return out;
 }
 
@@ -148,10 +124,8 @@ void ClassifyWorkload::load(const fs::path& folder) { load_image_weights(*model_
 std::string ClassifyWorkload::fingerprint() const { return set_ ? set_->fingerprint() : ""; }
 
 std::string ClassifyWorkload::summary() const {
-  int64_t params = 0;
-  for (const ParamInfo& p : model_->params()) params += p.tensor.numel();
   std::string out = std::string(name_of(config_.model.family)) + ", " +
-                    with_unit(static_cast<double>(params)) +
+                    with_unit(static_cast<double>(counts().params)) +
                     " parameters; norms: " + to_text(config_.model.norms) + "\n";
   if (set_) {
     out += with_unit(static_cast<double>(set_->size())) + " pictures in " +

@@ -59,9 +59,6 @@ class ClassifyWorkload : public Workload {
   std::unique_ptr<WeightAverage> average_;  // null: none is wanted
 };
 
-// [rows, size, size, 3] float32, in the batch's own memory.
-at::Tensor pixels_of(ImageBatch batch);
-
 }  // namespace seednorm::lab
 
 #endif  // SEEDNORM_LAB_VISION_CLASSIFY_WORKLOAD_H_

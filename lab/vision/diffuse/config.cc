@@ -3,16 +3,14 @@
 #include <stdexcept>
 
 #include "lab/vision/diffusion/noise_schedule.h"
+#include "lab/vision/models/config_checks.h"
 
 namespace seednorm::lab {
 namespace {
 
 constexpr int64_t kMaxSamples = 256, kPictureChannels = 3;
 
-// NaN fails every check.
-void require(bool holds, const char* setting, const char* expected) {
-  if (!holds) throw std::invalid_argument(std::string(setting) + ": expected " + expected);
-}
+using checks::require;
 
 }  // namespace
 
@@ -67,14 +65,15 @@ void DiffuseConfig::check() const {
   } catch (const std::invalid_argument& e) {
     throw std::invalid_argument(std::string("diffusion_steps, sample_steps: ") + e.what());
   }
-  require(label_dropout >= 0 && label_dropout <= 1, "label_dropout", "a probability from 0 to 1");
-  require(sample_count >= 0 && sample_count <= kMaxSamples, "sample_count", "0 to 256");
-  require(cfg_scale >= 0 && cfg_scale <= 1e6, "cfg_scale", "0 to 1e6");
+  require(label_dropout >= 0 && label_dropout <= 1, "label_dropout", "a probability from 0 to 1",
+          label_dropout);
+  require(sample_count >= 0 && sample_count <= kMaxSamples, "sample_count", "0 to 256", sample_count);
+  require(cfg_scale >= 0 && cfg_scale <= 1e6, "cfg_scale", "0 to 1e6", cfg_scale);
   require(cfg_channels >= 0 && cfg_channels <= model.channels, "cfg_channels",
-          "0 to the channels of a picture");
+          "0 to the channels of a picture", cfg_channels);
   // Only a model that also learned without labels can be guided.
   require(sample_count == 0 || cfg_scale == 1 || label_dropout > 0, "cfg_scale",
-          "1, since label_dropout is 0");
+          "1, since label_dropout is 0", cfg_scale);
 }
 
 AugmentOptions DiffuseConfig::training_augment() const {

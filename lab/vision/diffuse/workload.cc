@@ -50,13 +50,7 @@ void DiffuseWorkload::open_data() {
   }
   data_ = std::make_unique<PictureData>(config_.pictures, train_, config_.training_augment(),
                                         config_.evaluation_augment());
-  int64_t& classes = config_.model.num_classes;
-  const auto found = static_cast<int64_t>(data_->train_set().classes().size());
-  if (classes == 0) classes = found;
-  if (classes != found) {
-    throw UserError("num_classes: " + config_.pictures.train_data + " has " + std::to_string(found) +
-                    " classes, the model " + std::to_string(classes));
-  }
+  config_.model.num_classes = classes_of(config_.pictures, data_->train_set(), config_.model.num_classes);
 }
 
 Counts DiffuseWorkload::counts() const {

@@ -9,6 +9,7 @@
 #include "lab/base/file.h"
 #include "lab/tensors/safetensors.h"
 #include "lab/tensors/strict_json.h"
+#include "lab/vision/interop/stored_params.h"
 
 namespace seednorm::lab {
 namespace {
@@ -129,19 +130,16 @@ ImageModelFile parse_config(const Json& json) {
   if (c.family == ImageFamily::k_convnext && c.patch_size == 2 && ours.empty()) {
     throw UserError(
         "model_args: timm's ConvNeXt of patch_size 2 halves the sides before its first stage, too, which "
-        "these models "
-        "do not");
+        "these "
+        "models do not");
   }
   if (c.num_classes < 1) throw UserError("num_classes: expected 1 or more");
   c.check();
   return out;
 }
 
-std::string shape_text(at::IntArrayRef shape) {
-  std::string out = "[";
-  for (const int64_t n : shape) out += (out.size() > 1 ? ", " : "") + std::to_string(n);
-  return out + "]";
-}
+// Our names are timm's.
+std::vector<std::string> own_name(const std::string& param) { return {param}; }
 
 }  // namespace
 
@@ -197,30 +195,8 @@ ImageModelFile read_image_model_file(const fs::path& folder) {
 
 void load_image_weights(ImageModel& model, const fs::path& folder, const std::string& weights) {
   const fs::path file = folder / weights;
-  const TensorMap stored = read_safetensors(file);
-  const auto fail = [&](const std::string& name, const std::string& what) {
-    throw UserError(file.string() + ": tensor " + quote(name, 200) + ": " + what);
-  };
-  const std::vector<ParamInfo> params = model.params();
-  for (const ParamInfo& p : params) {
-    const auto found = stored.find(p.name);
-    if (found == stored.end()) fail(p.name, "is missing");
-    if (found->second.sizes() != p.tensor.sizes()) {
-      fail(p.name, "its shape is " + shape_text(found->second.sizes()) + ", that of config.json's model " +
-                       shape_text(p.tensor.sizes()));
-    }
-    if (!at::isFloatingType(found->second.scalar_type())) {
-      fail(p.name, std::string("its dtype is ") + at::toString(found->second.scalar_type()) +
-                       "; expected floating-point numbers");
-    }
-  }
-  for (const auto& [name, tensor] : stored) {
-    const auto is_it = [&, n = name](const ParamInfo& p) { return p.name == n; };
-    if (std::none_of(params.begin(), params.end(), is_it))
-      fail(name, "config.json's model has no such tensor");
-  }
-  const at::NoGradGuard no_grad;
-  for (const ParamInfo& p : params) at::Tensor(p.tensor).copy_(stored.at(p.name));
+  const auto ignore_none = [](const std::string&) { return false; };
+  load_stored(read_safetensors(file), model.params(), own_name, ignore_none, file.string());
 }
 
 std::shared_ptr<ImageModel> load_image_model(const fs::path& folder, const std::string& weights) {
@@ -231,9 +207,7 @@ std::shared_ptr<ImageModel> load_image_model(const fs::path& folder, const std::
 
 void write_image_model(const ImageModel& model, const ImagePreprocessing& preprocessing,
                        const fs::path& folder) {
-  std::vector<TensorSource> tensors;
-  for (const ParamInfo& p : model.params()) tensors.push_back(source_of(p.name, p.tensor.detach()));
-  write_safetensors(folder / kImageWeightsFile, tensors);
+  write_safetensors(folder / kImageWeightsFile, stored_sources(model.params(), own_name));
   replace_file(folder / kConfigFile, image_model_json(model.config(), preprocessing).dump(2) + "\n");
 }
 

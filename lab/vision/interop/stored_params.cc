@@ -11,12 +11,6 @@ namespace {
 
 using at::Tensor;
 
-std::string shape_text(at::IntArrayRef shape) {
-  std::string out = "[";
-  for (const int64_t n : shape) out += (out.size() > 1 ? ", " : "") + std::to_string(n);
-  return out + "]";
-}
-
 }  // namespace
 
 void load_stored(const TensorMap& stored, const std::vector<ParamInfo>& params, const StoredNames& names,

@@ -1,16 +1,13 @@
 #include "lab/vision/mae/config.h"
 
-#include <stdexcept>
+#include "lab/vision/models/config_checks.h"
 
 namespace seednorm::lab {
 namespace {
 
 constexpr int64_t kMaxSamples = 256;
 
-// NaN fails every check.
-void require(bool holds, const char* setting, const char* expected) {
-  if (!holds) throw std::invalid_argument(std::string(setting) + ": expected " + expected);
-}
+using checks::require;
 
 }  // namespace
 
@@ -54,8 +51,8 @@ Settings MaeWorkloadConfig::settings() {
 void MaeWorkloadConfig::check() const {
   model.check();
   pictures.check();
-  require(min_area > 0 && min_area <= 1, "min_area", "more than 0, at most 1");
-  require(sample_count >= 0 && sample_count <= kMaxSamples, "sample_count", "0 to 256");
+  require(min_area > 0 && min_area <= 1, "min_area", "more than 0, at most 1", min_area);
+  require(sample_count >= 0 && sample_count <= kMaxSamples, "sample_count", "0 to 256", sample_count);
 }
 
 AugmentOptions MaeWorkloadConfig::training_augment() const {

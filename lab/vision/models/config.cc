@@ -2,52 +2,25 @@
 
 #include <charconv>
 #include <numeric>
-#include <sstream>
 #include <stdexcept>
 
 #include "lab/base/split_list.h"
+#include "lab/vision/models/config_checks.h"
 
 namespace seednorm::lab {
 namespace {
 
-// Beyond what anybody has trained, and small enough for products of two to be counted in 64 bits.
-constexpr int64_t kMaxSide = 8192, kMaxClasses = int64_t{1} << 24, kMaxDim = int64_t{1} << 20,
-                  kMaxLayers = 4096;
-constexpr double kMaxParams = 1e13;
+using namespace checks;
+
 constexpr int64_t kConvNextHidden = 4;  // of a block, times its width
 constexpr int64_t kConvNextKernel = 7;
 
-template <class T>
-std::string text_of(T value) {
-  std::ostringstream out;
-  out << value;
-  return out.str();
-}
-
-// NaN fails every check.
-template <class T>
-void require(bool holds, const std::string& setting, const std::string& expected, T got) {
-  if (!holds) throw std::invalid_argument(setting + ": expected " + expected + ", got " + text_of(got));
-}
-
-struct Size {
-  const char* setting;
-  int64_t value, least, most;
-};
-void require(const Size& s) {
-  require(s.value >= s.least && s.value <= s.most, s.setting,
-          std::to_string(s.least) + " to " + std::to_string(s.most), s.value);
-}
-
 void check_vit(const ImageModelConfig& c) {
-  for (const Size& s : {Size{"dim", c.dim, 1, kMaxDim},
-                        {"num_layers", c.num_layers, 1, kMaxLayers},
-                        {"num_heads", c.num_heads, 1, kMaxDim},
-                        {"ffn_dim", c.ffn_dim, 1, kMaxDim}}) {
-    require(s);
-  }
-  require(c.dim % c.num_heads == 0, "num_heads", "a divisor of the width " + std::to_string(c.dim),
-          c.num_heads);
+  require({{"dim", c.dim, 1, kMaxDim},
+           {"num_layers", c.num_layers, 1, kMaxLayers},
+           {"num_heads", c.num_heads, 1, kMaxDim},
+           {"ffn_dim", c.ffn_dim, 1, kMaxDim}});
+  require_heads("num_heads", c.num_heads, c.dim);
   require(c.image_size % c.patch_size == 0, "patch_size",
           "a divisor of image_size = " + std::to_string(c.image_size), c.patch_size);
 }
@@ -59,8 +32,8 @@ void check_convnext(const ImageModelConfig& c) {
   require(c.image_size % c.patch_size == 0, "patch_size",
           "a divisor of image_size = " + std::to_string(c.image_size), c.patch_size);
   for (size_t s = 0; s < c.stage_dims.size(); ++s) {
-    require(Size{"stage_dims", c.stage_dims[s], 1, kMaxDim});
-    require(Size{"stage_layers", c.stage_layers[s], 1, kMaxLayers});
+    require(
+        {{"stage_dims", c.stage_dims[s], 1, kMaxDim}, {"stage_layers", c.stage_layers[s], 1, kMaxLayers}});
     if (s == 0) continue;
     require(side % 2 == 0, "stage_dims",
             "sides that can be halved before each stage but the first, of " +
@@ -136,11 +109,9 @@ double ImageModelConfig::estimated_params() const {
 }
 
 void ImageModelConfig::check() const {
-  for (const Size& s : {Size{"image_size", image_size, 1, kMaxSide},
-                        {"patch_size", patch_size, 1, kMaxSide},
-                        {"num_classes", num_classes, 0, kMaxClasses}}) {
-    require(s);
-  }
+  require({{"image_size", image_size, 1, kMaxSide},
+           {"patch_size", patch_size, 1, kMaxSide},
+           {"num_classes", num_classes, 0, kMaxClasses}});
   if (family == ImageFamily::k_vit) {
     check_vit(*this);
   } else {

@@ -1,4 +1,4 @@
-// The settings that say which pictures a generative model is trained and measured on. Without libtorch.
+// The settings that say which pictures a model is trained and measured on. Without libtorch.
 #ifndef SEEDNORM_LAB_VISION_PICTURES_PICTURE_CONFIG_H_
 #define SEEDNORM_LAB_VISION_PICTURES_PICTURE_CONFIG_H_
 

@@ -39,24 +39,41 @@ PictureRows whole_rows(PictureRows all) {
 
 }  // namespace
 
-PictureData::PictureData(const PictureConfig& config, const TrainConfig& train,
-                         const AugmentOptions& training, const AugmentOptions& evaluation)
-    : config_(config), evaluation_(evaluation) {
+std::unique_ptr<ImageSet> open_training_set(const PictureConfig& config) {
   if (config.train_data.empty()) {
     throw UserError(
         "train_data: no pictures given; train_data=FOLDER is a folder with a folder for each class, a .tar "
         "file, CIFAR or IDX");
   }
-  train_set_ = open_image_set(config.train_data);
+  return open_image_set(config.train_data);
+}
+
+std::unique_ptr<ImageSet> open_measured_set(const PictureConfig& config, const ImageSet& training,
+                                            int64_t rows) {
   const std::string& place = config.valid_data.empty() ? config.train_data : config.valid_data;
-  measured_ = open_image_set(place, {.is_test = true});
-  if (measured_->fingerprint() == train_set_->fingerprint()) {
+  std::unique_ptr<ImageSet> out = open_image_set(place, {.is_test = true});
+  if (out->fingerprint() == training.fingerprint()) {
     throw UserError("valid_data: " + place + " is the training set itself; expected other pictures");
   }
-  check_same_classes(*train_set_, *measured_);
-  if (train.eval_rows > 0 && train.eval_rows < measured_->size()) {
-    measured_ = std::make_unique<ImageSubset>(std::move(measured_), train.eval_rows);
+  check_same_classes(training, *out);
+  if (rows > 0 && rows < out->size()) out = std::make_unique<ImageSubset>(std::move(out), rows);
+  return out;
+}
+
+int64_t classes_of(const PictureConfig& config, const ImageSet& training, int64_t wanted) {
+  const auto found = static_cast<int64_t>(training.classes().size());
+  if (wanted != 0 && wanted != found) {
+    throw UserError("num_classes: " + config.train_data + " has " + std::to_string(found) +
+                    " classes, the model " + std::to_string(wanted));
   }
+  return found;
+}
+
+PictureData::PictureData(const PictureConfig& config, const TrainConfig& train,
+                         const AugmentOptions& training, const AugmentOptions& evaluation)
+    : config_(config), evaluation_(evaluation) {
+  train_set_ = open_training_set(config);
+  measured_ = open_measured_set(config, *train_set_, train.eval_rows);
   loader_ = std::make_unique<ImageLoader>(*train_set_,
                                           LoaderOptions{.batch_size = train.batch_size,
                                                         .seed = static_cast<uint64_t>(train.data_seed),

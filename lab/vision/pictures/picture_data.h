@@ -1,4 +1,4 @@
-// The sets of pictures that a generative model is trained and measured on.
+// The sets of pictures that a model is trained and measured on.
 #ifndef SEEDNORM_LAB_VISION_PICTURES_PICTURE_DATA_H_
 #define SEEDNORM_LAB_VISION_PICTURES_PICTURE_DATA_H_
 
@@ -20,6 +20,16 @@ namespace seednorm::lab {
 // [rows, size, size, 3] float32, in the batch's own memory.
 at::Tensor tensor_of(std::vector<float> pixels, int64_t rows, int64_t size);
 
+// The training set. Errors (UserError): no train_data, or none that can be read.
+std::unique_ptr<ImageSet> open_training_set(const PictureConfig& config);
+// The pictures that are measured: `rows` of the validation set, evenly spaced, or all of it if 0. Errors
+// (UserError): it is the training set, or has other classes.
+std::unique_ptr<ImageSet> open_measured_set(const PictureConfig& config, const ImageSet& training,
+                                            int64_t rows);
+// How many classes a model for these pictures has, where its configuration says `wanted` (0: those of the data).
+// Errors (UserError): another number.
+int64_t classes_of(const PictureConfig& config, const ImageSet& training, int64_t wanted);
+
 // The pictures of one pass.
 struct PictureRows {
   at::Tensor pixels;            // [rows, size, size, 3] float32
@@ -28,8 +38,7 @@ struct PictureRows {
 
 class PictureData {
  public:
-  // Errors (UserError): data that are missing; a validation set that is the training set, or has other
-  // classes.
+  // Errors (UserError): see open_training_set and open_measured_set.
   PictureData(const PictureConfig& config, const TrainConfig& train, const AugmentOptions& training,
               const AugmentOptions& evaluation);
 
@@ -37,7 +46,7 @@ class PictureData {
   // Rows of a training step.
   PictureRows read(int64_t step, RowRange rows) const;
 
-  // Pictures that are measured: train.eval_rows of the validation set, evenly spaced, or all of it.
+  // Pictures that are measured: train.eval_rows of them.
   int64_t num_measured() const { return measured_->size(); }
   // All of them in order, `rows` at a time; `first` counts them. Damaged ones are left out where the recipe
   // skips them. Errors (UserError): a damaged picture. (Interrupted): the user stopped the program.

@@ -1,4 +1,4 @@
-"""Runs on different numbers of threads end with the same weights, bit for bit.
+"""A run of OLMoE ends with the same weights on one thread and on two, bit for bit.
 
 usage: threads_cli_test.py PROGRAM
 """
@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 PROGRAM = ""
-# No sum is so long here that MKL or libtorch would cut it for the threads; both do that with sums of tens of thousands of numbers.
+# A case in which MKL splits no sum among the threads. For dense models it does (HACKING.md, Numerics).
 SETTINGS = ["olmoe-0.5m", "context=128", "batch_size=8", "micro_batch_size=4", "steps=8", "warmup_tokens=1000"]
 
 

@@ -111,7 +111,7 @@ TEST_F(DiffuseRuns, NamesMistakes) {
   EXPECT_EQ(user_error([&] { make_workload(small({"sample_steps=1001"})); }),
             "diffusion_steps, sample_steps: steps of sampling: expected 2 to 1000, got 1001");
   EXPECT_EQ(user_error([&] { make_workload(small({"label_dropout=0"})); }),
-            "cfg_scale: expected 1, since label_dropout is 0");
+            "cfg_scale: expected 1, since label_dropout is 0, got 1.5");
 }
 
 }  // namespace
