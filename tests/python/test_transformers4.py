@@ -1,10 +1,10 @@
 """Parameters named beta inside of a module named LayerNorm survive transformers 4, which takes them for TensorFlow's names.
 
-Where the environment variable TRANSFORMERS4 names a folder with that version (pip install --target FOLDER 'transformers<5'),
-the real library is asked too.
+The real library is asked too, where script/setup-torch has installed it.
 """
 
 import os
+import pathlib
 import subprocess
 import sys
 import types
@@ -66,8 +66,8 @@ def test_only_names_of_our_own_parameters_stay(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_real_library() -> None:
-    folder = os.environ.get("TRANSFORMERS4")
-    if folder is None:
-        pytest.skip("TRANSFORMERS4 names no folder with transformers 4")
-    path = os.pathsep.join([folder, *sys.path])
+    folder = pathlib.Path(__file__).parents[2] / "build/transformers4"
+    if not folder.exists():
+        pytest.skip("no build/transformers4; script/setup-torch makes it")
+    path = os.pathsep.join([str(folder), *sys.path])
     subprocess.run([sys.executable, "-c", REAL], check=True, env={**os.environ, "PYTHONPATH": path})
