@@ -12,8 +12,8 @@
 namespace seednorm::lab {
 namespace {
 
-// Without a reproducible mode, MKL's products depend on the alignment of memory on AMD's processors. MKL reads
-// the mode at its first call, so it is set before main; a user's choice is kept.
+// Without a reproducible mode, MKL's products depend on the alignment of memory on AMD's processors. MKL
+// reads the mode at its first call, so it is set before main; a user's choice is kept.
 [[gnu::constructor]] void choose_reproducible_mode() { ::setenv("MKL_CBWR", "AUTO", /*overwrite=*/0); }
 
 using at::Tensor;

@@ -26,8 +26,8 @@ std::unique_ptr<ImageSet> open_training_set(const PictureConfig& config);
 // (UserError): it is the training set, or has other classes.
 std::unique_ptr<ImageSet> open_measured_set(const PictureConfig& config, const ImageSet& training,
                                             int64_t rows);
-// How many classes a model for these pictures has, where its configuration says `wanted` (0: those of the data).
-// Errors (UserError): another number.
+// The number of classes of these pictures, which a model must have. Errors (UserError): its configuration
+// wants another number; 0 accepts any.
 int64_t classes_of(const PictureConfig& config, const ImageSet& training, int64_t wanted);
 
 // The pictures of one pass.
