@@ -104,6 +104,12 @@ def check_decay(optimizer: Any, model: nn.Module) -> str:
     return table(("group", "weight decay", "tensors", "names"), table_rows)
 
 
+def dynamic_names(model: nn.Module) -> set[str]:
+    """The names of alpha and beta of every SeeDNorm and AdaSeeDNorm in the model, as in named_parameters()."""
+    roles = _roles(model)
+    return {name for name, p in model.named_parameters() if roles[p] == "dynamic"}
+
+
 _ABSENT = object()
 
 

@@ -68,7 +68,10 @@ def test_new_torch(version):
     _library.check_torch(version)
 
 
-@pytest.mark.parametrize("document", ["README.md"])
+GUIDES = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs/guide").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", ["README.md", *GUIDES])
 def test_documents(document, tmp_path):
     result = subprocess.run(
         [sys.executable, ROOT / "tests/docs_test.py", ROOT / document, "--work", tmp_path,
