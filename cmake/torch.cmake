@@ -20,5 +20,11 @@ add_library(seednorm_libtorch INTERFACE)
 # Comes after all others, because the folder has copies of other libraries' headers (fmt, protobuf).
 target_compile_options(seednorm_libtorch INTERFACE "SHELL:-idirafter ${seednorm_torch_dir}/include"
                        "SHELL:-idirafter ${seednorm_torch_dir}/include/torch/csrc/api/include")
+# The OpenMP library that libtorch itself uses, under whatever name the package has it; lab/nn/cpu/one_thread.cc talks to it.
+file(GLOB seednorm_torch_openmp "${seednorm_torch_dir}/lib/libgomp*.so*" "${seednorm_torch_dir}/../torch.libs/libgomp*.so*")
+if(NOT seednorm_torch_openmp)
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+  set(seednorm_torch_openmp OpenMP::OpenMP_CXX)
+endif()
 target_link_libraries(seednorm_libtorch INTERFACE "${seednorm_torch_dir}/lib/libtorch.so"
-                      "${seednorm_torch_dir}/lib/libtorch_cpu.so" "${seednorm_torch_dir}/lib/libc10.so")
+                      "${seednorm_torch_dir}/lib/libtorch_cpu.so" "${seednorm_torch_dir}/lib/libc10.so" ${seednorm_torch_openmp})

@@ -4,9 +4,12 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "lab/nn/cpu/few_rows.h"
+#include "lab/nn/cpu/multiply.h"
+#include "lab/nn/cpu/one_thread.h"
 #include "lab/nn/cpu/products.h"
 
 namespace seednorm::lab {
@@ -23,12 +26,14 @@ struct Piece {
 
 // Calls work(pieces) for disjoint parts of all pieces, in parallel. An expert's pieces stay with one thread,
 // which multiplies its matrices alone, since so few rows cannot occupy two. All threads work on a single
-// expert. `ends` are cumulative counts, [E] int64.
+// expert, in the parts of `work` that are themselves parallel. `ends` are cumulative counts, [E] int64.
 template <class Work>
 void for_experts(const Tensor& ends, int64_t tile, const Work& work) {
   const auto* end = ends.const_data_ptr<int64_t>();
-  at::parallel_for(0, ends.numel(), 1, [&](int64_t begin, int64_t behind) {
+  const auto run = [&](int64_t begin, int64_t behind) {
     const at::AutoDispatchBelowADInplaceOrView no_graph;
+    std::optional<OneThread> alone;
+    if (ends.numel() > 1) alone.emplace();
     std::vector<Piece> pieces;
     for (int64_t e = begin, first = e == 0 ? 0 : end[e - 1]; e < behind; ++e) {
       for (; first < end[e]; first += pieces.back().rows) {
@@ -36,6 +41,32 @@ void for_experts(const Tensor& ends, int64_t tile, const Work& work) {
       }
     }
     work(pieces);
+  };
+  if (ends.numel() == 1) return run(0, 1);
+  at::parallel_for(0, ends.numel(), 1, run);
+}
+
+// The product of what each expert does: in tiles by all threads, or by the expert's own thread.
+auto product_of(const Tensor& ends) { return ends.numel() == 1 ? &multiply : &multiply_alone; }
+
+// h = silu(g) u, [R, F] each; s is silu(g), and may be h.
+void gate_rows(const Tensor& h, const Tensor& s, const Tensor& g, const Tensor& u) {
+  for_row_blocks(h.size(0), h.size(1), [&](int64_t first, int64_t count) {
+    const auto rows = [&](const Tensor& t) { return t.narrow(0, first, count); };
+    Tensor to = rows(h), silu = rows(s);
+    at::silu_out(silu, rows(g));
+    at::mul_out(to, silu, rows(u));
+  });
+}
+
+// du = s dh and dg = dh u silu'(g), where s is silu(g); du may be s and dg may be dh.
+void gate_rows_backward(const Tensor& du, const Tensor& dg, const Tensor& s, const Tensor& dh,
+                        const Tensor& g, const Tensor& u) {
+  for_row_blocks(dh.size(0), dh.size(1), [&](int64_t first, int64_t count) {
+    const auto rows = [&](const Tensor& t) { return t.narrow(0, first, count); };
+    Tensor to_u = rows(du), to_g = rows(dg);
+    at::mul_out(to_u, rows(s), rows(dh));
+    at::silu_backward_out(to_g, at::mul_out(to_g, rows(dh), rows(u)), rows(g));
   });
 }
 
@@ -48,6 +79,7 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
                         const Tensor& down, const Tensor& ends) {
     const int64_t hidden = gate.size(1), tile = tile_rows(hidden);
     const at::ScalarType dtype = gate.scalar_type();
+    const auto times = product_of(ends);
     Tensor g = at::empty({x.size(0), hidden}, x.options()), u = at::empty_like(g), y = at::empty_like(x);
     for_experts(ends, tile, [&](const std::vector<Piece>& pieces) {
       Rows in_rows(x, dtype, tile), g_rows(g, dtype, tile), u_rows(u, dtype, tile), out_rows(y, dtype, tile);
@@ -56,9 +88,10 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
         const Tensor in = in_rows.read(first, rows);
         Tensor g_tile = g_rows.target(first, rows), u_tile = u_rows.target(first, rows),
                out = out_rows.target(first, rows), h = buffer.narrow(0, 0, rows);
-        at::mm_out(g_tile, in, gate[e].t());
-        at::mm_out(u_tile, in, up[e].t());
-        at::mm_out(out, at::silu_out(h, g_tile).mul_(u_tile), down[e].t());
+        times(g_tile, in, gate[e].t(), 1, 0);
+        times(u_tile, in, up[e].t(), 1, 0);
+        gate_rows(h, h, g_tile, u_tile);
+        times(out, h, down[e].t(), 1, 0);
         for (Rows* r : {&g_rows, &u_rows, &out_rows}) r->store(first, rows);
       }
     });
@@ -74,6 +107,7 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
     Tensor dx = at::empty_like(x), dgate = at::zeros_like(gate), dup = at::zeros_like(up),
            ddown = at::zeros_like(down);
     const Tensor dy = grads[0].contiguous();
+    const auto times = product_of(ends);
     for_experts(ends, tile, [&](const std::vector<Piece>& pieces) {
       Rows in_rows(x, dtype, tile), g_rows(saved[5], dtype, tile), u_rows(saved[6], dtype, tile),
           dout_rows(dy, dtype, tile), din_rows(dx, dtype, tile);
@@ -83,14 +117,15 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
         const Tensor g = g_rows.read(first, rows), u = u_rows.read(first, rows);
         Tensor s = buffers[0].narrow(0, 0, rows), h = buffers[1].narrow(0, 0, rows),
                dh = buffers[2].narrow(0, 0, rows), din = din_rows.target(first, rows);
-        at::mul_out(h, at::silu_out(s, g), u);
-        ddown[e].addmm_(dout.t(), h);
-        at::mm_out(dh, dout, down[e]);
-        const Tensor du = s.mul_(dh), dg = at::silu_backward_out(dh, dh.mul_(u), g);
-        dgate[e].addmm_(dg.t(), in);
-        dup[e].addmm_(du.t(), in);
-        at::mm_out(din, dg, gate[e]);
-        din.addmm_(du, up[e]);
+        gate_rows(h, s, g, u);
+        times(ddown[e], dout.t(), h, 1, 1);
+        times(dh, dout, down[e], 1, 0);
+        gate_rows_backward(/*du=*/s, /*dg=*/dh, s, dh, g, u);
+        const Tensor &du = s, &dg = dh;
+        times(dgate[e], dg.t(), in, 1, 1);
+        times(dup[e], du.t(), in, 1, 1);
+        times(din, dg, gate[e], 1, 0);
+        times(din, du, up[e], 1, 1);
         din_rows.store(first, rows);
       }
     });
@@ -179,6 +214,7 @@ Tensor Moe::forward(const Tensor& x, std::vector<AuxiliaryLoss>* losses) const {
                                                   down_proj_.to(products), counts.cumsum(0));
   const Tensor by_token = PermuteFunction::apply(out, back, order, 1).view({-1, top_k, config_.dim});
   if (losses != nullptr) {
+    const OneThread alone;  // sums over all tokens
     const Tensor share = counts.to(at::kFloat) / static_cast<double>(flat.numel());
     losses->push_back({(share * probabilities.mean(0)).sum() * static_cast<double>(experts),
                        at::logsumexp(logits, -1).square().mean()});

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "lab/nn/cpu/multiply.h"
 #include "lab/nn/cpu/products.h"
 
 namespace seednorm::lab {
@@ -39,7 +40,7 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
       const Tensor target = targets.narrow(0, first, rows).unsqueeze(1);
       const Tensor counts = target.ge(0), index = target.clamp_min(0);
       Tensor products = buffer.narrow(0, 0, rows);
-      at::mm_out(products, h, w.t());
+      multiply(products, h, w.t());
       Tensor log_p = products.to(at::kFloat);
       at::_log_softmax_out(log_p, log_p, -1, /*half_to_float=*/false);
       loss -= log_p.gather(1, index).masked_fill(counts.logical_not(), 0).sum();
@@ -49,12 +50,14 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
       if (any_left_out) dlogits.mul_(counts);
       const Tensor d = dlogits.to(dtype);
       Tensor dh = dhidden_rows->target(first, rows);
-      at::addmm_out(dh, dh, d, w, /*beta=*/0, scale);
+      multiply(dh, d, w, scale);
       dhidden_rows->store(first, rows);
       if (dtype == weight.scalar_type()) {
-        at::addmm_out(dweight, dweight, d.t(), h, /*beta=*/first == 0 ? 0 : 1, scale);
+        multiply(dweight, d.t(), h, scale, /*keep=*/first == 0 ? 0 : 1);
       } else {
-        dweight.add_(at::mm(d.t(), h), scale);
+        const Tensor part = at::empty(weight.sizes(), d.options());
+        multiply(part, d.t(), h);
+        dweight.add_(part, scale);
       }
     }
     ctx->save_for_backward({dhidden, dweight});

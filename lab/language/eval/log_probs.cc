@@ -5,6 +5,9 @@
 
 #include <algorithm>
 
+#include "lab/nn/cpu/multiply.h"
+#include "lab/nn/cpu/one_thread.h"
+
 namespace seednorm::lab {
 
 using at::Tensor;
@@ -17,8 +20,11 @@ Tensor log_probs(const Tensor& hidden, const Tensor& head, const Tensor& targets
   for (int64_t first = 0; first < vocab; first += step) {
     const int64_t count = std::min(step, vocab - first);
     const Tensor part = head.narrow(0, first, count).to(hidden.scalar_type());
-    const Tensor logits = at::mm(hidden, part.t()).to(at::kFloat);
+    const Tensor products = at::empty({hidden.size(0), count}, hidden.options());
+    multiply(products, hidden, part.t());
+    const Tensor logits = products.to(at::kFloat);
     const Tensor sum = at::logsumexp(logits, 1);
+    const OneThread alone;  // logaddexp differs in bits where a thread's part ends
     total = total.defined() ? at::logaddexp(total, sum) : sum;
     const Tensor index = targets - first, inside = index.ge(0).logical_and_(index.lt(count));
     const Tensor here = logits.gather(1, index.clamp(0, count - 1).unsqueeze(1)).squeeze(1);

@@ -11,6 +11,8 @@
 #include <cmath>
 #include <limits>
 
+#include "lab/nn/cpu/one_thread.h"
+
 namespace seednorm::lab {
 namespace {
 
@@ -66,6 +68,7 @@ template <class Work>
 void for_heads(const Tensor& q, int64_t heads, const Work& work) {
   at::parallel_for(0, q.size(0) * heads, 1, [&](int64_t begin, int64_t end) {
     const at::AutoDispatchBelowADInplaceOrView no_graph;
+    const OneThread alone;
     const Tile tile(q);
     for (int64_t i = begin; i < end; ++i) work(tile, i / heads, i % heads);
   });

@@ -1,20 +1,17 @@
 #include "lab/nn/cpu/products.h"
 
 #include <ATen/Functions.h>
-#include <ATen/cpu/Utils.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
-#include <cstdlib>
+#include <optional>
+#include <vector>
 
 #include "lab/nn/cpu/few_rows.h"
+#include "lab/nn/cpu/multiply.h"
 
 namespace seednorm::lab {
 namespace {
-
-// Without a reproducible mode, MKL's products depend on the alignment of memory on AMD's processors. MKL
-// reads the mode at its first call, so it is set before main; a user's choice is kept.
-[[gnu::constructor]] void choose_reproducible_mode() { ::setenv("MKL_CBWR", "AUTO", /*overwrite=*/0); }
 
 using at::Tensor;
 using torch::autograd::AutogradContext;
@@ -23,16 +20,16 @@ using torch::autograd::variable_list;
 constexpr int64_t kTileNumbers = int64_t{1} << 19;
 constexpr int64_t kMinTileRows = 256;
 
-struct WideProduct : torch::autograd::Function<WideProduct> {
+// x W^T with both matrices in the weight's dtype, whatever that of x is.
+struct ProductFunction : torch::autograd::Function<ProductFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& weight) {
     const Tensor in = x.reshape({-1, weight.size(1)});
     Tensor out = at::empty({in.size(0), weight.size(0)}, x.options());
-    const int64_t tile = tile_rows(weight.size(0));
+    const int64_t tile = tile_of(in, weight);
     Rows in_rows(in, weight.scalar_type(), tile), out_rows(out, weight.scalar_type(), tile);
     for (int64_t first = 0; first < in.size(0); first += tile) {
       const int64_t count = std::min(tile, in.size(0) - first);
-      Tensor y = out_rows.target(first, count);
-      at::mm_out(y, in_rows.read(first, count), weight.t());
+      multiply(out_rows.target(first, count), in_rows.read(first, count), weight.t());
       out_rows.store(first, count);
     }
     ctx->save_for_backward({in, weight});
@@ -45,42 +42,66 @@ struct WideProduct : torch::autograd::Function<WideProduct> {
     const variable_list saved = ctx->get_saved_variables();
     const Tensor &in = saved[0], &weight = saved[1];
     const Tensor dout = grads[0].reshape({-1, weight.size(0)});
-    Tensor din = at::empty_like(in), dweight = at::zeros_like(weight);
-    const int64_t tile = tile_rows(weight.size(0));
-    Rows in_rows(in, weight.scalar_type(), tile), din_rows(din, weight.scalar_type(), tile),
-        dout_rows(dout, weight.scalar_type(), tile);
+    const bool wants_dx = ctx->needs_input_grad(0), wants_dweight = ctx->needs_input_grad(1);
+    const Tensor din = wants_dx ? at::empty_like(in) : Tensor();
+    Tensor dweight;
+    if (wants_dweight) dweight = in.size(0) > 0 ? at::empty_like(weight) : at::zeros_like(weight);
+    const int64_t tile = tile_of(in, weight);
+    Rows in_rows(in, weight.scalar_type(), tile), dout_rows(dout, weight.scalar_type(), tile);
+    std::optional<Rows> din_rows;
+    if (wants_dx) din_rows.emplace(din, weight.scalar_type(), tile);
     for (int64_t first = 0; first < in.size(0); first += tile) {
       const int64_t count = std::min(tile, in.size(0) - first);
       const Tensor dy = dout_rows.read(first, count);
-      Tensor dx = din_rows.target(first, count);
-      at::mm_out(dx, dy, weight);
-      din_rows.store(first, count);
-      dweight.addmm_(dy.t(), in_rows.read(first, count));
+      if (wants_dx) {
+        multiply(din_rows->target(first, count), dy, weight);
+        din_rows->store(first, count);
+      }
+      if (wants_dweight) {
+        multiply(dweight, dy.t(), in_rows.read(first, count), /*scale=*/1, /*keep=*/first == 0 ? 0 : 1);
+      }
     }
     std::vector<int64_t> shape = grads[0].sizes().vec();
     shape.back() = weight.size(1);
-    return {din.view(shape), dweight};
+    return {wants_dx ? din.view(shape) : Tensor(), dweight};
+  }
+
+ private:
+  // Tiles are for rows that are converted.
+  static int64_t tile_of(const Tensor& in, const Tensor& weight) {
+    const bool converts = in.scalar_type() != weight.scalar_type();
+    return converts ? tile_rows(weight.size(0)) : std::max<int64_t>(in.size(0), 1);
+  }
+};
+
+// x w: [R, D], [D] -> [R], one sum for each row.
+struct DotsFunction : torch::autograd::Function<DotsFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& w) {
+    const OneThread alone;
+    ctx->save_for_backward({x, w});
+    return at::mv(x, w);
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const OneThread alone;
+    const variable_list saved = ctx->get_saved_variables();
+    return {grads[0].unsqueeze(1) * saved[1], at::mv(saved[0].t(), grads[0])};
   }
 };
 
 }  // namespace
 
 at::ScalarType product_dtype(at::ScalarType dtype) {
-  // This depends on the processor's features and not on a measurement, since a run must be the same each
-  // time.
-  static const bool kWidens = [] {
-    const auto has = at::cpu::get_cpu_capabilities();
-    const auto units = has.find("amx_bf16");  // not there on other architectures, which nothing is known of
-    return units != has.end() && !units->second.toBool();
-  }();
-  return dtype == at::kBFloat16 && kWidens ? at::kFloat : dtype;
+  return dtype == at::kBFloat16 && product_choice().widen_bfloat16 ? at::kFloat : dtype;
 }
 
 Tensor product(const Tensor& x, const Tensor& weight) {
   if (are_few_rows(x, weight)) return few_rows_product(x, weight);
   const at::ScalarType dtype = product_dtype(x.scalar_type());
-  if (dtype == x.scalar_type()) return at::linear(x, weight.to(dtype));
-  return WideProduct::apply(x, weight);
+  return ProductFunction::apply(x, dtype == x.scalar_type() ? weight.to(dtype) : weight);
+}
+
+Tensor dots(const Tensor& x, const Tensor& w) {
+  return DotsFunction::apply(x.reshape({-1, w.numel()}), w).view(x.sizes().slice(0, x.dim() - 1));
 }
 
 int64_t tile_rows(int64_t width) { return std::max(kTileNumbers / width, kMinTileRows); }

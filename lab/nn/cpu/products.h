@@ -3,6 +3,7 @@
 // A processor without matrix units for bfloat16 (Intel's AMX) multiplies such matrices at half of its speed
 // for float32. There, products are computed in float32: rows are widened in tiles that stay in the cache,
 // multiplied with the master weights themselves, and rounded once when they are stored.
+// lab/nn/cpu/product_choice.h says which processors these are.
 #ifndef SEEDNORM_LAB_NN_CPU_PRODUCTS_H_
 #define SEEDNORM_LAB_NN_CPU_PRODUCTS_H_
 
@@ -10,11 +11,14 @@
 
 namespace seednorm::lab {
 
-// The dtype in which products of activations in `dtype` are computed on this machine.
+// The dtype in which products of activations in `dtype` are computed: see product_choice().
 at::ScalarType product_dtype(at::ScalarType dtype);
 
 // x W^T: x [..., in], W [out, in] float32, or in x's dtype -> [..., out] in x's dtype.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight);
+
+// x w: x [..., D], w [D] of the same dtype -> [...].
+at::Tensor dots(const at::Tensor& x, const at::Tensor& w);
 
 // The number of rows of `width` numbers in a tile. A tile has 2 MB, so that two or three fit in a
 // second-level cache, but never so few rows that products become slow.

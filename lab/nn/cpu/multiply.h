@@ -1,0 +1,48 @@
+// Matrix products whose bits depend on shapes alone: neither on the number of threads nor on where matrices
+// begin.
+#ifndef SEEDNORM_LAB_NN_CPU_MULTIPLY_H_
+#define SEEDNORM_LAB_NN_CPU_MULTIPLY_H_
+
+#include <ATen/Parallel.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+
+#include "lab/nn/cpu/one_thread.h"
+#include "lab/nn/cpu/product_choice.h"
+
+namespace seednorm::lab {
+
+// out = scale a b + keep out for matrices of one dtype on the CPU, out [M, N], a [M, K], b [K, N], of any
+// strides; with keep = 0 it does not matter what out holds. Libraries split long sums among their threads, so
+// here out is cut into tiles whose sizes the shape decides, and each tile is one call of a library on one
+// thread. The library of float32 matrices is that of product_choice().
+void multiply(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, double scale = 1,
+              double keep = 0);
+
+// The same on the calling thread, by this library where the matrices are float32, without tiles.
+void multiply_by(Library library, const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
+                 double scale = 1, double keep = 0);
+
+// The same on the calling thread and without tiles: for one of many products that run in parallel.
+void multiply_alone(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, double scale = 1,
+                    double keep = 0);
+
+// Calls work(first, count) for blocks of the numbers 0 .. rows - 1, in parallel, with libraries on one
+// thread. The blocks depend on `rows` and on `row_numbers`, how many numbers a row has, alone: elementwise
+// operations of libtorch may give other bits where a block ends.
+template <class Work>
+void for_row_blocks(int64_t rows, int64_t row_numbers, const Work& work) {
+  constexpr int64_t kBlockNumbers = 65536;  // tens of microseconds of the cheapest operation
+  const int64_t block = std::max<int64_t>(kBlockNumbers / std::max<int64_t>(row_numbers, 1), 1);
+  at::parallel_for(0, (rows + block - 1) / block, 1, [&](int64_t begin, int64_t end) {
+    const at::AutoDispatchBelowADInplaceOrView no_graph;
+    const OneThread alone;
+    for (int64_t i = begin; i < end; ++i) work(i * block, std::min(block, rows - i * block));
+  });
+}
+
+}  // namespace seednorm::lab
+
+#endif  // SEEDNORM_LAB_NN_CPU_MULTIPLY_H_
