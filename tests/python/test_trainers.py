@@ -1,6 +1,7 @@
-"""seednorm.integrations in the real trainers: each program of trainers/ trains a few steps in one of them.
+"""seednorm.integrations in the real trainers: each program of trainers/ runs in one of them.
 
-script/setup-torch installs the trainers in build/trainers and build/timm, without the dependencies that no test needs.
+NAME_steps.py trains a few steps in one process; torchrun starts NAME_ranks.py in two. script/setup-torch installs the
+trainers in build/trainers and build/timm, without the dependencies that no test needs.
 """
 
 import os
@@ -11,14 +12,16 @@ import sys
 import pytest
 
 HERE = pathlib.Path(__file__).parent
-SKIPPED = 77  # as in trainers/steps.py
-SECONDS = 240  # a program takes 5 on a machine that does nothing else
+PROGRAMS = sorted(path.stem for kind in ("steps", "ranks") for path in (HERE / "trainers").glob(f"*_{kind}.py"))
+SECONDS = 240  # on a machine that does nothing else a program takes 5 to 15
 
-# No program needs a network. Gloo would otherwise look for an interface that the machine's name resolves to.
+# No program needs a network. Without the last of these, Gloo looks for an interface that the machine's name resolves to.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "GLOO_SOCKET_IFNAME": "lo"}
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0",
+            "--local-addr=127.0.0.1", "--no-python", sys.executable]  # fmt: skip
 
 
-@pytest.mark.parametrize("program", sorted(path.stem for path in (HERE / "trainers").glob("*_steps.py")))
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_trainer(program):
     build = HERE.parents[1] / "build"
     # Only timm imports torchvision, whose wheel has no operators for PyTorch's CPU build.
@@ -26,12 +29,15 @@ def test_trainer(program):
     # At the end of the path, so that no installed package is replaced.
     start = f"import runpy, sys; sys.path.append({installed!r}); sys.path.insert(0, {str(HERE / 'trainers')!r}); "
     start += f"runpy.run_path({str(HERE / 'trainers' / program)!r} + '.py', run_name='__main__')"
+    command = [sys.executable, *(TORCHRUN if program.endswith("_ranks") else []), "-c", start]
+    process = subprocess.Popen(command, env={**os.environ, **ENVIRONMENT}, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
     try:
-        result = subprocess.run([sys.executable, "-c", start], env={**os.environ, **ENVIRONMENT}, stdin=subprocess.DEVNULL,
-                                capture_output=True, text=True, timeout=SECONDS)  # fmt: skip
-    except subprocess.TimeoutExpired as expired:
-        printed = b"".join(filter(None, (expired.stdout, expired.stderr))).decode(errors="replace")
-        pytest.fail(f"{program} did not end within {SECONDS} seconds; it printed:\n{printed}")
-    if result.returncode == SKIPPED:
-        pytest.skip(result.stdout.strip().splitlines()[-1])
-    assert result.returncode == 0, result.stdout + result.stderr
+        printed, _ = process.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # torchrun ends its processes when it is asked to end, not when it is killed
+        pytest.fail(f"{program} did not end within {SECONDS} seconds; it printed:\n{process.communicate()[0]}")
+    skipped = [line for line in printed.splitlines() if line.startswith("skipped: ")]
+    if process.returncode != 0 and skipped:
+        pytest.skip(skipped[0].removeprefix("skipped: "))
+    assert process.returncode == 0, printed

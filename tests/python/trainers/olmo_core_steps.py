@@ -1,12 +1,10 @@
 """A transformer of OLMo-core whose configuration builds SeeDNorm, its optimizer and its checkpoints."""
 
-import os
 import tempfile
 
-from steps import check_equal, check_start, check_trained, require
+from olmo_core_model import config, ids, make
+from steps import check_equal, check_start, check_trained
 
-os.environ.setdefault("OLMO_SHARED_FS", "1")
-require("olmo_core.nn.transformer", "olmo_core.distributed.checkpoint")
 import seednorm
 import torch
 from olmo_core.distributed.checkpoint import load_model_and_optim_state, save_model_and_optim_state
@@ -15,22 +13,6 @@ from olmo_core.nn.layer_norm import LayerNormType
 from olmo_core.nn.transformer import TransformerConfig
 from olmo_core.optim import AdamWConfig, OptimGroupOverride
 from seednorm.integrations.olmo_core import SeeDNormConfig, use_seed_norm
-
-ids = torch.randint(0, 64, (2, 8), generator=torch.Generator().manual_seed(0))
-
-
-def config(norm=LayerNormType.rms, **options):
-    return TransformerConfig.llama_like(
-        d_model=32, vocab_size=64, n_layers=2, n_heads=4, qk_norm=True, use_head_qk_norm=True, layer_norm_eps=1e-6,
-        layer_norm_name=norm, **options,
-    )  # fmt: skip
-
-
-def make(config):
-    torch.manual_seed(0)
-    model = config.build(init_device="cpu")
-    model.init_weights(max_seq_len=8, device=torch.device("cpu"))
-    return model
 
 
 def optimizer(model):

@@ -6,17 +6,16 @@ import sys
 import seednorm
 import torch
 
-SKIPPED = 77
 
 
 def require(*modules):
-    """Ends the program with exit code SKIPPED and one line of text unless all of these modules can be imported."""
+    """Ends the program with one line that begins with "skipped: " unless all of these modules can be imported."""
     for module in modules:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            print(f"{module} cannot be imported ({error}); script/test-python installs it")
-            sys.exit(SKIPPED)
+            print(f"skipped: {module} cannot be imported ({error}); script/setup-torch installs it")
+            sys.exit(1)
 
 
 def check_start(ours, plain, run):

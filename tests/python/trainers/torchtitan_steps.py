@@ -1,59 +1,30 @@
-"""Llama 3 of torchtitan with its own override mechanism, initialization, optimizers and state dictionaries, in one process.
+"""Llama 3 of torchtitan with its own override mechanism, initialization, optimizers and state dictionaries."""
 
-torchtitan's attention for language models has no backward pass on the CPU, so the model has its plain one here.
-"""
+import pathlib
+import shlex
 
-import sys
-from unittest import mock
+from steps import check_equal, check_start, check_trained, check_undecayed
+from torchtitan_model import SEED_NORM, config_of, make, optimizer_of
 
-from steps import check_equal, check_start, check_trained, check_undecayed, require
-
-# Kernels in Triton of an expert-parallel backend, which torchtitan imports with every model; the CPU has no Triton.
-sys.modules["torchtitan.distributed.minimal_async_ep.kernels"] = mock.MagicMock()
-require("torchtitan.models.llama3", "torchtitan.components.optimizer")
 import seednorm
 import torch
 from seednorm.integrations.torchtitan import SeeDNorm, decayed_group
-from torchtitan.components.optimizer import OptimizersContainer, ParamGroupConfig
-from torchtitan.config.override import OverrideConfig, apply_overrides
-from torchtitan.models.common.attention import ScaledDotProductAttention
-from torchtitan.models.llama3 import _debugmodel
-from torchtitan.models.llama3.sharding import set_llama3_sharding_config
+from torchtitan.config.override import parse_cli_imports
 
 ids = torch.randint(0, 2048, (2, 16), generator=torch.Generator().manual_seed(1))
 positions = torch.arange(16).expand(2, 16)
-
-
-def config_of(overrides):
-    config = _debugmodel("flex")
-    config.layers = config.layers[:2]
-    for layer in config.layers:
-        layer.attention.inner_attention = ScaledDotProductAttention.Config()
-    set_llama3_sharding_config(config, enable_sp=True)  # the trainer does this before it applies overrides
-    apply_overrides(OverrideConfig(imports=overrides), config)
-    return config
-
-
-def make(config):
-    torch.manual_seed(0)
-    model = config.build()
-    model.init_states()
-    return model
-
-
-def optimizer_of(model, *groups):
-    kwargs = dict(lr=1e-2, weight_decay=0.1)
-    no_decay = ParamGroupConfig(pattern="norm", optimizer_name="AdamW", optimizer_kwargs={**kwargs, "weight_decay": 0.0})
-    rest = ParamGroupConfig(pattern=".*", optimizer_name="AdamW", optimizer_kwargs=kwargs)
-    config = OptimizersContainer.Config(param_groups=[*groups, no_decay, rest], implementation="for-loop")
-    return config.build(model_parts=[model])
 
 
 def run(model):
     return model(ids, positions)
 
 
-config = config_of([("seednorm.integrations.torchtitan.seed_norm", {"num_heads": 4, "alpha_init": 0.5})])
+guide = (pathlib.Path(__file__).parents[3] / "docs/guide/trainers.md").read_text().splitlines()
+(option,) = [line for line in guide if line.startswith("--override.imports")]
+norm = make(config_of(parse_cli_imports(shlex.split(option)[1:]))).norm
+assert isinstance(norm, SeeDNorm) and norm.num_heads == 4
+
+config = config_of(SEED_NORM)
 for norm in (config.norm, config.layers[0].attention_norm):
     layouts = norm.sharding_config.state_shardings
     assert layouts.keys() == {"weight", "alpha", "beta"} and layouts["alpha"] == layouts["beta"] == layouts["weight"]
