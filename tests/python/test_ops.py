@@ -81,6 +81,7 @@ LAYOUTS = {
     "not_collapsible": lambda: torch.randn(4, 3, DIM).transpose(0, 1),
     "column_major": lambda: torch.randn(DIM, 6).t(),
     "expanded": lambda: torch.randn(1, DIM).expand(6, DIM),
+    "one_number": lambda: torch.randn(()).expand(6, DIM),
     "one_row": lambda: torch.randn(1, 2 * DIM)[:, :DIM],
     "one_dimension": lambda: torch.randn(DIM),
     "odd_start": lambda: torch.randn(6 * DIM + 1)[1:].view(6, DIM),
