@@ -12,7 +12,7 @@ namespace {
 
 struct Arguments {
   RecipeOptions recipe;
-  std::string norms, out, json;
+  std::string norms, lrs, out, json;
   int64_t seeds = 1;
 };
 
@@ -22,11 +22,12 @@ void run_race(const Arguments& arguments) {
   spec.recipe = arguments.recipe.load();
   spec.entrants = parse_entrants(spec.recipe, arguments.norms);
   spec.seeds = arguments.seeds;
-  const RaceResult result = race(spec);
+  if (!arguments.lrs.empty()) spec.entrants = at_learning_rates(spec.entrants, arguments.lrs);
+  const RaceSummary result = summarize(spec.recipe.name, race(spec));
   check_interrupt();
-  write_json(arguments.json, race_summary_json(summarize(spec.recipe.name, result)));
+  write_json(arguments.json, race_summary_json(result));
   write_report({spec.dir}, spec.dir / "report.html");
-  std::fputs(race_table(result).c_str(), stdout);
+  std::fputs((race_table(result) + statistics_text(result)).c_str(), stdout);
   std::printf("%s\n", (spec.dir / "report.html").c_str());
 }
 
@@ -44,6 +45,11 @@ void add_race(CLI::App& app) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str()
       ->type_name("N");
+  app.add_option(
+         "--lrs", arguments->lrs,
+         "Train each entrant with each of these learning rates, as in 1e-3,2e-3,4e-3, and compare the "
+         "entrants at the best one of each")
+      ->type_name("LIST");
   app.add_option("--out", arguments->out, "The folder of the race; a race that was started there continues")
       ->required()
       ->type_name("DIR");

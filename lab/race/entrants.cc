@@ -1,6 +1,9 @@
 #include "lab/race/entrants.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
 #include <set>
 
 #include "lab/base/error.h"
@@ -24,7 +27,10 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return out;
 }
 
+const std::string kSeedShift = "seed_shift=";
+
 bool is_setting(const Recipe& recipe, const std::string& key) {
+  if (key + "=" == kSeedShift) return true;
   const auto all = recipe.values();
   return std::any_of(all.begin(), all.end(), [&](const auto& s) { return s.first == key; });
 }
@@ -75,10 +81,62 @@ std::vector<Entrant> parse_entrants(const Recipe& recipe, const std::string& lis
   return out;
 }
 
+int64_t Entrant::seed_shift() const {
+  constexpr int64_t kMax = 1'000'000'000;
+  int64_t out = 0;
+  for (const std::string& s : settings) {
+    if (!s.starts_with(kSeedShift)) continue;
+    const char* const begin = s.data() + kSeedShift.size();
+    const char* const end = s.data() + s.size();
+    const auto [stop, error] = std::from_chars(begin, end, out);
+    if (error != std::errc() || stop != end || out < 0 || out > kMax) {
+      throw UserError("--norms: " + label +
+                      ": seed_shift: expected a whole number from 0 to 1000000000, got " +
+                      quote(s.substr(kSeedShift.size())));
+    }
+  }
+  return out;
+}
+
+std::vector<std::string> Entrant::training_settings() const {
+  std::vector<std::string> out;
+  for (const std::string& s : settings) {
+    if (!s.starts_with(kSeedShift)) out.push_back(s);
+  }
+  return out;
+}
+
+std::vector<Entrant> at_learning_rates(const std::vector<Entrant>& entrants, const std::string& lrs) {
+  const std::vector<std::string> rates = split(lrs, ',');
+  std::set<double> different;
+  for (const std::string& rate : rates) {
+    char* end = nullptr;
+    const double value = std::strtod(rate.c_str(), &end);
+    if (rate.empty() || *end != '\0' || !(value > 0) || !std::isfinite(value))
+      throw UserError("--lrs: expected positive numbers separated by commas, got " + quote(rate));
+    if (!different.insert(value).second) throw UserError("--lrs: " + rate + " occurs twice");
+  }
+  if (rates.size() < 2) throw UserError("--lrs: expected two or more learning rates; set one with lr=" + lrs);
+  std::vector<Entrant> out;
+  for (const Entrant& e : entrants) {
+    for (const std::string& s : e.settings) {
+      if (s.starts_with("lr="))
+        throw UserError("--norms: " + e.label + ": sets lr, which --lrs sets for every entrant");
+    }
+    for (const std::string& rate : rates) {
+      out.push_back(e);
+      out.back().label += "@" + rate;
+      out.back().settings.push_back("lr=" + rate);
+    }
+  }
+  return out;
+}
+
 Recipe entrant_recipe(const Recipe& recipe, const Entrant& entrant) {
   Recipe out(recipe), base(recipe);
+  (void)entrant.seed_shift();
   try {
-    apply_settings(out, entrant.settings);
+    apply_settings(out, entrant.training_settings());
     const Settings before = base.settings(), after = out.settings();
     for (const Setting& s : after) {
       const bool is_named = std::any_of(entrant.settings.begin(), entrant.settings.end(),

@@ -1,10 +1,8 @@
 #include "lab/race/race.h"
 
-#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <sstream>
 
 #include "lab/base/atomic_file.h"
 #include "lab/base/error.h"
@@ -28,33 +26,11 @@ std::string folder_name(const std::string& label, int64_t seed) {
   return plain_file_name(label) + "-s" + std::to_string(seed);
 }
 
-// The value of a metric in a line of metrics.jsonl. Lines of earlier versions have only the losses of the
-// sets.
-std::optional<double> metric_in(const Json& line, const std::string& metric) {
-  if (const auto found = line.find("metrics"); found != line.end() && found->is_object()) {
-    const auto value = found->find(metric);
-    if (value != found->end() && value->is_number()) return value->get<double>();
-  } else if (const auto sets = line.find("valid");
-             metric == "val_loss" && sets != line.end() && sets->is_object()) {
-    double sum = 0;
-    for (const auto& [name, loss] : sets->items())
-      sum += loss.is_number() ? loss.get<double>() : std::nan("");
-    if (!sets->empty()) return sum / static_cast<double>(sets->size());
-  }
-  return std::nullopt;
-}
-
-std::map<std::string, Curve> read_curves(const fs::path& run, const std::vector<MetricInfo>& metrics) {
-  std::map<std::string, Curve> out;
-  std::stringstream lines(read_file(run / "metrics.jsonl", size_t{1} << 32));
-  for (std::string text; std::getline(lines, text);) {
-    const Json line = parse_json_or_null(text);
-    if (!line.is_object() || !line.contains("seconds") || !line["seconds"].is_number()) continue;
-    for (const MetricInfo& m : metrics) {
-      if (const auto value = metric_in(line, m.name))
-        out[m.name].emplace_back(line["seconds"].get<double>(), *value);
-    }
-  }
+// The curves of a run that statistics are computed from.
+Curves read_curves(const fs::path& run, RunInfo info) {
+  std::vector<std::string> notes;  // the report shows them
+  Curves out = read_metrics(run / "metrics.jsonl", info, notes);
+  out.norms = out.samples = Json::array();
   return out;
 }
 
@@ -92,29 +68,30 @@ void check_dir(const RaceSpec& spec, const Json& asked) {
 }
 
 RacedRun run_one(const RaceSpec& spec, const Entrant& entrant, Recipe recipe, int64_t k, RunResult* result) {
-  recipe.train.seed = spec.recipe.train.seed + k;
+  const int64_t seed = spec.recipe.train.seed + k;  // of the pair, also if the entrant shifts its own
+  recipe.train.seed = seed + entrant.seed_shift();
   recipe.train.data_seed = spec.recipe.train.data_seed + k;
-  const std::string name = folder_name(entrant.label, recipe.train.seed);
-  std::fprintf(stderr, "--- %s, seed %lld\n", entrant.label.c_str(),
-               static_cast<long long>(recipe.train.seed));
+  const std::string name = folder_name(entrant.label, seed);
+  std::fprintf(stderr, "--- %s, seed %lld\n", entrant.label.c_str(), static_cast<long long>(seed));
   RunSpec run = run_spec(recipe, spec.dir / "runs" / name);
   run.resume = true;
   *result = train_run(run);
   RacedRun out;
   out.summary = {.entrant = entrant.label,
-                 .seed = recipe.train.seed,
+                 .seed = seed,
                  .dir = "runs/" + name,
                  .steps = result->steps,
                  .units = result->units,
                  .seconds = result->seconds,
                  .diverged = result->diverged,
                  .diverged_at = result->diverged ? std::optional(result->steps + 1) : std::nullopt,
+                 .convergence = {},
                  .values = result->values};
   const Json sets = result->measured.value("valid", Json::object());
   for (const auto& [set, loss] : sets.items()) {
     out.summary.values.emplace_back("valid/" + set, loss.get<double>());
   }
-  if (!result->interrupted) out.curves = read_curves(run.dir, result->info.metrics);
+  if (!result->interrupted) out.curves = read_curves(run.dir, result->info);
   return out;
 }
 
@@ -133,7 +110,7 @@ RaceResult race(const RaceSpec& spec) {
   check_dir(spec, asked);
   remove_stale_partials(spec.dir);
   if (!fs::exists(spec.dir / "race.json")) replace_file(spec.dir / "race.json", asked.dump(1) + "\n");
-  RaceResult out;
+  RaceResult out = {.info = {}, .entrants = spec.entrants, .runs = {}};
   for (int64_t k = 0; k < spec.seeds; ++k) {  // seed by seed: pairs are complete as early as can be
     for (size_t e = 0; e < recipes.size() && !interrupted(); ++e) {
       RunResult result;
@@ -141,9 +118,9 @@ RaceResult race(const RaceSpec& spec) {
       if (result.interrupted) return out;
       out.info = result.info;
       out.runs.push_back(std::move(run));
-      replace_file(spec.dir / "results.json",
-                   race_summary_json(summarize(spec.recipe.name, out)).dump(1) + "\n");
-      std::fputs(race_table(out).c_str(), stderr);
+      const RaceSummary summary = summarize(spec.recipe.name, out);
+      replace_file(spec.dir / "results.json", race_summary_json(summary).dump(1) + "\n");
+      std::fputs(race_table(summary).c_str(), stderr);
     }
   }
   return out;

@@ -7,13 +7,12 @@
 #define SEEDNORM_LAB_RACE_RACE_H_
 
 #include <filesystem>
-#include <map>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "lab/race/entrants.h"
 #include "lab/recipes/recipe.h"
+#include "lab/report/metrics.h"
 #include "lab/report/run_summary.h"
 
 namespace seednorm::lab {
@@ -25,16 +24,14 @@ struct RaceSpec {
   int64_t seeds = 1;  // the recipe's seed and the following ones, for both data and weights
 };
 
-// A metric over seconds of training, one point for each measurement.
-using Curve = std::vector<std::pair<double, double>>;
-
 struct RacedRun {
   RunSummary summary;
-  std::map<std::string, Curve> curves;  // by metric
+  Curves curves;  // without telemetry and samples
 };
 
 struct RaceResult {
   RunInfo info;
+  std::vector<Entrant> entrants;
   std::vector<RacedRun> runs;  // the finished runs
 };
 
@@ -45,10 +42,19 @@ struct RaceResult {
 RaceResult race(const RaceSpec& spec);
 
 // The content of results.json. Pairs have a difference in each metric. For metrics that are measured during
-// training they also have NAME_equal_time, the difference when the fastest entrant had finished.
+// training they also have NAME_equal_time, the difference when the fastest entrant had finished. Holm's
+// correction counts the pairs of one metric. Of entrants that differ in lr only ("LABEL@LR", a sweep), those
+// with the same lr are pairs, and `tuned` has the pairs at the best lr of each.
 RaceSummary summarize(const std::string& recipe, const RaceResult& result);
-// A line for each entrant: the number of runs, the mean and standard deviation of each metric, and the speed.
-std::string race_table(const RaceResult& result);
+// The entrants that have runs, in order.
+std::vector<std::string> labels_of(const std::vector<RunSummary>& runs);
+// A line for each entrant: the number of runs, the mean and standard deviation of each metric, and
+// the speed; then a line for each entrant with runs that did not converge.
+std::string race_table(const RaceSummary& race);
+// What the race says of each pair in its most important metric: the difference, the ratio of what both need
+// to reach the same value, the trend, the noise floor, and the comparison at the best learning rates. Empty
+// with one seed.
+std::string statistics_text(const RaceSummary& race);
 
 }  // namespace seednorm::lab
 

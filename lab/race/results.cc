@@ -1,129 +1,220 @@
-// Computes results from runs: values at equal time, paired differences, the table.
+// Computes results from runs: values at equal time, paired differences, what curves and sweeps say.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
+#include <map>
 
 #include "lab/base/machine.h"
-#include "lab/base/progress.h"
+#include "lab/race/curve_statistics.h"
 #include "lab/race/paired.h"
 #include "lab/race/race.h"
+#include "lab/race/sweep.h"
 
 namespace seednorm::lab {
 namespace {
 
-std::vector<std::string> labels_of(const std::vector<RunSummary>& runs) {
-  std::vector<std::string> out;
-  for (const RunSummary& r : runs) {
-    if (std::find(out.begin(), out.end(), r.entrant) == out.end()) out.push_back(r.entrant);
+// A run with its complete summary.
+struct Run {
+  const RunSummary* summary;
+  const Curves* curves;
+};
+using RunPair = std::pair<Run, Run>;
+
+// The runs of two entrants with the same seed.
+std::vector<RunPair> run_pairs(const std::vector<Run>& runs, const std::string& a, const std::string& b) {
+  std::vector<RunPair> out;
+  for (const Run& x : runs) {
+    for (const Run& y : runs) {
+      if (x.summary->entrant == a && y.summary->entrant == b && x.summary->seed == y.summary->seed)
+        out.emplace_back(x, y);
+    }
   }
   return out;
 }
 
-// The difference over the runs of two entrants with the same seed that both have the metric.
-PairSummary pair_of(const std::vector<RunSummary>& runs, const std::string& a, const std::string& b,
-                    const std::string& metric) {
-  std::vector<double> of_a, of_b;
-  for (const RunSummary& x : runs) {
-    for (const RunSummary& y : runs) {
-      if (x.entrant != a || y.entrant != b || x.seed != y.seed) continue;
-      const double vx = x.value(metric), vy = y.value(metric);
-      if (!std::isfinite(vx) || !std::isfinite(vy)) continue;
-      of_a.push_back(vx);
-      of_b.push_back(vy);
-    }
+// b - a in each pair of runs that both have the metric.
+std::vector<double> differences(const std::vector<RunPair>& pairs, const std::string& metric) {
+  std::vector<double> out;
+  for (const auto& [a, b] : pairs) {
+    const double difference = b.summary->value(metric) - a.summary->value(metric);
+    if (std::isfinite(difference)) out.push_back(difference);
   }
-  const PairedDifference d = paired_difference(of_a, of_b);
+  return out;
+}
+
+PairSummary pair_summary_of(const std::string& a, const std::string& b, const std::string& metric,
+                            const MeanEstimate& difference) {
   return {.a = a,
           .b = b,
           .metric = metric,
-          .n = d.n,
-          .mean_diff = d.mean,
-          .low = d.low,
-          .high = d.high,
-          .p = {},
+          .n = difference.n,
+          .mean_diff = difference.mean,
+          .low = difference.low,
+          .high = difference.high,
+          .p = std::isnan(difference.p) ? std::nullopt : std::optional(difference.p),
           .p_holm = {}};
 }
 
-// "3.2144 ± 0.0021", or less with fewer runs.
-std::string text_of(const Spread& s) {
-  char out[64];
-  if (s.n == 0) return "-";
-  if (s.n == 1) {
-    std::snprintf(out, sizeof out, "%.4f", s.mean);
-  } else {
-    std::snprintf(out, sizeof out, "%.4f +- %.4f", s.mean, s.sd);
+// Fills in p_holm, among the pairs of the same metric.
+void correct(std::vector<PairSummary>& pairs) {
+  std::map<std::string, std::vector<PairSummary*>> of_metric;
+  for (PairSummary& pair : pairs) {
+    if (pair.p) of_metric[pair.metric].push_back(&pair);
   }
-  return out;
+  for (const auto& [metric, same] : of_metric) {
+    std::vector<double> p;
+    for (const PairSummary* pair : same) p.push_back(*pair->p);
+    const std::vector<double> corrected = holm(p);
+    for (size_t i = 0; i < same.size(); ++i) same[i]->p_holm = corrected[i];
+  }
+}
+
+Interval interval_of(const MeanEstimate& e) { return {e.n, e.mean, e.low, e.high}; }
+
+// What the curves of a pair say: the ratios of what they need to reach a value, and the trend.
+void add_curve_statistics(const std::vector<RunPair>& pairs, const MetricInfo& metric, RaceSummary& out) {
+  const std::string &a = pairs[0].first.summary->entrant, &b = pairs[0].second.summary->entrant;
+  const auto over_pairs = [&](Axis axis, const auto& statistic) {
+    std::vector<double> values;
+    for (const auto& [x, y] : pairs) {
+      if (x.summary->diverged || y.summary->diverged) continue;
+      const double value = statistic(curve_of(x.curves->measured, metric.name, axis),
+                                     curve_of(y.curves->measured, metric.name, axis));
+      if (std::isfinite(value)) values.push_back(value);
+    }
+    return values;
+  };
+  const auto ratio = [&](const Curve& x, const Curve& y) {
+    return reach_ratio(x, y, metric.lower_is_better);
+  };
+  for (const auto& [axis, of] : {std::pair(Axis::kUnits, "units"), std::pair(Axis::kSeconds, "seconds")}) {
+    const std::vector<double> ratios = over_pairs(axis, ratio);
+    if (!ratios.empty()) out.reach.push_back({a, b, metric.name, of, interval_of(mean_ratio(ratios))});
+  }
+  const std::vector<double> slopes = over_pairs(Axis::kUnits, trend);
+  if (!slopes.empty()) out.trends.push_back({a, b, metric.name, interval_of(mean_estimate(slopes))});
+}
+
+// Whether two entrants differ in nothing but the seed of their weights.
+bool are_equal(const Entrant& a, const Entrant& b) {
+  return a.training_settings() == b.training_settings() && a.seed_shift() != b.seed_shift();
+}
+
+void add_sweeps(const std::vector<Sweep>& sweeps, RaceSummary& out) {
+  for (const MetricInfo& metric : out.info.metrics) {
+    std::vector<TunedEntrant> tuned;
+    for (const Sweep& sweep : sweeps) {
+      tuned.push_back(tune(sweep, out.runs, metric));
+      out.sweeps.push_back(tuned.back().summary);
+    }
+    for (size_t a = 0; a < tuned.size(); ++a) {
+      for (size_t b = a + 1; b < tuned.size(); ++b) {
+        std::vector<double> of_seeds;
+        for (const auto& [seed, value] : tuned[b].values) {
+          const auto other = tuned[a].values.find(seed);
+          if (other != tuned[a].values.end() && std::isfinite(value - other->second))
+            of_seeds.push_back(value - other->second);
+        }
+        out.tuned.push_back(
+            pair_summary_of(sweeps[a].label, sweeps[b].label, metric.name, mean_estimate(of_seeds)));
+      }
+    }
+  }
+  correct(out.tuned);
+}
+
+// The learning rate of an entrant of a sweep; 0 for other entrants.
+double swept_lr(const std::vector<Sweep>& sweeps, const std::string& label) {
+  for (const Sweep& sweep : sweeps) {
+    for (const auto& [lr, entrant] : sweep.members) {
+      if (entrant == label) return lr;
+    }
+  }
+  return 0;
+}
+
+// How each run ended, by itself and compared with the best run of its seed.
+void add_convergence(const std::vector<RacedRun>& runs, std::vector<RunSummary>& out) {
+  std::map<int64_t, double> best_gain;
+  for (const RacedRun& run : runs) {
+    if (run.summary.diverged) continue;
+    const auto [best, is_new] = best_gain.emplace(run.summary.seed, gain_of(run.curves));
+    best->second = std::fmax(best->second, gain_of(run.curves));
+  }
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const auto best = best_gain.find(runs[i].summary.seed);
+    out[i].convergence = runs[i].summary.diverged ? name_of(Convergence::kDiverged)
+                                                  : name_of(convergence_of(runs[i].curves, best->second));
+  }
+}
+
+// Values at equal time, of all metrics that were measured during training. Returns the names of all metrics.
+std::vector<std::string> add_equal_time(const std::vector<RacedRun>& runs, RaceSummary& out) {
+  out.equal_time_s = equal_time(out.runs);
+  std::vector<std::string> names;
+  for (const MetricInfo& m : out.info.metrics) {
+    names.push_back(m.name);
+    bool has_curve = false;
+    for (size_t i = 0; i < runs.size(); ++i) {
+      const Curve curve = curve_of(runs[i].curves.measured, m.name, Axis::kSeconds);
+      if (curve.empty()) continue;
+      has_curve = true;
+      out.runs[i].values.emplace_back(m.name + kEqualTime, value_at_time(curve, out.equal_time_s));
+    }
+    if (has_curve) names.push_back(m.name + kEqualTime);
+  }
+  return names;
+}
+
+void add_pairs(const std::vector<Run>& runs, const std::vector<Sweep>& sweeps,
+               const std::vector<std::string>& metrics, RaceSummary& out) {
+  const std::vector<std::string> labels = labels_of(out.runs);
+  for (size_t a = 0; a < labels.size(); ++a) {
+    for (size_t b = a + 1; b < labels.size(); ++b) {
+      if (swept_lr(sweeps, labels[a]) != swept_lr(sweeps, labels[b])) continue;
+      const std::vector<RunPair> pairs = run_pairs(runs, labels[a], labels[b]);
+      for (const std::string& metric : metrics) {
+        out.pairs.push_back(
+            pair_summary_of(labels[a], labels[b], metric, mean_estimate(differences(pairs, metric))));
+      }
+      if (pairs.empty()) continue;
+      for (const MetricInfo& m : out.info.metrics) add_curve_statistics(pairs, m, out);
+    }
+  }
+  correct(out.pairs);
+}
+
+void add_noise(const std::vector<Run>& runs, const std::vector<Entrant>& entrants,
+               const std::vector<std::string>& metrics, RaceSummary& out) {
+  for (size_t a = 0; a < entrants.size(); ++a) {
+    for (size_t b = a + 1; b < entrants.size(); ++b) {
+      if (!are_equal(entrants[a], entrants[b])) continue;
+      const std::vector<RunPair> pairs = run_pairs(runs, entrants[a].label, entrants[b].label);
+      for (const std::string& metric : metrics) {
+        const std::vector<double> d = differences(pairs, metric);
+        if (d.empty()) continue;
+        out.noise.push_back(
+            {entrants[a].label, entrants[b].label, metric, static_cast<int64_t>(d.size()), noise_floor(d)});
+      }
+    }
+  }
 }
 
 }  // namespace
 
 RaceSummary summarize(const std::string& recipe, const RaceResult& result) {
-  RaceSummary out = {.recipe = recipe,
-                     .info = result.info,
-                     .equal_time_s = 0,
-                     .machine = machine(),
-                     .runs = {},
-                     .pairs = {}};
+  RaceSummary out;
+  out.recipe = recipe;
+  out.info = result.info;
+  out.machine = machine();
   for (const RacedRun& r : result.runs) out.runs.push_back(r.summary);
-  out.equal_time_s = equal_time(out.runs);
-  std::vector<std::string> metrics;
-  for (const MetricInfo& m : result.info.metrics) {
-    metrics.push_back(m.name);
-    bool has_curve = false;
-    for (size_t i = 0; i < out.runs.size(); ++i) {
-      const auto curve = result.runs[i].curves.find(m.name);
-      if (curve == result.runs[i].curves.end()) continue;
-      has_curve = true;
-      out.runs[i].values.emplace_back(m.name + kEqualTime, value_at_time(curve->second, out.equal_time_s));
-    }
-    if (has_curve) metrics.push_back(m.name + kEqualTime);
-  }
-  const std::vector<std::string> labels = labels_of(out.runs);
-  for (size_t a = 0; a < labels.size(); ++a) {
-    for (size_t b = a + 1; b < labels.size(); ++b) {
-      for (const std::string& metric : metrics)
-        out.pairs.push_back(pair_of(out.runs, labels[a], labels[b], metric));
-    }
-  }
-  return out;
-}
-
-std::string race_table(const RaceResult& result) {
-  std::vector<RunSummary> runs;
-  for (const RacedRun& r : result.runs) runs.push_back(r.summary);
-  char cell[256];
-  std::snprintf(cell, sizeof cell, "%-33s %4s  %8s", "norm", "runs", "diverged");
-  std::string out = cell;
-  for (const MetricInfo& m : result.info.metrics) {
-    std::snprintf(cell, sizeof cell, "  %18s", m.name.c_str());
-    out += cell;
-  }
-  std::snprintf(cell, sizeof cell, "  %8ss/s\n", result.info.unit.c_str());
-  out += cell;
-  for (const std::string& label : labels_of(runs)) {
-    int count = 0, diverged = 0;
-    double units = 0, seconds = 0;
-    for (const RunSummary& r : runs) {
-      if (r.entrant != label) continue;
-      ++count;
-      diverged += r.diverged ? 1 : 0;
-      units += static_cast<double>(r.units);
-      seconds += r.seconds;
-    }
-    std::snprintf(cell, sizeof cell, "%-33s %4d  %8d", label.c_str(), count, diverged);
-    out += cell;
-    for (const MetricInfo& m : result.info.metrics) {
-      std::vector<double> values;
-      for (const RunSummary& r : runs) {
-        if (r.entrant == label) values.push_back(r.value(m.name));
-      }
-      std::snprintf(cell, sizeof cell, "  %18s", text_of(spread(values)).c_str());
-      out += cell;
-    }
-    std::snprintf(cell, sizeof cell, "  %11s\n", with_unit(units / std::max(seconds, 1e-9)).c_str());
-    out += cell;
-  }
+  add_convergence(result.runs, out.runs);
+  const std::vector<std::string> metrics = add_equal_time(result.runs, out);
+  std::vector<Run> runs;
+  for (size_t i = 0; i < result.runs.size(); ++i) runs.push_back({&out.runs[i], &result.runs[i].curves});
+  const std::vector<Sweep> sweeps = sweeps_of(result.entrants);
+  add_pairs(runs, sweeps, metrics, out);
+  add_noise(runs, result.entrants, metrics, out);
+  add_sweeps(sweeps, out);
   return out;
 }
 

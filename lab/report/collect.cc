@@ -52,15 +52,25 @@ class RaceFolder {
     out_.race = race_summary(results_, first_run_info());
     read_finished();
     read_others();
-    for (PairSummary& pair : out_.race.pairs) {
-      pair.a = prefix_ + pair.a;
-      pair.b = prefix_ + pair.b;
-    }
+    add_prefix(out_.race.pairs);
+    add_prefix(out_.race.tuned);
+    add_prefix(out_.race.reach);
+    add_prefix(out_.race.trends);
+    add_prefix(out_.race.noise);
+    for (SweepSummary& sweep : out_.race.sweeps) sweep.entrant = prefix_ + sweep.entrant;
     complete_equal_time();
     return std::move(out_);
   }
 
  private:
+  template <class T>
+  void add_prefix(std::vector<T>& pairs) {
+    for (T& pair : pairs) {
+      pair.a = prefix_ + pair.a;
+      pair.b = prefix_ + pair.b;
+    }
+  }
+
   // Of a race whose results do not say it.
   RunInfo first_run_info() {
     for (const fs::path& folder : run_folders()) return read_run_info(folder, notes_);

@@ -1,6 +1,7 @@
 #include "lab/report/command.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "lab/report/fields.h"
 
@@ -13,6 +14,32 @@ std::string quoted_for_shell(const std::string& text) {
   std::string out = "'";
   for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out + "'";
+}
+
+// The learning rates of a race in which each entrant has each of them, "LABEL@LR"; empty for other races.
+std::vector<std::string> learning_rates(const Json& entrants) {
+  std::vector<std::string> out;
+  for (const Json& entrant : entrants) {
+    const std::string label = text_at(entrant, "label"), rate = label.substr(label.rfind('@') + 1);
+    const Json settings = array_at(entrant, "settings");
+    if (settings.empty() || settings.back() != "lr=" + rate) return {};
+    if (std::find(out.begin(), out.end(), rate) == out.end()) out.push_back(rate);
+  }
+  return out.size() > 1 && entrants.size() % out.size() == 0 ? out : std::vector<std::string>();
+}
+
+// The entrants of which learning_rates made these.
+Json without_rates(const Json& entrants, const std::vector<std::string>& rates) {
+  if (rates.empty()) return entrants;
+  Json out = Json::array();
+  for (size_t i = 0; i < entrants.size(); i += rates.size()) {
+    Json entrant = entrants[i];
+    const std::string label = text_at(entrant, "label");
+    entrant["label"] = label.substr(0, label.rfind('@'));
+    entrant["settings"].erase(entrant["settings"].size() - 1);
+    out.push_back(std::move(entrant));
+  }
+  return out;
 }
 
 // The argument that gives these entrants, the inverse of the way in which a race reads it.
@@ -37,9 +64,12 @@ std::string entrants_argument(const Json& entrants) {
 }
 
 std::string command(const Json& asked, const std::string& seeds, const std::string& out) {
-  const std::string entrants = entrants_argument(array_at(asked, "entrants"));
-  return "seednorm race race.toml --norms " + quoted_for_shell(entrants) + " --seeds " + seeds + " --out " +
-         out;
+  const std::vector<std::string> rates = learning_rates(array_at(asked, "entrants"));
+  const std::string entrants = entrants_argument(without_rates(array_at(asked, "entrants"), rates));
+  std::string lrs;
+  for (const std::string& rate : rates) lrs += (lrs.empty() ? " --lrs " : ",") + rate;
+  return "seednorm race race.toml --norms " + quoted_for_shell(entrants) + lrs + " --seeds " + seeds +
+         " --out " + out;
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace {
 
 struct EntrantSummary {
   std::string label;
-  int runs = 0, diverged = 0;
+  int runs = 0, diverged = 0, blew_up = 0, stagnated = 0;
   Spread values;  // of the runs that finished
 };
 
@@ -64,6 +64,8 @@ std::vector<EntrantSummary> summaries(const ReportGroup& group, const MetricInfo
       if (run.summary.entrant != label || run.state == RunState::kUnfinished) continue;
       ++s.runs;
       s.diverged += run.state == RunState::kDiverged ? 1 : 0;
+      s.blew_up += run.summary.convergence == "blew_up" ? 1 : 0;
+      s.stagnated += run.summary.convergence == "stagnated" ? 1 : 0;
       values.push_back(run.summary.value(metric.name));
     }
     s.values = spread(values);
@@ -133,10 +135,14 @@ std::string each_value(const std::vector<EntrantSummary>& all, const MetricInfo&
 
 std::string divergences(const std::vector<EntrantSummary>& all) {
   std::string out;
+  const auto add = [&](const EntrantSummary& s, const char* how, int count) {
+    if (count == 0) return;
+    out += (out.empty() ? "" : "; ") + s.label + how + std::to_string(count) + " of " + plural(s.runs, "run");
+  };
   for (const EntrantSummary& s : all) {
-    if (s.diverged == 0) continue;
-    out += (out.empty() ? "" : "; ") + s.label + " diverged in " + std::to_string(s.diverged) + " of " +
-           plural(s.runs, "run");
+    add(s, " diverged in ", s.diverged);
+    add(s, " blew up in ", s.blew_up);
+    add(s, " stagnated in ", s.stagnated);
   }
   return out;
 }

@@ -107,6 +107,14 @@ bool has_value(const ReportGroup& group, const std::string& metric) {
   return false;
 }
 
+// The lists that the race has, each under the name that it has in results.json.
+void put_statistics(Json& out, const RaceSummary& race) {
+  const Json all = race_summary_json(race);
+  for (const char* key : {"reach", "trends", "noise", "sweeps", "tuned"}) {
+    if (all.contains(key)) out[key] = all[key];
+  }
+}
+
 Json group_json(const ReportGroup& group) {
   const RunInfo& info = group.race.info;
   Json metrics = Json::array(), pairs = Json::array();
@@ -131,6 +139,7 @@ Json group_json(const ReportGroup& group) {
               {"metrics", std::move(metrics)},
               {"pairs", std::move(pairs)},
               {"config", group.config}};
+  put_statistics(out, group.race);
   if (group.race.machine.is_object()) out["machine"] = group.race.machine;
   if (!group.command.empty()) out["command"] = group.command;
   if (!group.interval_command.empty()) out["interval_command"] = group.interval_command;
@@ -158,6 +167,7 @@ Json run_json(const ReportRun& run, size_t group, size_t max_image_bytes) {
               {"norms", evenly(run.curves.norms, kMaxNormLines)},
               {"samples", samples_json(run.curves.samples, max_image_bytes)}};
   if (s.diverged_at) out["diverged_at"] = *s.diverged_at;
+  if (!s.convergence.empty()) out["convergence"] = s.convergence;
   return out;
 }
 

@@ -36,6 +36,21 @@ Json metrics_json(const std::vector<MetricInfo>& metrics) {
   return out;
 }
 
+// The list as an array of JSON, if it is not empty.
+template <class T>
+void put_list(Json& out, const char* key, const std::vector<T>& list, Json (*json)(const T&)) {
+  for (const T& element : list) out[key].push_back(json(element));
+}
+
+template <class T>
+std::vector<T> list_at(const Json& json, const char* key, std::optional<T> (*parse)(const Json&)) {
+  std::vector<T> out;
+  for (const Json& element : array_at(json, key)) {
+    if (auto parsed = parse(element)) out.push_back(*std::move(parsed));
+  }
+  return out;
+}
+
 // A name of the group's member, "GROUP/NAME", is put into an object.
 void put_value(Json& out, const std::string& name, double value) {
   const size_t slash = name.find('/');
@@ -100,6 +115,7 @@ Json run_summary_json(const RunSummary& run, const std::string& unit) {
               {unit + "s_per_s", number_or_null(run.units_per_s())},
               {"diverged", run.diverged}};
   if (run.diverged_at) out["diverged_at"] = *run.diverged_at;
+  if (!run.convergence.empty()) out["convergence"] = run.convergence;
   for (const auto& [name, value] : run.values) put_value(out, name, value);
   out["dir"] = run.dir;
   return out;
@@ -116,6 +132,7 @@ std::optional<RunSummary> run_summary(const Json& json, const std::string& unit)
   out.seconds = number_at(json, "seconds");
   out.diverged = json.value("diverged", Json()) == true;
   if (const auto step = optional_at(json, "diverged_at")) out.diverged_at = static_cast<int64_t>(*step);
+  out.convergence = text_at(json, "convergence");
   const std::set<std::string> own = {"seed", "steps", unit + "s", unit + "s_per_s", "diverged_at", "seconds"};
   for (const auto& [key, value] : json.items()) {
     if (own.contains(key)) continue;
@@ -167,6 +184,11 @@ Json race_summary_json(const RaceSummary& race) {
               {"pairs", Json::array()}};
   for (const RunSummary& run : race.runs) out["runs"].push_back(run_summary_json(run, race.info.unit));
   for (const PairSummary& pair : race.pairs) out["pairs"].push_back(pair_summary_json(pair));
+  put_list(out, "reach", race.reach, reach_json);
+  put_list(out, "trends", race.trends, trend_json);
+  put_list(out, "noise", race.noise, noise_json);
+  put_list(out, "sweeps", race.sweeps, sweep_json);
+  put_list(out, "tuned", race.tuned, pair_summary_json);
   return out;
 }
 
@@ -179,9 +201,12 @@ RaceSummary race_summary(const Json& json, const RunInfo& fallback) {
   for (const Json& run : array_at(json, "runs")) {
     if (auto summary = run_summary(run, out.info.unit)) out.runs.push_back(*std::move(summary));
   }
-  for (const Json& pair : array_at(json, "pairs")) {
-    if (auto summary = pair_summary(pair)) out.pairs.push_back(*std::move(summary));
-  }
+  out.pairs = list_at(json, "pairs", pair_summary);
+  out.reach = list_at(json, "reach", reach_summary);
+  out.trends = list_at(json, "trends", trend_summary);
+  out.noise = list_at(json, "noise", noise_summary);
+  out.sweeps = list_at(json, "sweeps", sweep_summary);
+  out.tuned = list_at(json, "tuned", pair_summary);
   return out;
 }
 

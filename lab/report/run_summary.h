@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lab/base/metric.h"
+#include "lab/report/race_statistics.h"
 
 namespace seednorm::lab {
 
@@ -32,7 +33,8 @@ inline constexpr const char* kEqualTime = "_equal_time";
 
 // The result of one run: an element of "runs" in results.json.
 //   {"norm": entrant, "seed", "steps", "tokens": units, "seconds", "tokens_per_s", "diverged", "diverged_at",
-//    "dir", and each value under its name; "GROUP/NAME" is the member NAME of an object GROUP}
+//    "convergence": "converged" | "diverged" | "blew_up" | "stagnated", "dir", and each value
+//    under its name; "GROUP/NAME" is the member NAME of an object GROUP}
 struct RunSummary {
   std::string entrant;
   int64_t seed = 0;
@@ -41,6 +43,7 @@ struct RunSummary {
   double seconds = 0;  // of training
   bool diverged = false;
   std::optional<int64_t> diverged_at;  // the step
+  std::string convergence;             // see convergence_of in lab/race; empty if unknown
   Named<double> values;                // by the name of the metric; NaN if unknown
 
   double value(const std::string& name) const;  // NaN if it is missing or the run diverged
@@ -62,7 +65,9 @@ nlohmann::ordered_json pair_summary_json(const PairSummary& pair);
 std::optional<PairSummary> pair_summary(
     const nlohmann::ordered_json& json);  // nothing without a, b and metric
 
-// results.json: {"recipe", "unit", "metrics", "equal_time_s", "machine", "runs", "pairs"}.
+// results.json: {"recipe", "unit", "metrics", "equal_time_s", "machine", "runs", "pairs"}, and the lists of
+// race_statistics.h that are not empty: "reach", "trends", "noise", "sweeps", and "tuned", which has the
+// differences between entrants at the best learning rate of each, in the form of "pairs".
 struct RaceSummary {
   std::string recipe;
   RunInfo info;
@@ -70,6 +75,11 @@ struct RaceSummary {
   nlohmann::ordered_json machine;
   std::vector<RunSummary> runs;
   std::vector<PairSummary> pairs;
+  std::vector<ReachSummary> reach;
+  std::vector<TrendSummary> trends;
+  std::vector<NoiseSummary> noise;
+  std::vector<SweepSummary> sweeps;
+  std::vector<PairSummary> tuned;
 };
 nlohmann::ordered_json race_summary_json(const RaceSummary& race);
 // Damaged or missing parts are left out; `fallback` gives the unit and the metrics if `json` does not.

@@ -28,7 +28,13 @@ function pairVerdict(p, metric) {
   return {text: `excludes 0: ${better} is better`, isShown: true};
 }
 
-function pairRow(p, metric, limit, hasP) {
+// The largest noise floor of the group in this metric; NaN without one.
+function floorOf(group, metric) {
+  const floors = (group.noise || []).filter(e => e.metric === metric && isNumber(e.floor)).map(e => e.floor);
+  return floors.length ? Math.max(...floors) : NaN;
+}
+
+function pairRow(p, metric, limit, hasP, floor) {
   const [low, high] = p.ci95 || [], isKnown = isNumber(low) && isNumber(high), half = (high - low) / 2;
   const digits = half > 0 ? Math.min(7, Math.max(2, 1 - Math.floor(Math.log10(half)))) : 4;
   const found = pairVerdict(p, metric);
@@ -38,6 +44,7 @@ function pairRow(p, metric, limit, hasP) {
     isKnown ? `${signed(low, digits)} to ${signed(high, digits)}` : kNone,
     String(p.n ?? kNone),
     ...hasP ? [pValue(p.p), pValue(p.p_holm)] : [],
+    ...floor === undefined ? [] : [fixed(floor, digits)],
     forest(p, limit),
     {text: breakable(found.text), class: "long" + (found.isShown ? " best" : "")},
   ];
@@ -49,9 +56,11 @@ function metricOf(group, name) {
 
 function pairsTable(group, pairs, caption) {
   const hasP = pairs.some(p => isNumber(p.p) || isNumber(p.p_holm));
+  const hasNoise = group.noise?.length > 0;
   const heads = [{text: "Difference"}, {text: "Mean", num: 1}, {text: "95% interval", num: 1},
                  {text: "n", label: "n (pairs of runs)", num: 1},
                  ...hasP ? [{text: "p", num: 1}, {text: "p, corrected", num: 1}] : [],
+                 ...hasNoise ? [{text: "Noise floor", num: 1}] : [],
                  {text: "Beside 0"}, {text: "The interval"}];
   const parts = [...new Set(pairs.map(p => p.metric))].map(name => {
     const part = pairs.filter(p => p.metric === name), metric = metricOf(group, name);
@@ -59,7 +68,8 @@ function pairsTable(group, pairs, caption) {
     const limit = 1.05 * Math.max(...all) || 1;
     const side = metric.lower_is_better ? "left" : "right";
     const title = `${metric.title}${metric.unit ? `, ${metric.unit}` : ""}; ${side} of 0 is better`;
-    return {name: title, rows: part.map(p => pairRow(p, metric, limit, hasP))};
+    return {name: title, rows: part.map(p => pairRow(p, metric, limit, hasP,
+      hasNoise ? floorOf(group, p.metric) : undefined))};
   });
   return table(caption, heads, parts);
 }
@@ -75,6 +85,15 @@ function correctionNote(group) {
     (corrected
       ? "The corrected p (Holm\u2019s method) allows for that: only where it is below 0.05 is a norm called better."
       : "These intervals are not corrected for the number of pairs."));
+}
+
+// What the noise floor is.
+function noiseNote(group) {
+  if (!group.noise?.length) return null;
+  const pairs = [...new Set(group.noise.map(e => `${e.b} and ${e.a}`))];
+  return h("p", {class: "hint"},
+    `${pairs.join("; ")} differ in nothing but the seed of their weights, and measure the noise: two equal norms ` +
+    "differ by more than the noise floor in 5% of races.");
 }
 
 function intervalNote(group) {
@@ -95,6 +114,9 @@ function groupDifferences(group) {
   return [intervalNote(group), h("div", {class: "card"},
     data.groups.length > 1 && h("h3", {}, group.name),
     correctionNote(group),
+    noiseNote(group),
+    group.tuned?.length > 0 &&
+      pairsTable(group, group.tuned, "Differences with each norm at its best learning rate."),
     first.length > 0 && pairsTable(group, first, caption),
     others.length > 0 && h("details", first.length ? {} : {open: ""},
       h("summary", {}, `The other ${others.length} differences`),

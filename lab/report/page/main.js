@@ -4,6 +4,7 @@ import {data} from "./data.js";
 import {redraw} from "./state.js";
 import {results} from "./results.js";
 import {differences} from "./differences.js";
+import {statistics} from "./statistics.js";
 import {curves} from "./curves.js";
 import {norms} from "./norms.js";
 import {samples} from "./samples.js";
@@ -13,8 +14,8 @@ import {configuration, machines} from "./setup.js";
 const notes = data.notes.length && h("div", {class: "card notes"},
   h("strong", {}, "What is missing here"), h("ul", {}, data.notes.map(n => h("li", {}, n))));
 const sections = [
-  notes, data.groups.length && [h("h2", {}, "Results"), results()], differences(), curves(), norms(), samples(),
-  evaluations(), configuration(), machines()];
+  notes, data.groups.length && [h("h2", {}, "Results"), results()], differences(), statistics(), curves(), norms(),
+  samples(), evaluations(), configuration(), machines()];
 document.getElementById("title").textContent = data.title;
 document.getElementById("answer").textContent = data.answer;
 document.getElementById("main").replaceChildren(...sections.flat(Infinity).filter(Boolean));

@@ -6,7 +6,6 @@
 #include "lab/base/file.h"
 #include "lab/base/file_lock.h"
 #include "lab/language/data/tokenize.h"
-#include "lab/race/paired.h"
 #include "lab/race/race.h"
 #include "tests/lab/support.h"
 
@@ -14,19 +13,6 @@ namespace seednorm::lab {
 namespace {
 
 namespace fs = std::filesystem;
-
-TEST(Paired, MeanAndInterval) {
-  const PairedDifference d = paired_difference({1, 2, 3}, {1.1, 2.3, 3.2});
-  EXPECT_EQ(d.n, 3);
-  EXPECT_NEAR(d.mean, 0.2, 1e-12);
-  // s = 0.1, t_{0.975, 2} = 4.3027: half of the interval is 4.3027 * 0.1 / sqrt(3).
-  EXPECT_NEAR(d.high - d.mean, 0.24842, 1e-5);
-  EXPECT_NEAR(d.mean - d.low, 0.24842, 1e-5);
-  EXPECT_TRUE(std::isnan(paired_difference({1}, {2}).low));
-  EXPECT_TRUE(std::isnan(paired_difference({}, {}).mean));
-  EXPECT_NEAR(student_t_975(21), 2.0796, 1e-4);
-  EXPECT_NEAR(student_t_975(120), 1.9799, 1e-4);
-}
 
 TEST(Entrants, NormsPositionsSettingsLabels) {
   const auto all = parse_entrants(
@@ -107,6 +93,32 @@ TEST_F(RaceTest, ResultsArePairedAndResumable) {
   EXPECT_NE(user_error([&] { race(spec("rms_norm,dyt")); }).find("another race"), std::string::npos);
 }
 
+// An entrant with other initial weights has the data and the seed of its pair, and measures the noise.
+TEST_F(RaceTest, EqualEntrantsWithOtherWeightsMeasureTheNoise) {
+  const RaceSpec s = spec("rms_norm,again=rms_norm+seed_shift=1000");
+  const RaceResult result = race(s);
+  ASSERT_EQ(result.runs.size(), 4U);
+  EXPECT_EQ(result.runs[1].summary.seed, 0);
+  EXPECT_EQ(result.runs[1].summary.dir, "runs/again-s0");
+  const auto setting = [&](size_t k, const std::string& key) {
+    const Recipe recipe = load_recipe((s.dir / result.runs[k].summary.dir / "config.toml").string());
+    for (const auto& [name, value] : recipe.values()) {
+      if (name == key) return value;
+    }
+    return std::string();
+  };
+  EXPECT_EQ(setting(1, "seed"), "1000");
+  EXPECT_EQ(setting(3, "seed"), "1001");
+  EXPECT_EQ(setting(3, "data_seed"), setting(2, "data_seed"));
+  EXPECT_NE(result.runs[0].summary.value("val_loss"), result.runs[1].summary.value("val_loss"));
+  const auto results = nlohmann::json::parse(read_file(s.dir / "results.json", 1 << 20));
+  EXPECT_EQ(results.at("noise").at(0).at("b"), "again");
+  EXPECT_GT(results["noise"][0].at("floor"), 0);
+  EXPECT_EQ(results.at("runs").at(1).at("convergence"), "converged");
+  EXPECT_NE(user_error([&] { race(spec("rms_norm,again=rms_norm+seed_shift=x")); }).find("seed_shift"),
+            std::string::npos);
+}
+
 TEST_F(RaceTest, DivergedRunsAreResults) {
   RaceSpec s = spec("rms_norm,wild=rms_norm+lr=1e30+grad_clip=0");
   s.seeds = 1;
@@ -116,7 +128,7 @@ TEST_F(RaceTest, DivergedRunsAreResults) {
   EXPECT_FALSE(result.runs[0].summary.diverged);
   EXPECT_TRUE(result.runs[1].summary.diverged);
   EXPECT_EQ(summarize("", result).pairs[0].n, 0);
-  const std::string table = race_table(result);
+  const std::string table = race_table(summarize("", result));
   EXPECT_EQ(table.find("0.0000"), std::string::npos) << table;  // a diverged run has no loss
   EXPECT_TRUE(race(s).runs[1].summary.diverged);
 }

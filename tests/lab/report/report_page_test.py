@@ -196,8 +196,16 @@ def write_vision_race(folder):
               "p_holm": 0.03} for metric in ["top1", "top1_equal_time"]]
     entrants = [{"label": label, "settings": ["norm=" + label]} for label in labels]
     (folder / "race.json").write_text(json.dumps({"recipe": "steps = 20\n", "seeds": 2, "entrants": entrants}))
+    pair = {"a": "rms_norm", "b": "seed_norm", "metric": "top1", "n": 2}
+    statistics = {
+        "reach": [pair | {"of": "units", "ratio": 0.8, "ci95": [0.7, 0.9]}, pair | {"of": "seconds", "ratio": 0.8, "ci95": [None, None]}],
+        "trends": [pair | {"slope": 0.5, "ci95": [-0.5, 1.5]}],
+        "noise": [pair | {"floor": 0.42}],
+        "sweeps": [{"entrant": "wild", "metric": "top1", "lrs": [0.001, 0.002], "means": [50, None], "best_lr": 0.001,
+                    "best": 50, "at_edge": True}],
+        "tuned": [pair | {"mean_diff": 1.5, "ci95": [1.25, 1.75], "p": 0.001, "p_holm": 0.002}]}
     (folder / "results.json").write_text(json.dumps(
-        {"recipe": "vit-tiny", "runs": runs, "pairs": pairs, "equal_time_s": 8.0} | info))
+        {"recipe": "vit-tiny", "runs": runs, "pairs": pairs, "equal_time_s": 8.0} | statistics | info))
 
 
 def report(*folders):
@@ -337,6 +345,13 @@ class Page(unittest.TestCase):
         self.assertIn("right of 0 is better", self.text_of("th.part"))
         self.assertIn("0.030", self.text_of("td[data-label='p, corrected']"))
         self.assertIn("corrected p (Holm", self.text_of("p.hint"))
+        # The noise floor beside each difference, and what the race says beyond the last values.
+        self.assertIn("0.42", self.text_of("td[data-label='Noise floor']"))
+        self.assertIn("each norm at its best learning rate", self.text_of("caption"))
+        self.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        self.assertIn("excludes 1: seed_norm is sooner", self.text_of("td[data-label='The interval']"))
+        self.assertIn("includes 0: no trend shown", self.text_of("td[data-label='The interval']"))
+        self.assertIn("sweep further", self.text_of("td[data-label='The best rate is']"))
         body = self.value("document.body.innerText")
         self.assertIn("Images per second", body)
         for word in ["nats per token", "tokens"]:

@@ -134,6 +134,52 @@ TEST_F(ReportTest, HoldsTheRace) {
   EXPECT_TRUE(data["machine"].contains("compiler"));
 }
 
+TEST_F(ReportTest, HoldsTheStatistics) {
+  const json interval = {-0.02, 0.01};
+  results_["reach"] = {{{"a", "rms_norm"},
+                        {"b", kEvil},
+                        {"metric", "val_loss"},
+                        {"of", "units"},
+                        {"ratio", 0.8},
+                        {"ci95", interval},
+                        {"n", 3}}};
+  results_["trends"] = {{{"a", "rms_norm"},
+                         {"b", kEvil},
+                         {"metric", "val_loss"},
+                         {"slope", -0.01},
+                         {"ci95", interval},
+                         {"n", 3}}};
+  results_["noise"] = {{{"a", "rms_norm"}, {"b", kEvil}, {"metric", "val_loss"}, {"floor", 0.01}, {"n", 3}}};
+  results_["sweeps"] = {{{"entrant", kEvil},
+                         {"metric", "val_loss"},
+                         {"lrs", {0.001, 0.002}},
+                         {"means", {3.1, nullptr}},
+                         {"best_lr", 0.001},
+                         {"best", 3.1},
+                         {"at_edge", true}}};
+  results_["tuned"] = results_["pairs"];
+  results_["runs"][1]["convergence"] = "blew_up";
+  write_race();
+  const json data = report();
+  for (const char* key : {"reach", "trends", "noise", "sweeps", "tuned"})
+    EXPECT_EQ(data["groups"][0][key], results_[key]) << key;
+  EXPECT_EQ(data["runs"][1]["convergence"], "blew_up");
+  EXPECT_NE(data["answer"].get<std::string>().find(kEvil + " blew up in 1 of 1 run"), std::string::npos);
+}
+
+TEST_F(ReportTest, CommandOfASweep) {
+  race_["entrants"] = json::array();
+  for (const std::string norm : {"rms_norm", "seed_norm(alpha_init=0.1)"}) {
+    for (const std::string rate : {"1e-3", "2e-3"})
+      race_["entrants"].push_back(
+          {{"label", norm + "@" + rate}, {"settings", {"norm=" + norm, "lr=" + rate}}});
+  }
+  write_race();
+  EXPECT_EQ(report()["groups"][0]["command"],
+            "seednorm race race.toml --norms 'rms_norm,seed_norm(alpha_init=0.1)' --lrs 1e-3,2e-3 --seeds 1 "
+            "--out NEW_FOLDER");
+}
+
 TEST_F(ReportTest, SaysTheAnswer) {
   results_["pairs"][0]["b"] = race_["entrants"][1]["label"] = results_["runs"][1]["norm"] = "seed_norm";
   write_race();

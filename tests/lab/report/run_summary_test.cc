@@ -39,6 +39,12 @@ RaceSummary race_of_images() {
                 {"rms_norm", "dyt", "train_loss", 1, 0.5, kNaN, kNaN, std::nullopt, std::nullopt}};
   race.equal_time_s = equal_time(race.runs);
   race.machine = {{"cores", 2}};
+  race.runs[1].convergence = "diverged";
+  race.reach = {{"rms_norm", "dyt", "top1", "units", {2, 0.8, 0.5, 1.25}}};
+  race.trends = {{"rms_norm", "dyt", "top1", {2, -0.1, -0.2, 0}}};
+  race.noise = {{"rms_norm", "again", "top1", 2, 0.25}};
+  race.sweeps = {{"rms_norm", "top1", {1e-3, 2e-3}, {50, kNaN}, 1e-3, 50, true}};
+  race.tuned = {race.pairs[0]};
   return race;
 }
 
@@ -58,6 +64,12 @@ TEST(RunSummary, ComesBackAsItWasWritten) {
   EXPECT_EQ(json["pairs"][0]["p_holm"], 0.03);
   EXPECT_FALSE(json["pairs"][1].contains("p"));
   EXPECT_EQ(json["pairs"][1]["ci95"], Json({nullptr, nullptr}));
+  EXPECT_EQ(json["runs"][1]["convergence"], "diverged");
+  EXPECT_EQ(json["reach"][0]["ci95"], Json({0.5, 1.25}));
+  EXPECT_EQ(json["trends"][0]["slope"], -0.1);
+  EXPECT_EQ(json["noise"][0]["floor"], 0.25);
+  EXPECT_EQ(json["sweeps"][0]["means"], Json({50, nullptr}));
+  EXPECT_EQ(json["tuned"][0], json["pairs"][0]);
   EXPECT_EQ(json["equal_time_s"], 10);  // that of the diverged run does not count
   const Json info = run_info_json(race.info);
   EXPECT_EQ(info["format"], 1);
