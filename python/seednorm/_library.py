@@ -91,6 +91,11 @@ def _load() -> ctypes.CDLL:
         raise ImportError(
             f"seednorm: {path()} is missing; the package has to be built: pip install . in the repository"
         )
+    if hasattr(torch.ops.seednorm, "seed_norm") and str(path().resolve()) not in torch.ops.loaded_libraries:
+        raise ImportError(
+            f"seednorm: this process has loaded the operators of another copy already, so {path()} cannot be loaded too; "
+            "import seednorm from one place only"
+        )
     torch.ops.load_library(str(path()))
     library = ctypes.CDLL(str(path()))
     library.seednorm_norm_names.restype = ctypes.POINTER(ctypes.c_char_p)

@@ -71,7 +71,7 @@ def test_new_torch(version):
 GUIDES = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs/guide").glob("*.md"))]
 
 
-@pytest.mark.parametrize("document", ["README.md", *GUIDES])
+@pytest.mark.parametrize("document", ["README.md", "torch-ext/README.md", *GUIDES])
 def test_documents(document, tmp_path):
     result = subprocess.run(
         [sys.executable, ROOT / "tests/docs_test.py", ROOT / document, "--work", tmp_path,
