@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 
 #include "lab/base/error.h"
@@ -10,6 +11,7 @@ namespace seednorm::lab {
 namespace {
 
 volatile std::sig_atomic_t g_interrupted = 0;
+std::atomic<int> g_deferred = 0;
 
 void on_signal(int /*signal*/) { g_interrupted = 1; }
 
@@ -43,8 +45,11 @@ void catch_interrupts() {
 
 bool interrupted() { return g_interrupted != 0; }
 
+DeferInterrupts::DeferInterrupts() { ++g_deferred; }
+DeferInterrupts::~DeferInterrupts() { --g_deferred; }
+
 void check_interrupt() {
-  if (interrupted()) throw Interrupted("stopped");
+  if (interrupted() && g_deferred == 0) throw Interrupted("stopped");
 }
 
 }  // namespace seednorm::lab

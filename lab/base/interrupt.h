@@ -11,8 +11,17 @@ namespace seednorm::lab {
 void catch_interrupts();
 
 bool interrupted();
-// Throws Interrupted if the flag is set.
+// Throws Interrupted if the flag is set and no DeferInterrupts lives.
 void check_interrupt();
+
+// While it lives, check_interrupt() does not throw: the work at hand must be finished as a whole.
+class DeferInterrupts {
+ public:
+  DeferInterrupts();
+  ~DeferInterrupts();
+  DeferInterrupts(const DeferInterrupts&) = delete;
+  DeferInterrupts& operator=(const DeferInterrupts&) = delete;
+};
 
 }  // namespace seednorm::lab
 

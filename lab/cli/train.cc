@@ -23,8 +23,11 @@ void run_train(const Arguments& arguments) {
   spec.resume = arguments.resume;
   spec.dry_run = arguments.dry_run;
   spec.overfit = arguments.overfit;
+  spec.group = Group::from_environment();
   const RunResult result = train_run(spec);
   if (result.interrupted) throw Interrupted("stopped; a checkpoint is saved, and --resume continues the run");
+  if (result.diverged && !spec.group->is_main()) throw std::runtime_error(arguments.out + ": diverged");
+  if (!spec.group->is_main()) return;
   const nlohmann::ordered_json valid = result.measured.value("valid", nlohmann::ordered_json::object());
   std::printf("%s: %lld steps, %lld %ss, loss %.4f", arguments.out.c_str(),
               static_cast<long long>(result.steps), static_cast<long long>(result.units),

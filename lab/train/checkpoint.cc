@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -19,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr const char* kStateFile = "trainer.json";
-constexpr const char* kOptimizerFile = "optimizer.safetensors";
+constexpr const char* kOptimizer = "optimizer";  // file names begin with it
 constexpr const char* kAverageFile = "average.safetensors";
 constexpr int kFormat = 2;
 constexpr const char* kOwnSum = "sha256";  // of the state's text without it
@@ -124,39 +125,144 @@ void write_tensors(const fs::path& path, const NamedTensors& named) {
   write_safetensors(path, tensors);
 }
 
+nlohmann::json sums_of(const fs::path& path) {
+  const MappedFile file(path);
+  return {{"bytes", file.bytes().size()}, {"sha256", sha256_hex(file.bytes())}};
+}
+
+// The file with the rank's part of the optimizer's state.
+std::string optimizer_file(const Group& group) {
+  if (group.size() == 1) return std::string(kOptimizer) + ".safetensors";
+  char text[64];
+  std::snprintf(text, sizeof text, "%s-%05d-of-%05d.safetensors", kOptimizer, group.rank(), group.size());
+  return text;
+}
+
+bool is_whole(const AdamW::Slot& slot) { return slot.is_step || slot.range.count() == slot.whole; }
+
+// The name of a slot in a file: a part of a parameter is flat and has its place, "NAME@BEGIN".
+std::string stored_name(const AdamW::Slot& slot) {
+  return is_whole(slot) ? slot.name : slot.name + "@" + std::to_string(slot.range.begin);
+}
+
+void write_slots(const fs::path& path, const AdamW& optimizer) {
+  NamedTensors named;
+  for (const AdamW::Slot& slot : optimizer.state()) named.emplace_back(stored_name(slot), slot.tensor);
+  write_tensors(path, named);
+}
+
+// Parts of stored tensors by the names of their slots, from the files of all ranks.
+struct StoredPart {
+  int64_t begin;
+  at::Tensor flat;
+};
+using StoredSlots = std::map<std::string, std::vector<StoredPart>>;
+
+StoredSlots read_slots(const fs::path& checkpoint) {
+  StoredSlots out;
+  for (const auto& entry : fs::directory_iterator(checkpoint)) {
+    const std::string file = entry.path().filename().string();
+    if (!file.starts_with(kOptimizer) || !file.ends_with(".safetensors")) continue;
+    for (const auto& [name, tensor] : read_safetensors(entry.path())) {
+      const size_t at = name.rfind('@');
+      const int64_t begin = at == std::string::npos ? 0 : std::atoll(name.c_str() + at + 1);
+      out[name.substr(0, at)].push_back({begin, tensor.reshape(-1)});
+    }
+  }
+  return out;
+}
+
+// Whether the parts are exactly those of a tensor with `whole` elements.
+bool is_complete(std::vector<StoredPart> parts, int64_t whole) {
+  std::sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  int64_t end = 0;
+  for (const StoredPart& part : parts) {
+    if (part.begin != end) return false;
+    end += part.flat.numel();
+  }
+  return end == whole;
+}
+
+// Copies what the slot needs. A parameter's number of steps is stored by each rank that has a part of it.
+void fill(const AdamW::Slot& slot, const std::vector<StoredPart>& parts) {
+  if (slot.is_step) {
+    at::Tensor(slot.tensor).fill_(parts[0].flat[0]);
+    return;
+  }
+  at::Tensor flat = slot.tensor.view(-1);
+  for (const StoredPart& part : parts) {
+    const int64_t begin = std::max(part.begin, slot.range.begin);
+    const int64_t end = std::min(part.begin + part.flat.numel(), slot.range.end);
+    if (begin >= end) continue;
+    flat.narrow(0, begin - slot.range.begin, end - begin)
+        .copy_(part.flat.narrow(0, begin - part.begin, end - begin));
+  }
+}
+
+[[noreturn]] void refuse_model(const fs::path& checkpoint, const std::string& name) {
+  throw UserError(checkpoint.string() + ": is a checkpoint of another model" +
+                  (name.empty() ? "" : " (" + name + ")"));
+}
+
+// Errors (UserError): the state of other parameters.
+void check_slots(const fs::path& checkpoint, const StoredSlots& stored, const AdamW& optimizer) {
+  constexpr size_t kSlotsOfParam = 3;
+  for (const AdamW::Slot& slot : optimizer.state()) {
+    const auto found = stored.find(slot.name);
+    const bool fits = found != stored.end() && (slot.is_step ? found->second[0].flat.numel() == 1
+                                                             : is_complete(found->second, slot.whole));
+    if (!fits) refuse_model(checkpoint, slot.name);
+  }
+  if (stored.size() != kSlotsOfParam * optimizer.params().size()) refuse_model(checkpoint, "");
+}
+
 // The tensors to copy to `targets`. Errors (UserError): the checkpoint has other tensors than those.
 TensorMap read_tensors(const fs::path& checkpoint, const char* file, const NamedTensors& targets) {
   TensorMap stored = read_safetensors(checkpoint / file);
   for (const auto& [name, tensor] : targets) {
     const auto found = stored.find(name);
     if (found == stored.end() || found->second.sizes() != tensor.sizes()) {
-      throw UserError(checkpoint.string() + ": is a checkpoint of another model (" + name + ")");
+      refuse_model(checkpoint, name);
     }
   }
-  if (stored.size() != targets.size()) {
-    throw UserError(checkpoint.string() + ": is a checkpoint of another model");
-  }
+  if (stored.size() != targets.size()) refuse_model(checkpoint, "");
   return stored;
 }
 
 }  // namespace
 
 void save_checkpoint(const fs::path& run, const Workload& workload, const AdamW& optimizer,
-                     const TrainerState& state, int64_t keep) {
-  fs::create_directories(run / "checkpoints");
+                     const TrainerState& state, int64_t keep, const Group& group) {
   char name[32];
   std::snprintf(name, sizeof(name), "step-%08lld", static_cast<long long>(state.step));
   const fs::path target = run / "checkpoints" / name;
-  if (fs::exists(target) && damage_of(target).empty())
-    return;  // the run was resumed and stopped again at once
-  fs::remove_all(target);
-  {
-    NewFolder folder(target);
-    workload.save(folder.path());
-    write_tensors(folder.path() / kOptimizerFile, optimizer.state());
+  std::optional<NewFolder> folder;  // of rank 0
+  group.on_main([&] {
+    fs::create_directories(run / "checkpoints");
+    if (fs::exists(target) && damage_of(target).empty())
+      return;  // the run was resumed and stopped again at once
+    fs::remove_all(target);
+    folder.emplace(target);
+    workload.save(folder->path());
     if (const NamedTensors averages = averages_of(workload); !averages.empty()) {
-      write_tensors(folder.path() / kAverageFile, averages);
+      write_tensors(folder->path() / kAverageFile, averages);
     }
+  });
+  const fs::path path = group.broadcast(folder ? folder->path().string() : "");
+  if (path.empty()) return;
+  nlohmann::json own;
+  group.together([&] {
+    if (!fs::is_directory(path)) {
+      throw UserError(
+          path.string() +
+          ": is not visible here; the run's folder must be on a file system that all ranks share");
+    }
+    const std::string file = optimizer_file(group);
+    write_slots(path / file, optimizer);
+    own[file] = sums_of(path / file);
+  });
+  const std::vector<std::string> others = group.gather(own.dump());
+  group.on_main([&] {
     nlohmann::json json = {{"format", kFormat},
                            {"step", state.step},
                            {"data_fingerprint", state.data_fingerprint},
@@ -164,17 +270,18 @@ void save_checkpoint(const fs::path& run, const Workload& workload, const AdamW&
                            {"events_bytes", state.log.events},
                            {"loss_ema", state.loss_ema},
                            {"seconds", state.seconds},
+                           {"micro_rows", state.micro_rows},
                            {"files", nlohmann::json::object()}};
-    for (const auto& entry : fs::directory_iterator(folder.path())) {
-      const MappedFile file(entry.path());
-      json["files"][entry.path().filename().string()] = {{"bytes", file.bytes().size()},
-                                                         {"sha256", sha256_hex(file.bytes())}};
+    for (const std::string& text : others) json["files"].update(nlohmann::json::parse(text));
+    for (const auto& entry : fs::directory_iterator(folder->path())) {
+      const std::string file = entry.path().filename().string();
+      if (!json["files"].contains(file)) json["files"][file] = sums_of(entry.path());
     }
     json[kOwnSum] = own_sum(json);
-    replace_file(folder.path() / kStateFile, json.dump(1) + "\n");
-    folder.commit();
-  }
-  remove_old(run, target, keep);
+    replace_file(folder->path() / kStateFile, json.dump(1) + "\n");
+    folder->commit();
+    remove_old(run, target, keep);
+  });
 }
 
 void remove_torn_checkpoints(const fs::path& run) {
@@ -202,19 +309,21 @@ FoundCheckpoint find_checkpoint(const fs::path& run) {
 
 TrainerState load_checkpoint(const fs::path& checkpoint, Workload& workload, AdamW& optimizer) {
   const nlohmann::json json = read_state(checkpoint);
-  const NamedTensors slots = optimizer.state(), averages = averages_of(workload);
-  const TensorMap stored = read_tensors(checkpoint, kOptimizerFile, slots);
+  const StoredSlots slots = read_slots(checkpoint);
+  check_slots(checkpoint, slots, optimizer);
+  const NamedTensors averages = averages_of(workload);
   TensorMap stored_averages;
   if (!averages.empty()) stored_averages = read_tensors(checkpoint, kAverageFile, averages);
   workload.load(checkpoint);
-  for (auto [name, tensor] : slots) tensor.copy_(stored.at(name));
+  for (const AdamW::Slot& slot : optimizer.state()) fill(slot, slots.at(slot.name));
   for (auto [name, tensor] : averages) tensor.copy_(stored_averages.at(name));
   return {.step = json.at("step").get<int64_t>(),
           .data_fingerprint = json.at("data_fingerprint").get<std::string>(),
           .log = {.metrics = json.at("metrics_bytes").get<int64_t>(),
                   .events = json.at("events_bytes").get<int64_t>()},
           .loss_ema = json.at("loss_ema").get<double>(),
-          .seconds = json.at("seconds").get<double>()};
+          .seconds = json.at("seconds").get<double>(),
+          .micro_rows = json.value("micro_rows", int64_t{0})};
 }
 
 }  // namespace seednorm::lab

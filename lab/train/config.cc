@@ -25,8 +25,8 @@ void parse_precision(std::string_view value, Precision& out) {
 
 }  // namespace
 
-int64_t TrainConfig::micro_rows() const {
-  return micro_batch_size > 0 ? std::min(micro_batch_size, batch_size) : batch_size;
+int64_t TrainConfig::micro_rows(int ranks) const {
+  return micro_batch_size > 0 ? std::min(micro_batch_size, batch_size) : (batch_size + ranks - 1) / ranks;
 }
 
 void TrainConfig::check(const std::string& unit) const {

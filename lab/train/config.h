@@ -43,8 +43,8 @@ struct TrainConfig {
   int64_t keep_checkpoints = 2;
   int64_t log_every = 1;  // steps
 
-  // Rows per pass: micro_batch_size, or the whole batch.
-  int64_t micro_rows() const;
+  // Rows per pass: micro_batch_size, or a rank's part of the whole batch.
+  int64_t micro_rows(int ranks = 1) const;
   // Errors (std::invalid_argument): sizes and rates with which nothing can be trained. `unit` is as in
   // train_settings.
   void check(const std::string& unit) const;

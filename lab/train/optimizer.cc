@@ -4,9 +4,11 @@
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <stdexcept>
+
+#include "lab/dist/gradient_norm.h"
 
 namespace seednorm::lab {
 namespace {
@@ -25,6 +27,30 @@ double decay_of(Role role, const TrainConfig& config) {
       return 0;
   }
   throw std::logic_error("role");
+}
+
+std::vector<at::Tensor> tensors_of(const std::vector<ParamGroup>& groups) {
+  std::vector<at::Tensor> out;
+  for (const ParamGroup& g : groups) {
+    for (const ParamInfo& p : g.params) out.push_back(p.tensor);
+  }
+  return out;
+}
+
+// Backward computes the gradients of the last matrices first, and completes those of norms and of a tied
+// embedding at the end.
+std::vector<size_t> order_of(const std::vector<ParamGroup>& groups) {
+  std::vector<size_t> out;
+  for (size_t g = 0, first = 0; g < groups.size(); first += groups[g++].params.size()) {
+    for (size_t i = groups[g].params.size(); i-- > 0;) out.push_back(first + i);
+  }
+  return out;
+}
+
+std::vector<int64_t> sizes_of(const std::vector<at::Tensor>& tensors) {
+  std::vector<int64_t> out;
+  for (const at::Tensor& t : tensors) out.push_back(t.numel());
+  return out;
 }
 
 }  // namespace
@@ -69,76 +95,70 @@ std::string to_text(const std::vector<ParamGroup>& groups) {
   return out;
 }
 
-AdamW::AdamW(std::vector<ParamGroup> groups, const TrainConfig& config)
+AdamW::AdamW(std::vector<ParamGroup> groups, const TrainConfig& config, int rank, int ranks)
     : groups_(std::move(groups)),
+      params_(tensors_of(groups_)),
+      shards_(sizes_of(params_), order_of(groups_), ranks),
       beta1_(config.beta1),
       beta2_(config.beta2),
       eps_(config.adam_eps),
       grad_clip_(config.grad_clip) {
-  for (const ParamGroup& g : groups_) {
-    Slots& s = slots_.emplace_back();
-    for (const ParamInfo& p : g.params) {
-      s.params.push_back(p.tensor);
-      s.exp_avg.push_back(at::zeros_like(p.tensor));
-      s.exp_avg_sq.push_back(at::zeros_like(p.tensor));
-      s.steps.push_back(at::zeros({}, at::kFloat));
-    }
+  for (size_t i = 0; i < params_.size(); ++i) {
+    const Range range = shards_.range_of(i, rank);
+    ranges_.push_back(range);
+    const bool has_any = range.count() > 0, has_all = range.count() == params_[i].numel();
+    const at::Tensor own =
+        has_all ? params_[i].detach() : params_[i].detach().view(-1).narrow(0, range.begin, range.count());
+    own_.push_back(has_any ? own : at::Tensor());
+    exp_avg_.push_back(has_any ? at::zeros_like(own) : at::Tensor());
+    exp_avg_sq_.push_back(has_any ? at::zeros_like(own) : at::Tensor());
+    steps_.push_back(has_any ? at::zeros({}, at::kFloat) : at::Tensor());
   }
 }
 
-double AdamW::clip() {
+double AdamW::clip(const std::vector<at::Tensor>& gradients, const Group& group) const {
   const at::NoGradGuard no_grad;
-  std::vector<at::Tensor> gradients;
-  for (const Slots& s : slots_) {
-    for (const at::Tensor& p : s.params) {
-      if (p.grad().defined()) gradients.push_back(p.grad());
-    }
+  const double norm = gradient_norm(gradients, shards_, group);
+  if (grad_clip_ > 0 && norm > grad_clip_) {
+    std::vector<at::Tensor> all;
+    std::copy_if(gradients.begin(), gradients.end(), std::back_inserter(all),
+                 [](const at::Tensor& g) { return g.defined(); });
+    if (!all.empty()) at::_foreach_mul_(all, grad_clip_ / norm);
   }
-  // Squares are summed in double: a float32 sum over all parameters of a model would lose digits.
-  double squares = 0;
-  for (const at::Tensor& g : gradients) {
-    const double norm = at::linalg_vector_norm(g, 2).item<double>();
-    squares += norm * norm;
-  }
-  const double norm = std::sqrt(squares);
-  if (grad_clip_ > 0 && norm > grad_clip_) at::_foreach_mul_(gradients, grad_clip_ / norm);
   return norm;
 }
 
-void AdamW::step(double lr) {
+void AdamW::step(double lr, const std::vector<at::Tensor>& gradients) {
   const at::NoGradGuard no_grad;
-  for (size_t g = 0; g < groups_.size(); ++g) {
-    const Slots& s = slots_[g];
-    std::vector<at::Tensor> params, gradients, exp_avg, exp_avg_sq, steps;
-    for (size_t i = 0; i < s.params.size(); ++i) {
-      if (!s.params[i].grad().defined()) continue;
-      params.push_back(s.params[i]);
-      gradients.push_back(s.params[i].grad());
-      exp_avg.push_back(s.exp_avg[i]);
-      exp_avg_sq.push_back(s.exp_avg_sq[i]);
-      steps.push_back(s.steps[i]);
+  size_t i = 0;
+  for (const ParamGroup& group : groups_) {
+    std::vector<at::Tensor> params, with, exp_avg, exp_avg_sq, steps;
+    for (size_t k = 0; k < group.params.size(); ++k, ++i) {
+      if (!own_[i].defined() || !gradients[i].defined()) continue;
+      params.push_back(own_[i]);
+      with.push_back(gradients[i].view_as(own_[i]));
+      exp_avg.push_back(exp_avg_[i]);
+      exp_avg_sq.push_back(exp_avg_sq_[i]);
+      steps.push_back(steps_[i]);
     }
     if (params.empty()) continue;
     at::_foreach_add_(steps, 1);
-    at::_fused_adamw_(params, gradients, exp_avg, exp_avg_sq, {}, steps, lr * groups_[g].lr_scale, beta1_,
-                      beta2_, groups_[g].weight_decay, eps_, /*amsgrad=*/false, /*maximize=*/false);
+    at::_fused_adamw_(params, with, exp_avg, exp_avg_sq, {}, steps, lr * group.lr_scale, beta1_, beta2_,
+                      group.weight_decay, eps_, /*amsgrad=*/false, /*maximize=*/false);
   }
 }
 
-void AdamW::zero_grad() {
-  for (const Slots& s : slots_) {
-    for (at::Tensor p : s.params) p.mutable_grad().reset();
-  }
-}
-
-std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const {
-  std::vector<std::pair<std::string, at::Tensor>> out;
-  for (size_t g = 0; g < groups_.size(); ++g) {
-    for (size_t i = 0; i < slots_[g].params.size(); ++i) {
-      const std::string& name = groups_[g].params[i].name;
-      out.emplace_back(name + ".exp_avg", slots_[g].exp_avg[i]);
-      out.emplace_back(name + ".exp_avg_sq", slots_[g].exp_avg_sq[i]);
-      out.emplace_back(name + ".step", slots_[g].steps[i]);
+std::vector<AdamW::Slot> AdamW::state() const {
+  std::vector<Slot> out;
+  size_t i = 0;
+  for (const ParamGroup& group : groups_) {
+    for (const ParamInfo& p : group.params) {
+      if (own_[i].defined()) {
+        out.push_back({p.name + ".exp_avg", exp_avg_[i], ranges_[i], p.tensor.numel(), false});
+        out.push_back({p.name + ".exp_avg_sq", exp_avg_sq_[i], ranges_[i], p.tensor.numel(), false});
+        out.push_back({p.name + ".step", steps_[i], ranges_[i], p.tensor.numel(), true});
+      }
+      ++i;
     }
   }
   return out;

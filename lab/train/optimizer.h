@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "lab/dist/group.h"
+#include "lab/dist/shards.h"
 #include "lab/nn/param_info.h"
 #include "lab/train/config.h"
 
@@ -27,29 +29,42 @@ std::vector<ParamGroup> param_groups(const std::vector<ParamInfo>& params, const
 // it is not 1.
 std::string to_text(const std::vector<ParamGroup>& groups);
 
-// AdamW (arXiv 1711.05101) on float32 parameters, in libtorch's fused form.
+// AdamW (arXiv 1711.05101) on float32 parameters, in libtorch's fused form. Each rank of a group has the
+// state of its ranges of the parameters and updates those (ZeRO-1); a single process has and updates
+// everything.
 class AdamW {
  public:
-  AdamW(std::vector<ParamGroup> groups, const TrainConfig& config);
+  AdamW(std::vector<ParamGroup> groups, const TrainConfig& config, int rank = 0, int ranks = 1);
 
-  // Scales all gradients so that their joint norm is at most config.grad_clip (0: no limit); returns the norm
-  // before. NaN or Inf in a gradient makes it NaN or Inf.
-  double clip();
+  // All parameters, group after group; the order of gradients below.
+  const std::vector<at::Tensor>& params() const { return params_; }
+  const Shards& shards() const { return shards_; }
+
+  // Scales the gradients of this rank's ranges so that the joint norm of all is at most config.grad_clip (0:
+  // no limit); returns the norm before. NaN or Inf in a gradient makes it NaN or Inf.
+  double clip(const std::vector<at::Tensor>& gradients, const Group& group) const;
   // One step with this learning rate; parameters without a gradient stay as they are.
-  void step(double lr);
-  void zero_grad();
+  void step(double lr, const std::vector<at::Tensor>& gradients);
 
   const std::vector<ParamGroup>& groups() const { return groups_; }
-  // The tensors of the state by name, "<parameter>.exp_avg" and so on, to be saved, or to be filled when
-  // loading.
-  std::vector<std::pair<std::string, at::Tensor>> state() const;
+  // A tensor of the state, of this rank's range of a parameter.
+  struct Slot {
+    std::string name;  // "<parameter>.exp_avg" and so on
+    at::Tensor tensor;
+    Range range;
+    int64_t whole;  // elements of the parameter
+    bool is_step;   // the number of steps, which has no range
+  };
+  // To be saved, or to be filled when loading. Ranges that are empty have no slots.
+  std::vector<Slot> state() const;
 
  private:
-  struct Slots {
-    std::vector<at::Tensor> params, exp_avg, exp_avg_sq, steps;
-  };
   std::vector<ParamGroup> groups_;
-  std::vector<Slots> slots_;  // by group
+  std::vector<at::Tensor> params_;
+  Shards shards_;
+  // By parameter, undefined where the range is empty; the first are views of the parameters' ranges.
+  std::vector<at::Tensor> own_, exp_avg_, exp_avg_sq_, steps_;
+  std::vector<Range> ranges_;
   double beta1_, beta2_, eps_, grad_clip_;
 };
 

@@ -1,9 +1,11 @@
 #include "lab/train/run.h"
 
-#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <torch/headeronly/version.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "lab/base/error.h"
 #include "lab/base/interrupt.h"
@@ -14,6 +16,7 @@
 #include "lab/train/run_status.h"
 #include "lab/train/threads.h"
 #include "lab/train/trainer.h"
+#include "seednorm/version.h"
 
 namespace seednorm::lab {
 namespace {
@@ -46,15 +49,20 @@ class Run {
   void save();
   void log(const Json& line);
   Json line_of(int64_t step, int64_t units) const;
+  void check_same_everywhere() const;
+  void check_same_data() const;
 
   const RunSpec& spec_;
+  const Group& group_;
   std::unique_ptr<Workload> workload_;
   std::vector<std::unique_ptr<Probe>> probes_;
   std::unique_ptr<Trainer> trainer_;
-  std::unique_ptr<RunDirectory> directory_;  // null in a dry run
-  std::unique_ptr<RunLog> log_;              // null in a dry run
-  RunLog::Sizes log_of_steps_;  // up to the line of the last step, without what was measured after it
-  std::unique_ptr<RunStatus> status_;
+  // Null in a dry run, and on other ranks than 0.
+  std::unique_ptr<RunDirectory> directory_;
+  std::unique_ptr<RunLog> log_;
+  RunLog::Sizes log_of_steps_;         // up to the line of the last step, without what was measured after it
+  std::unique_ptr<RunStatus> status_;  // null on other ranks than 0
+  bool stop_ = false;                  // a signal asked to stop
   RunResult result_;
   double loss_ema_ = std::numeric_limits<double>::quiet_NaN();
   double seconds_ = 0;       // of training, over all calls
@@ -62,20 +70,65 @@ class Run {
   int64_t first_ = 0;        // steps done before this call
 };
 
-Run::Run(const RunSpec& spec) : spec_(spec) {
+Run::Run(const RunSpec& spec) : spec_(spec), group_(*spec.group) {
   set_training_threads(spec.train.threads);
-  workload_ = spec.workload();
-  spec.train.check(workload_->unit());
-  probes_ = workload_->probes();
-  trainer_ = std::make_unique<Trainer>(*workload_, spec.train, spec.overfit);
+  check_same_everywhere();
+  group_.together([&] {
+    workload_ = spec_.workload();
+    spec_.train.check(workload_->unit());
+    probes_ = workload_->probes();
+  });
+  check_same_data();
+  trainer_ = std::make_unique<Trainer>(*workload_, spec.train, group_, spec.overfit);
   result_.info = info_of(*workload_, probes_);
-  status_ = std::make_unique<RunStatus>(*workload_, *trainer_, spec.train);
+  if (group_.is_main()) {
+    status_ = std::make_unique<RunStatus>(*workload_, *trainer_, spec.train, group_.size());
+  }
   if (spec.dry_run) return;
-  directory_ = std::make_unique<RunDirectory>(spec.dir, spec.settings, spec.resume);
-  for (const std::string& note : directory_->notes()) std::fprintf(stderr, "%s\n", note.c_str());
-  if (directory_->checkpoint()) resume_from(*directory_->checkpoint());
-  directory_->describe(result_.info);
-  log_ = std::make_unique<RunLog>(spec.dir, log_of_steps_, result_.info.unit);
+  group_.on_main([&] {
+    directory_ = std::make_unique<RunDirectory>(spec_.dir, spec_.settings, spec_.resume);
+    for (const std::string& note : directory_->notes()) std::fprintf(stderr, "%s\n", note.c_str());
+  });
+  const bool has_checkpoint = directory_ && directory_->checkpoint();
+  const fs::path checkpoint = group_.broadcast(has_checkpoint ? directory_->checkpoint()->string() : "");
+  if (!checkpoint.empty()) group_.together([&] { resume_from(checkpoint); });
+  group_.on_main([&] {
+    directory_->describe(result_.info);
+    log_ = std::make_unique<RunLog>(spec_.dir, log_of_steps_, result_.info.unit);
+  });
+}
+
+// Errors (UserError): ranks that were started with other settings, or with another version of the program.
+void Run::check_same_everywhere() const {
+  if (group_.size() == 1) return;
+  const std::vector<std::string> versions =
+      group_.gather("seednorm " SEEDNORM_VERSION ", libtorch " TORCH_VERSION);
+  const std::vector<std::string> settings = group_.gather(spec_.settings.text);
+  const std::vector<std::string> calls = group_.gather(
+      spec_.dir.string() + (spec_.resume ? " --resume" : "") + (spec_.dry_run ? " --dry-run" : ""));
+  group_.on_main([&] {
+    for (size_t r = 1; r < settings.size(); ++r) {
+      const std::string rank = "rank " + std::to_string(r);
+      const auto refuse = [&](const std::string& what) {
+        throw UserError(rank + " was started differently from rank 0 (" + what +
+                        "); start all ranks with the same command");
+      };
+      if (versions[r] != versions[0]) refuse(versions[r] + " there, " + versions[0] + " here");
+      if (calls[r] != calls[0]) refuse(calls[r] + " there, " + calls[0] + " here");
+      if (settings[r] == settings[0]) continue;
+      if (const auto difference = spec_.settings.difference(rank, settings[r])) refuse(*difference);
+    }
+  });
+}
+
+void Run::check_same_data() const {
+  const std::vector<std::string> prints = group_.gather(workload_->fingerprint());
+  for (size_t r = 1; r < prints.size(); ++r) {
+    if (prints[r] != prints[0]) {
+      throw UserError("rank " + std::to_string(r) +
+                      " has other training data than rank 0 under the same name");
+    }
+  }
 }
 
 void Run::resume_from(const fs::path& checkpoint) {
@@ -85,10 +138,11 @@ void Run::resume_from(const fs::path& checkpoint) {
                     " was trained on");
   }
   trainer_->set_steps_done(state.step);
+  if (state.micro_rows > 0) trainer_->set_micro_rows(state.micro_rows);
   loss_ema_ = state.loss_ema;
   seconds_ = state.seconds;
   log_of_steps_ = state.log;
-  std::fprintf(stderr, "resumed from %s\n", checkpoint.string().c_str());
+  if (group_.is_main()) std::fprintf(stderr, "resumed from %s\n", checkpoint.string().c_str());
 }
 
 void Run::log(const Json& line) {
@@ -102,10 +156,14 @@ Json Run::line_of(int64_t step, int64_t units) const {
 bool Run::measure(bool at_end) {
   const int64_t done = trainer_->steps_done();
   const auto is_due = [&](const Probe& p) { return at_end || (p.every() > 0 && done % p.every() == 0); };
+  // Ranks must not leave a measurement that they take together one by one.
+  std::optional<DeferInterrupts> defer;
+  if (group_.size() > 1) defer.emplace();
   try {
     for (const auto& probe : probes_) {
       if (!is_due(*probe)) continue;
-      Measurement measured = probe->run();
+      Measurement measured;
+      group_.together([&] { measured = probe->run(); });
       if (!measured.line.empty()) {
         Json line = line_of(done, done * trainer_->units_per_step());
         line["seconds"] = seconds_;
@@ -125,20 +183,22 @@ bool Run::measure(bool at_end) {
 
 // Stores the state of the log before the measurements after this step, so that a resumed run measures again.
 void Run::save() {
-  if (!directory_ || trainer_->steps_done() == 0) return;
-  log_->sync();
+  if (spec_.dry_run || trainer_->steps_done() == 0) return;
+  if (log_) log_->sync();
   save_checkpoint(spec_.dir, *workload_, trainer_->optimizer(),
                   {.step = trainer_->steps_done(),
                    .data_fingerprint = workload_->fingerprint(),
                    .log = log_of_steps_,
                    .loss_ema = loss_ema_,
-                   .seconds = seconds_},
-                  spec_.train.keep_checkpoints);
+                   .seconds = seconds_,
+                   .micro_rows = trainer_->micro_rows()},
+                  spec_.train.keep_checkpoints, group_);
 }
 
 bool Run::step(bool is_last) {
   const Stopwatch watch;
-  const StepResult step = trainer_->step();
+  const StepResult step = trainer_->step(interrupted());
+  stop_ = step.stop;
   const double seconds = watch.seconds();
   seconds_ += seconds;
   seconds_here_ += seconds;
@@ -147,11 +207,13 @@ bool Run::step(bool is_last) {
     Json line = line_of(step.step + 1, step.units);
     line["diverged"] = true;
     log(line);
-    std::fprintf(
-        stderr,
-        "stopped at step %lld: loss or gradient is not finite; the newest checkpoint is intact, and a "
-        "smaller lr may help\n",
-        static_cast<long long>(step.step + 1));
+    if (group_.is_main()) {
+      std::fprintf(
+          stderr,
+          "stopped at step %lld: loss or gradient is not finite; the newest checkpoint is intact, and a "
+          "smaller lr may help\n",
+          static_cast<long long>(step.step + 1));
+    }
     return false;
   }
   loss_ema_ = smoothed(loss_ema_, step.loss);
@@ -167,24 +229,27 @@ bool Run::step(bool is_last) {
     log(line);
   }
   if (log_) log_of_steps_ = log_->sizes();
-  status_->show(step, loss_ema_, seconds_here_ / static_cast<double>(done - first_));
+  if (status_) status_->show(step, loss_ema_, seconds_here_ / static_cast<double>(done - first_));
   return true;
 }
 
 RunResult Run::go() {
-  std::fputs(status_->banner().c_str(), stderr);
+  if (status_) std::fputs(status_->banner().c_str(), stderr);
   const TrainConfig& train = spec_.train;
   first_ = trainer_->steps_done();
   const int64_t last = spec_.dry_run ? std::min<int64_t>(first_ + 1, train.steps) : train.steps;
   if (first_ > 0 && first_ < last) measure(/*at_end=*/false);
-  while (trainer_->steps_done() < last && !interrupted()) {
+  // A group learns of a signal at the end of a step, so that all stop after the same one.
+  if (group_.size() == 1) stop_ = interrupted();
+  while (trainer_->steps_done() < last && !stop_) {
     if (!step(trainer_->steps_done() + 1 == last)) break;
     const int64_t done = trainer_->steps_done();
-    if (done == last) break;
+    if (done == last || stop_) break;
     if (train.checkpoint_every > 0 && done % train.checkpoint_every == 0) save();
     measure(/*at_end=*/false);
+    if (group_.size() == 1) stop_ = interrupted();
   }
-  result_.interrupted = interrupted();
+  result_.interrupted = stop_;
   result_.steps = trainer_->steps_done();
   result_.units = result_.steps * trainer_->units_per_step();
   result_.seconds = seconds_;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "lab/dist/group.h"
 #include "lab/report/run_summary.h"
 #include "lab/train/config.h"
 #include "lab/train/run_directory.h"
@@ -25,6 +26,7 @@ struct RunSpec {
   TrainConfig train;
   std::function<std::unique_ptr<Workload>()> workload;  // opens the data and builds the model
   RunSettings settings;
+  std::shared_ptr<const Group> group = std::make_shared<Group>();  // the processes that train together
 };
 
 struct RunResult {
@@ -42,8 +44,10 @@ struct RunResult {
   double value(const std::string& metric) const;
 };
 
-// Writes status lines to stderr. Errors (UserError): see RunDirectory and the workload; data other than
-// the checkpoint's.
+// Trains with all processes of the group, of which rank 0 writes the folder and status lines to stderr; the
+// others write their parts of checkpoints into it. Errors (UserError): see RunDirectory and the workload;
+// data other than the checkpoint's; ranks with other settings, data or versions. An error on one rank is one
+// on all.
 RunResult train_run(const RunSpec& spec);
 
 }  // namespace seednorm::lab

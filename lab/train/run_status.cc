@@ -11,10 +11,11 @@
 
 namespace seednorm::lab {
 
-RunStatus::RunStatus(const Workload& workload, const Trainer& trainer, const TrainConfig& config)
+RunStatus::RunStatus(const Workload& workload, const Trainer& trainer, const TrainConfig& config, int ranks)
     : workload_(workload),
       trainer_(trainer),
       config_(config),
+      ranks_(ranks),
       products_(product_dtype(config.dtype == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat)),
       peak_flops_(matmul_flops_per_s(products_)),
       flops_per_unit_(workload.counts().flops_per_unit) {}
@@ -24,11 +25,14 @@ std::string RunStatus::banner() const {
   for (const ParamGroup& g : trainer_.optimizer().groups()) params += g.num_elements();
   std::string out = workload_.summary();
   out += with_unit(static_cast<double>(config_.steps) * static_cast<double>(trainer_.units_per_step())) +
-         " " + workload_.unit() + "s to train on; " + std::to_string(at::get_num_threads()) + " threads\n";
-  out += with_unit(16 * static_cast<double>(params)) +
-         "B for weights, gradients and AdamW's state; norms by " + simd_target() + ", libtorch by " +
-         at::get_cpu_capability() + ", matrix products in " + c10::toString(products_) + " at " +
-         with_unit(peak_flops_) + "FLOP/s\n";
+         " " + workload_.unit() + "s to train on; " +
+         (ranks_ == 1 ? "" : std::to_string(ranks_) + " processes of ") +
+         std::to_string(at::get_num_threads()) + " threads\n";
+  // Weights and gradients are everywhere, the two moments of AdamW in parts.
+  out += with_unit((8 + 8.0 / ranks_) * static_cast<double>(params)) + "B " +
+         (ranks_ == 1 ? "" : "in each process ") + "for weights, gradients and AdamW's state; norms by " +
+         simd_target() + ", libtorch by " + at::get_cpu_capability() + ", matrix products in " +
+         c10::toString(products_) + " at " + with_unit(peak_flops_) + "FLOP/s\n";
   return out + to_text(trainer_.optimizer().groups());
 }
 

@@ -13,7 +13,7 @@ namespace seednorm::lab {
 class RunStatus {
  public:
   // All arguments must outlive it. Measures the speed of matrix products, which takes a moment.
-  RunStatus(const Workload& workload, const Trainer& trainer, const TrainConfig& config);
+  RunStatus(const Workload& workload, const Trainer& trainer, const TrainConfig& config, int ranks);
 
   // Describes the model, its data, its memory, and the weight decay of its parameters.
   std::string banner() const;
@@ -24,6 +24,7 @@ class RunStatus {
   const Workload& workload_;
   const Trainer& trainer_;
   const TrainConfig& config_;
+  int ranks_;
   at::ScalarType products_;  // the dtype of matrix products
   double peak_flops_;        // of matrix products alone, per second
   double flops_per_unit_;

@@ -1,0 +1,290 @@
+"""Training by several processes: the same bits as one process, checkpoints of any number of them, errors and deaths.
+
+usage: dist_cli_test.py PROGRAM
+"""
+import hashlib
+import importlib.util
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM = ""
+SETTINGS = ["context=32", "batch_size=8", "micro_batch_size=1", "steps=6", "warmup_tokens=1000", "train_data=tokens",
+            "valid_data=tokens", "eval_rows=8", "eval_every=3", "threads=1"]
+TIMEOUT = 120
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def torchrun_variables(rank, size, port, address="127.0.0.1"):
+    return {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "MASTER_ADDR": address, "MASTER_PORT": port}
+
+
+def slurm_variables(rank, size, port, address="127.0.0.1"):
+    return {"SLURM_STEP_ID": 0, "SLURM_JOB_ID": 17, "SLURM_PROCID": rank, "SLURM_STEP_NUM_TASKS": size, "SLURM_LOCALID": rank,
+            "SLURM_STEP_NODELIST": "localhost", "MASTER_PORT": port}
+
+
+def open_mpi_variables(rank, size, port, address="127.0.0.1"):
+    return {"OMPI_COMM_WORLD_RANK": rank, "OMPI_COMM_WORLD_SIZE": size, "OMPI_COMM_WORLD_LOCAL_RANK": rank,
+            "OMPI_COMM_WORLD_LOCAL_SIZE": size, "MASTER_PORT": port}
+
+
+class DistCase(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+        (cls.folder / "text.txt").write_text(
+            "".join(f"{i} and {i * i % 97} are numbers, said the {i % 7}th man.\n" for i in range(900)))
+        subprocess.run([PROGRAM, "data", "tokenize", "text.txt", "--tokenizer", "byte", "--out", "tokens"], cwd=cls.folder,
+                       check=True, capture_output=True)
+
+    def start(self, size, out, *settings, variables=torchrun_variables, more=None, prefix=lambda rank: [],
+              recipe="olmo2-0.5m", ranks=None, port=None):
+        """Starts the ranks of a run."""
+        port = port or free_port()
+        processes = []
+        for rank in range(size) if ranks is None else ranks:
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            environment.update({k: str(v) for k, v in (variables(rank, size, port) if size > 1 else {}).items()})
+            environment.update(more or {})
+            processes.append(subprocess.Popen([*prefix(rank), PROGRAM, "train", recipe, *SETTINGS, *settings, "--out", out],
+                                              cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                              text=True))
+        return processes
+
+    def finish(self, processes, code=0):
+        """The last lines that the ranks wrote to stderr."""
+        lines = []
+        for process in processes:
+            try:
+                _, errors = process.communicate(timeout=TIMEOUT)
+            except subprocess.TimeoutExpired:
+                for other in processes:
+                    other.kill()
+                raise
+            if code is not None:
+                self.assertEqual(process.returncode, code, errors)
+            lines.append(errors.strip().splitlines()[-1] if errors.strip() else "")
+        return lines
+
+    def train(self, size, out, *settings, code=0, **options):
+        return self.finish(self.start(size, out, *settings, **options), code)
+
+    def weights(self, out):
+        newest = sorted((self.folder / out / "checkpoints").glob("step-????????"))[-1]
+        return newest.name, hashlib.sha256((newest / "model.safetensors").read_bytes()).hexdigest()
+
+    def losses(self, out):
+        """The lines of the log without seconds."""
+        text = (self.folder / out / "metrics.jsonl").read_text()
+        return [",".join(part for part in line.split(",") if '"seconds"' not in part) for line in text.splitlines()]
+
+
+class SameBits(DistCase):
+    def test_on_one_two_and_four_ranks(self):
+        for recipe in "olmo2-0.5m", "olmoe-0.5m":
+            with self.subTest(recipe):
+                self.train(1, f"{recipe}-1", recipe=recipe)
+                for size, variables in (2, slurm_variables), (4, open_mpi_variables):
+                    self.train(size, f"{recipe}-{size}", recipe=recipe, variables=variables)
+                    self.assertEqual(self.weights(f"{recipe}-{size}"), self.weights(f"{recipe}-1"))
+                    self.assertEqual(self.losses(f"{recipe}-{size}"), self.losses(f"{recipe}-1"))
+
+    def test_with_rows_that_do_not_divide_and_with_recomputed_activations(self):
+        settings = ["batch_size=7", "micro_batch_size=2", "checkpointing=true"]
+        for size in 1, 2, 4:
+            self.train(size, f"odd-{size}", *settings)
+        self.assertEqual(self.weights("odd-2"), self.weights("odd-1"))
+        self.assertEqual(self.weights("odd-4"), self.weights("odd-1"))
+
+    def test_with_fewer_micro_batches_than_ranks(self):
+        for size in 1, 4:
+            self.train(size, f"few-{size}", "batch_size=3")
+        self.assertEqual(self.weights("few-4"), self.weights("few-1"))
+
+    def test_with_an_expert_that_nobody_chose(self):
+        # Two tokens of a row cannot reach all of the experts.
+        settings = ["context=2", "batch_size=4", "valid_data="]
+        for size in 1, 4:
+            self.train(size, f"lonely-{size}", *settings, recipe="olmoe-0.5m")
+        self.assertEqual(self.weights("lonely-4"), self.weights("lonely-1"))
+
+    def test_through_torchrun(self):
+        if importlib.util.find_spec("torch") is None:
+            self.skipTest("torchrun is not installed for this Python")
+        self.train(1, "alone")
+        command = [sys.executable, "-m", "torch.distributed.run", "--no-python", "--standalone", "--nproc-per-node", "2",
+                   PROGRAM, "train", "olmo2-0.5m", *SETTINGS, "--out", "torchrun"]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=TIMEOUT)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.count("6 steps"), 1, done.stdout)  # one rank speaks
+        self.assertEqual(self.weights("torchrun"), self.weights("alone"))
+
+    def test_three_ranks_learn_the_same_up_to_rounding(self):
+        self.train(1, "exact")
+        self.train(3, "three")
+        loss = [float(self.losses(out)[-1].split('"val_loss":')[1].split("}")[0]) for out in ("exact", "three")]
+        self.assertTrue(abs(loss[0] - loss[1]) < 1e-5, loss)
+
+
+class Checkpoints(DistCase):
+    def test_go_on_with_other_numbers_of_ranks(self):
+        settings = ["steps=9", "checkpoint_every=3"]
+        self.train(1, "whole", *settings)
+        for parts in (4, 2, 1), (1, 2, 4):
+            out = "parts-" + "-".join(map(str, parts))
+            for steps, size in zip((3, 6, 9), parts):
+                # The schedule must know the end, so the run is cut after its checkpoint.
+                shutil.rmtree(self.folder / out / "checkpoints" / "step-00000009", ignore_errors=True)
+                self.train(size, out, *settings, "--resume")
+                for folder in (self.folder / out / "checkpoints").glob("step-*"):
+                    if int(folder.name[5:]) > steps:
+                        shutil.rmtree(folder)
+            self.assertEqual(self.weights(out), self.weights("whole"))
+
+    def test_keep_the_micro_batch_of_the_first_call(self):
+        settings = ["micro_batch_size=0", "steps=4", "checkpoint_every=2"]
+        self.train(2, "begun", *settings)
+        before = self.weights("begun")
+        shutil.rmtree(self.folder / "begun/checkpoints/step-00000004")
+        self.train(1, "begun", *settings, "--resume")
+        self.assertEqual(self.weights("begun"), before)
+
+    def test_hold_an_equal_part_of_the_optimizer_for_each_rank(self):
+        self.train(4, "shares")
+        sizes = [f.stat().st_size for f in (self.folder / "shares/checkpoints/step-00000006").glob("optimizer-*")]
+        self.assertEqual(len(sizes), 4)
+        self.assertLess(max(sizes), 1.05 * sum(sizes) / 4)  # a small model; parts begin at multiples of 4,096 elements
+
+    def test_survive_the_death_of_a_rank_at_any_moment(self):
+        settings = ["steps=40", "checkpoint_every=1", "eval_every=10"]
+        self.train(1, "undisturbed", *settings)
+        draw = random.Random(7)
+        for kill in range(20):
+            processes = self.start(2, "killed", *settings, "--resume", more={"SEEDNORM_DIST_TIMEOUT": "10"})
+            time.sleep(draw.uniform(0.3, 1.5))
+            victim = draw.randrange(2)
+            processes[victim].kill()
+            begin = time.monotonic()
+            lines = self.finish(processes, code=None)
+            self.assertLess(time.monotonic() - begin, 30)
+            if processes[1 - victim].returncode != 0:  # otherwise it was over already
+                self.assertIn(f"rank {victim}", lines[1 - victim])
+        self.train(2, "killed", *settings, "--resume")
+        self.assertEqual(self.weights("killed"), self.weights("undisturbed"))
+
+    def test_are_written_when_all_ranks_are_told_to_stop(self):
+        processes = self.start(2, "stopped", "steps=100000")
+        deadline = time.monotonic() + TIMEOUT
+        while not (self.folder / "stopped/metrics.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for line in self.finish(processes, code=130):
+            self.assertIn("a checkpoint is saved", line)
+        self.assertTrue(list((self.folder / "stopped/checkpoints").glob("step-????????")))
+
+
+class BadInput(DistCase):
+    def both(self, first, second, port, code=2):
+        return self.finish(self.start(2, "bad", *first, ranks=[0], port=port) +
+                           self.start(2, "bad", *second, ranks=[1], port=port), code)
+
+    def test_other_settings(self):
+        for line in self.both([], ["lr=0.5"], free_port()):
+            self.assertIn("rank 1 was started differently from rank 0 (lr: 0.5 there, 0.003 now)", line)
+        self.assertFalse((self.folder / "bad").exists())
+
+    def test_other_calls(self):
+        for line in self.both([], ["--resume"], free_port()):
+            self.assertIn("bad --resume there, bad here", line)
+
+    def test_a_mistake_that_only_one_rank_sees(self):
+        lines = self.both([], ["train_data=nowhere"], free_port())
+        self.assertIn("rank 1 was started differently", lines[0])
+
+    def test_a_folder_that_is_taken(self):
+        self.train(1, "taken")
+        for line in self.train(2, "taken", code=2):
+            self.assertIn("already has a run", line)
+
+    def test_a_port_that_is_taken(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            lines = self.train(2, "bad", code=2, port=taken.getsockname()[1], more={"SEEDNORM_DIST_TIMEOUT": "3"}, ranks=[0])
+        self.assertIn("MASTER_PORT chooses another", lines[0])
+
+    def test_ranks_that_do_not_come(self):
+        (line,) = self.train(2, "bad", code=2, ranks=[0], more={"SEEDNORM_DIST_TIMEOUT": "1"})
+        self.assertIn("for rank 1 of 2, which did not come", line)
+        (line,) = self.train(2, "bad", code=2, ranks=[1], more={"SEEDNORM_DIST_TIMEOUT": "1"})
+        self.assertIn("does not reach rank 0", line)
+
+    def test_half_of_an_environment(self):
+        for variables, text in (({"RANK": 0, "WORLD_SIZE": 2}, "MASTER_ADDR is not set"), ({"WORLD_SIZE": 2}, "RANK is not set"),
+                                ({"RANK": 2, "WORLD_SIZE": 2}, "from 0 to 1"), ({"RANK": "x", "WORLD_SIZE": 2}, '"x"')):
+            (line,) = self.train(2, "bad", code=2, ranks=[0], variables=lambda *_: variables)
+            self.assertIn(text, line)
+        (line,) = self.train(2, "bad", code=2, ranks=[0], more={"SEEDNORM_DIST_TIMEOUT": "soon"})
+        self.assertIn("SEEDNORM_DIST_TIMEOUT", line)
+
+
+class TwoHosts(DistCase):
+    """Two network namespaces, joined by a pair of virtual devices."""
+
+    def setUp(self):
+        if os.geteuid() != 0 or shutil.which("ip") is None:
+            self.skipTest("network namespaces need root and the program ip")
+        self.names = [f"sn{os.getpid()}{i}" for i in range(2)]
+        steps = [["netns", "add", name] for name in self.names]
+        steps += [["link", "add", self.names[0], "type", "veth", "peer", "name", self.names[1]]]
+        for i, name in enumerate(self.names):
+            steps += [["link", "set", name, "netns", name], ["-n", name, "addr", "add", f"10.77.0.{i + 1}/24", "dev", name],
+                      ["-n", name, "link", "set", name, "up"], ["-n", name, "link", "set", "lo", "up"]]
+        for step in steps:
+            if subprocess.run(["ip", *step], capture_output=True).returncode != 0:
+                self.tearDown()
+                self.skipTest("this machine does not let tests make network namespaces")
+
+    def tearDown(self):
+        for name in self.names:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+
+    def begin(self, out, *settings):
+        return self.start(2, out, *settings, variables=lambda r, s, p: torchrun_variables(r, s, p, "10.77.0.1"),
+                          prefix=lambda rank: ["ip", "netns", "exec", self.names[rank]], more={"SEEDNORM_DIST_TIMEOUT": "5"})
+
+    def test_train_together(self):
+        self.train(1, "one-host")
+        self.finish(self.begin("two-hosts"))
+        self.assertEqual(self.weights("two-hosts"), self.weights("one-host"))
+
+    def test_end_when_they_are_cut_off(self):
+        processes = self.begin("cut", "steps=100000")
+        time.sleep(3)
+        subprocess.run(["ip", "-n", self.names[1], "link", "set", self.names[1], "down"], check=True)
+        begin = time.monotonic()
+        self.finish(processes, code=1)
+        self.assertLess(time.monotonic() - begin, 60)
+
+
+if __name__ == "__main__":
+    PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
+    unittest.main()
