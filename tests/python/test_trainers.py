@@ -4,12 +4,15 @@ NAME_steps.py trains a few steps in one process; torchrun starts NAME_ranks.py i
 trainers in build/trainers and build/timm, without the dependencies that no test needs.
 """
 
+import ast
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
+import seednorm
 
 HERE = pathlib.Path(__file__).parent
 PROGRAMS = sorted(path.stem for kind in ("steps", "ranks") for path in (HERE / "trainers").glob(f"*_{kind}.py"))
@@ -41,3 +44,25 @@ def test_trainer(program):
     if process.returncode != 0 and skipped:
         pytest.skip(skipped[0].removeprefix("skipped: "))
     assert process.returncode == 0, printed
+
+
+def test_the_readmes_table_names_what_exists():
+    """The trainers need not be installed for this, so it reads the sources. The programs above run each of them."""
+    readme = (HERE.parents[1] / "README.md").read_text()
+    named = set(re.findall(r"seednorm\.integrations\.(\w+)\.(\w+)", readme))
+    package = pathlib.Path(seednorm.__file__).parent / "integrations"
+    modules = {path.stem for path in package.glob("*.py")} - {"__init__"}
+    assert {module for module, _ in named} == modules
+    for module, name in named:
+        tree = ast.parse((package / f"{module}.py").read_text())
+        assert name in {getattr(node, "name", None) for node in tree.body}, f"{module} has no {name}"
+        programs = [path.read_text() for path in (HERE / "trainers").glob(f"{module}_*.py")]
+        assert any(re.search(rf"\b{name}\b", program) for program in programs), f"no program uses {name} of {module}"
+
+
+def test_the_guide_names_the_versions_that_are_tested():
+    guide = (HERE.parents[1] / "docs/guide/trainers.md").read_text()
+    lists = [HERE / "trainers/requirements.txt", HERE / "requirements.txt", HERE.parent / "lab/vision/requirements.txt"]
+    pinned = dict(re.findall(r"^([\w-]+)==([\w.]+)", "\n".join(path.read_text() for path in lists), re.MULTILINE))
+    for package in ("accelerate", "ai2-olmo-core", "megatron-core", "peft", "timm", "torchtitan", "transformers"):
+        assert re.search(rf"(?<![\d.]){re.escape(pinned[package])}(?![\d.]*\d)", guide), (package, pinned[package])
