@@ -45,9 +45,10 @@ FileLock::FileLock(const fs::path& folder) : path_(folder / kFile) {
   while (true) {
     file_ = Descriptor(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
     if (file_.get() < 0) fail_with_errno("create", path_, errno);
-    if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-      throw UserError(folder.string() + ": is in use by " + holder(file_.get()) +
-                      "; wait until it ends, or choose another folder");
+    is_effective_ = ::flock(file_.get(), LOCK_EX | LOCK_NB) == 0;
+    if (!is_effective_ && errno == EWOULDBLOCK) {
+      throw InUse(folder.string() + ": is in use by " + holder(file_.get()) +
+                  "; wait until it ends, or choose another folder");
     }
     // Its last holder may have removed the file between the two calls.
     if (is_still_at(file_.get(), path_)) break;

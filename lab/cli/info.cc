@@ -15,6 +15,7 @@ struct Arguments {
   RecipeOptions recipe;
   std::string json;
   bool list = false, settings_help = false;
+  int ranks = 1;
 };
 
 void list_recipes() {
@@ -50,15 +51,17 @@ void run_info(const Arguments& arguments) {
     std::printf("  of norms      %14.4g  in addition (%.4f%%)\n", counts.norm_flops_per_unit,
                 100 * counts.norm_flops_per_unit / counts.flops_per_unit);
   }
-  std::printf("memory          %14s  weights, gradients and AdamW's state, float32\n",
-              (with_unit(16 * static_cast<double>(counts.params)) + "B").c_str());
+  const double bytes = bytes_per_rank(counts.params, arguments.ranks);
+  std::printf(
+      "memory          %14s  weights, gradients and AdamW's state, float32%s\n",
+      (with_unit(bytes) + "B").c_str(),
+      arguments.ranks == 1 ? "" : (", in each of " + std::to_string(arguments.ranks) + " processes").c_str());
   std::fputs(to_text(groups).c_str(), stdout);
-  nlohmann::json json = {{"params", counts.params},
-                         {"active_params", counts.active_params},
-                         {"norm_params", counts.norm_params},
-                         {"extra_params", counts.extra_params},
-                         {"flops_per_" + workload->unit(), counts.flops_per_unit},
-                         {"groups", nlohmann::json::array()}};
+  nlohmann::json json = {
+      {"params", counts.params},           {"active_params", counts.active_params},
+      {"norm_params", counts.norm_params}, {"extra_params", counts.extra_params},
+      {"bytes_per_rank", bytes},           {"flops_per_" + workload->unit(), counts.flops_per_unit},
+      {"groups", nlohmann::json::array()}};
   if (counts.norm_flops_per_unit > 0) {
     json["norm_flops_per_" + workload->unit()] = counts.norm_flops_per_unit;
   }
@@ -76,6 +79,9 @@ void run_info(const Arguments& arguments) {
 void add_info(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   add_recipe_options(app, arguments->recipe);
+  app.add_option("--ranks", arguments->ranks, "Number of processes among which to divide the memory")
+      ->check(CLI::Range(1, 1 << 20))
+      ->type_name("N");
   app.add_flag("--list", arguments->list, "List the built-in recipes");
   app.add_flag("--settings", arguments->settings_help, "List every setting with its value in the recipe");
   add_json_option(app, arguments->json);

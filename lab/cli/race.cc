@@ -1,9 +1,11 @@
 // seednorm race
 #include <cstdio>
+#include <optional>
 
 #include "lab/base/interrupt.h"
 #include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
+#include "lab/dist/launch.h"
 #include "lab/race/race.h"
 #include "lab/report/report.h"
 
@@ -12,7 +14,7 @@ namespace {
 
 struct Arguments {
   RecipeOptions recipe;
-  std::string norms, lrs, out, json;
+  std::string norms, lrs, out, json, parallel = "ranks";
   int64_t seeds = 1;
 };
 
@@ -23,8 +25,13 @@ void run_race(const Arguments& arguments) {
   spec.entrants = parse_entrants(spec.recipe, arguments.norms);
   spec.seeds = arguments.seeds;
   if (!arguments.lrs.empty()) spec.entrants = at_learning_rates(spec.entrants, arguments.lrs);
-  const RaceSummary result = summarize(spec.recipe.name, race(spec));
+  const std::optional<Launch> launch = launch_from(process_environment());
+  spec.parallel_runs = arguments.parallel == "runs";
+  if (!spec.parallel_runs) spec.group = Group::from_environment();
+  const RaceResult raced = race(spec);
   check_interrupt();
+  if (launch && launch->rank > 0) return;
+  const RaceSummary result = summarize(spec.recipe.name, raced);
   write_json(arguments.json, race_summary_json(result));
   write_report({spec.dir}, spec.dir / "report.html");
   std::fputs((race_table(result) + statistics_text(result)).c_str(), stdout);
@@ -50,6 +57,10 @@ void add_race(CLI::App& app) {
          "Train each entrant with each of these learning rates, as in 1e-3,2e-3,4e-3, and compare the "
          "entrants at the best one of each")
       ->type_name("LIST");
+  app.add_option("--parallel", arguments->parallel,
+                 "With several processes: ranks, all train each run together; or runs, each takes whole runs")
+      ->check(CLI::IsMember({"ranks", "runs"}))
+      ->capture_default_str();
   app.add_option("--out", arguments->out, "The folder of the race; a race that was started there continues")
       ->required()
       ->type_name("DIR");

@@ -3,6 +3,7 @@
 #include <ATen/Functions.h>
 
 #include <algorithm>
+#include <deque>
 
 #include "lab/dist/sum_tree.h"
 
@@ -11,6 +12,9 @@ namespace seednorm::lab {
 using at::Tensor;
 
 namespace {
+
+// Buckets that travel at the same time: enough to keep the network busy, few enough to need little memory.
+constexpr size_t kInFlight = 3;
 
 Tensor part_of(const Tensor& param, Range range) {
   return param.view(-1).narrow(0, range.begin, range.count());
@@ -26,7 +30,7 @@ struct GradientExchange::Bucket {
 };
 
 GradientExchange::GradientExchange(const Group& group, const Shards& shards, std::vector<bool> contributes)
-    : group_(group), shards_(shards), contributes_(std::move(contributes)) {
+    : group_(group), shards_(shards), contributes_(std::move(contributes)), sums_(shards.sizes().size()) {
   for (const Shards::Bucket& b : shards.buckets()) buckets_.emplace_back().missing = b.params.size();
 }
 
@@ -46,7 +50,10 @@ void GradientExchange::put(size_t param, const Tensor& gradient) {
     }
   }
   --bucket.missing;
-  while (next_ < buckets_.size() && buckets_[next_].missing == 0) send(next_++);
+  while (next_ < buckets_.size() && buckets_[next_].missing == 0) {
+    send(next_++);
+    if (next_ > settled_ + kInFlight) settle(settled_++);
+  }
 }
 
 void GradientExchange::send(size_t index) {
@@ -65,29 +72,31 @@ void GradientExchange::send(size_t index) {
   bucket.pending = group_.exchange(bucket.received, bucket.own, std::move(out), std::move(in));
 }
 
-std::vector<Tensor> GradientExchange::finish() {
+void GradientExchange::settle(size_t index) {
   const at::NoGradGuard no_grad;
-  std::vector<Tensor> out(shards_.sizes().size());
-  for (size_t i = 0; i < buckets_.size(); ++i) {
-    Bucket& bucket = buckets_[i];
-    const Shards::Bucket& layout = shards_.buckets()[i];
-    bucket.pending->wait();
-    bucket.own.reset();
-    const int64_t mine = layout.count_of(group_.rank());
-    std::vector<Tensor> parts(group_.size());
-    for (int64_t r = 0, at = 0; r < group_.size(); ++r) {
-      if (contributes_[r]) parts[r] = bucket.received.narrow(0, mine * at++, mine);
-    }
-    const Tensor sum = tree_sum<Tensor>(
-        0, group_.size(), [&](int64_t r) { return parts[r]; },
-        [](Tensor a, const Tensor& b) { return !a.defined()   ? b
-                                               : !b.defined() ? a
-                                                              : a.add_(b); });
-    for (const Piece& p : layout.pieces_of(group_.rank())) {
-      out[p.param] = sum.narrow(0, p.offset, p.range.count());
-    }
+  Bucket& bucket = buckets_[index];
+  const Shards::Bucket& layout = shards_.buckets()[index];
+  bucket.pending->wait();
+  const int64_t mine = layout.count_of(group_.rank());
+  std::vector<Tensor> parts(group_.size());
+  for (int64_t r = 0, at = 0; r < group_.size(); ++r) {
+    if (contributes_[r]) parts[r] = bucket.received.narrow(0, mine * at++, mine);
   }
-  return out;
+  const Tensor sum = tree_sum<Tensor>(
+                         0, group_.size(), [&](int64_t r) { return parts[r]; },
+                         [](Tensor a, const Tensor& b) {
+                           return !a.defined() ? b : !b.defined() ? a : a.add_(b);
+                         })
+                         .clone();  // so that the other parts' memory is free
+  for (const Piece& p : layout.pieces_of(group_.rank())) {
+    sums_[p.param] = sum.narrow(0, p.offset, p.range.count());
+  }
+  bucket = {};
+}
+
+std::vector<Tensor> GradientExchange::finish() {
+  while (settled_ < buckets_.size()) settle(settled_++);
+  return std::move(sums_);
 }
 
 void share_params(const Group& group, const Shards& shards, const std::vector<Tensor>& params) {
@@ -96,30 +105,34 @@ void share_params(const Group& group, const Shards& shards, const std::vector<Te
     Tensor mine, all;
     std::unique_ptr<Pending> pending;
   };
-  std::vector<Transfer> transfers;
-  for (const Shards::Bucket& b : shards.buckets()) {
+  const auto start = [&](const Shards::Bucket& b) {
     // Parts differ by little, and gathering wants equal ones.
     int64_t longest = 0;
     for (int r = 0; r < group.size(); ++r) longest = std::max(longest, b.count_of(r));
-    Transfer& t = transfers.emplace_back();
-    t.mine = at::empty({longest}, at::kFloat);
-    t.all = at::empty({group.size(), longest}, at::kFloat);
-    int64_t filled = 0;
+    Transfer t = {at::zeros({longest}, at::kFloat), at::empty({group.size(), longest}, at::kFloat), nullptr};
     for (const Piece& p : b.pieces_of(group.rank())) {
       t.mine.narrow(0, p.offset, p.range.count()).copy_(part_of(params[p.param], p.range));
-      filled += p.range.count();
     }
-    t.mine.narrow(0, filled, longest - filled).zero_();
     t.pending = group.start_gather(t.all, t.mine);
-  }
-  for (size_t i = 0; i < transfers.size(); ++i) {
-    transfers[i].pending->wait();
+    return t;
+  };
+  const auto finish = [&](const Shards::Bucket& b, const Transfer& t) {
+    t.pending->wait();
     for (int r = 0; r < group.size(); ++r) {
       if (r == group.rank()) continue;
-      for (const Piece& p : shards.buckets()[i].pieces_of(r)) {
-        part_of(params[p.param], p.range).copy_(transfers[i].all[r].narrow(0, p.offset, p.range.count()));
+      for (const Piece& p : b.pieces_of(r)) {
+        part_of(params[p.param], p.range).copy_(t.all[r].narrow(0, p.offset, p.range.count()));
       }
     }
+  };
+  const std::vector<Shards::Bucket>& buckets = shards.buckets();
+  std::deque<Transfer> transfers;  // of the buckets before i
+  for (size_t i = 0; i < buckets.size() + kInFlight; ++i) {
+    if (i < buckets.size()) transfers.push_back(start(buckets[i]));
+    if (i < kInFlight) continue;
+    if (i - kInFlight >= buckets.size()) break;
+    finish(buckets[i - kInFlight], transfers.front());
+    transfers.pop_front();
   }
 }
 

@@ -28,12 +28,15 @@ class GradientExchange {
  private:
   struct Bucket;
   void send(size_t index);
+  // Waits for a bucket and adds what it brought.
+  void settle(size_t index);
 
   const Group& group_;
   const Shards& shards_;
   std::vector<bool> contributes_;
   std::vector<Bucket> buckets_;
-  size_t next_ = 0;  // bucket to send
+  size_t next_ = 0, settled_ = 0;  // the first bucket that is not sent, and not settled
+  std::vector<at::Tensor> sums_;   // by parameter
 };
 
 // Brings all parameters up to date after each rank has updated its ranges. `params` are contiguous.

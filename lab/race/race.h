@@ -7,9 +7,11 @@
 #define SEEDNORM_LAB_RACE_RACE_H_
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "lab/dist/group.h"
 #include "lab/race/entrants.h"
 #include "lab/recipes/recipe.h"
 #include "lab/report/metrics.h"
@@ -22,6 +24,10 @@ struct RaceSpec {
   Recipe recipe;
   std::vector<Entrant> entrants;
   int64_t seeds = 1;  // the recipe's seed and the following ones, for both data and weights
+  // With a group of several processes: whether all train each run together, or each process takes whole runs.
+  // The latter needs no group either: any number of calls may work on one race, come and go.
+  bool parallel_runs = false;
+  std::shared_ptr<const Group> group = std::make_shared<Group>();
 };
 
 struct RacedRun {
@@ -37,8 +43,8 @@ struct RaceResult {
 
 // Resumes unfinished runs and starts missing ones, so that calling it again continues a race that was
 // stopped. A run that diverges counts as a result. Errors (UserError): a mistake in any entrant, which is
-// found before anything is written; dir has another race, or another process is running a race in it; see
-// train_run.
+// found before anything is written; dir has another race, or another process is running a race in it and
+// neither call has parallel_runs; see train_run.
 RaceResult race(const RaceSpec& spec);
 
 // The content of results.json. Pairs have a difference in each metric. For metrics that are measured during

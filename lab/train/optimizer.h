@@ -29,6 +29,12 @@ std::vector<ParamGroup> param_groups(const std::vector<ParamInfo>& params, const
 // it is not 1.
 std::string to_text(const std::vector<ParamGroup>& groups);
 
+// The bytes of float32 weights, gradients and AdamW's two moments in each of `ranks` processes, which divide
+// the moments among them. The activations come in addition.
+inline double bytes_per_rank(int64_t params, int ranks) {
+  return (8 + 8.0 / ranks) * static_cast<double>(params);
+}
+
 // AdamW (arXiv 1711.05101) on float32 parameters, in libtorch's fused form. Each rank of a group has the
 // state of its ranges of the parameters and updates those (ZeRO-1); a single process has and updates
 // everything.

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "lab/base/atomic_file.h"
 #include "lab/base/error.h"
 #include "lab/base/interrupt.h"
 #include "lab/base/smoothing.h"
@@ -88,6 +89,7 @@ Run::Run(const RunSpec& spec) : spec_(spec), group_(*spec.group) {
   group_.on_main([&] {
     directory_ = std::make_unique<RunDirectory>(spec_.dir, spec_.settings, spec_.resume);
     for (const std::string& note : directory_->notes()) std::fprintf(stderr, "%s\n", note.c_str());
+    fs::remove(spec_.dir / kResultFile);  // of a call that measured at its end
   });
   const bool has_checkpoint = directory_ && directory_->checkpoint();
   const fs::path checkpoint = group_.broadcast(has_checkpoint ? directory_->checkpoint()->string() : "");
@@ -256,20 +258,18 @@ RunResult Run::go() {
   result_.units_per_s = static_cast<double>((result_.steps - first_) * trainer_->units_per_step()) /
                         std::max(seconds_here_, 1e-9);
   result_.values.emplace_back(kTrainLoss, loss_ema_);
-  if (result_.diverged) return result_;
-  save();
-  if (!result_.interrupted) result_.interrupted = !measure(/*at_end=*/true);
+  if (!result_.diverged) {
+    save();
+    if (!result_.interrupted) result_.interrupted = !measure(/*at_end=*/true);
+  }
+  if (directory_ && !result_.interrupted) {
+    log_->sync();
+    replace_file(spec_.dir / kResultFile, result_json(result_));
+  }
   return result_;
 }
 
 }  // namespace
-
-double RunResult::value(const std::string& metric) const {
-  for (const auto& [name, value] : values) {
-    if (name == metric) return value;
-  }
-  return std::numeric_limits<double>::quiet_NaN();
-}
 
 RunResult train_run(const RunSpec& spec) { return Run(spec).go(); }
 

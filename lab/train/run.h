@@ -4,16 +4,13 @@
 
 #include <filesystem>
 #include <functional>
-#include <limits>
 #include <memory>
-#include <nlohmann/json.hpp>
-#include <string>
-#include <vector>
 
 #include "lab/dist/group.h"
 #include "lab/report/run_summary.h"
 #include "lab/train/config.h"
 #include "lab/train/run_directory.h"
+#include "lab/train/run_result.h"
 #include "lab/train/workload.h"
 
 namespace seednorm::lab {
@@ -27,21 +24,6 @@ struct RunSpec {
   std::function<std::unique_ptr<Workload>()> workload;  // opens the data and builds the model
   RunSettings settings;
   std::shared_ptr<const Group> group = std::make_shared<Group>();  // the processes that train together
-};
-
-struct RunResult {
-  RunInfo info;  // its metrics: those of the probes, and the smoothed training loss
-  int64_t steps = 0, units = 0;
-  double seconds = 0;      // of training, over all calls
-  double units_per_s = 0;  // over the steps of this call
-  bool diverged = false;
-  bool interrupted = false;  // by a signal, after saving; the run can be resumed
-  Named<double> values;      // of the metrics that were measured, at the end
-  nlohmann::ordered_json measured =
-      nlohmann::ordered_json::object();  // the probes' members of metrics.jsonl, at the end
-
-  // NaN if it was not measured.
-  double value(const std::string& metric) const;
 };
 
 // Trains with all processes of the group, of which rank 0 writes the folder and status lines to stderr; the

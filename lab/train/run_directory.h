@@ -3,6 +3,7 @@
 //   RUN/config.toml      every setting
 //   RUN/run.json         what the run measures: its unit and its metrics
 //   RUN/metrics.jsonl    see run_log.h
+//   RUN/result.json      what the run came to, once it is over; see run_result.h
 //   RUN/checkpoints/     see checkpoint.h
 #ifndef SEEDNORM_LAB_TRAIN_RUN_DIRECTORY_H_
 #define SEEDNORM_LAB_TRAIN_RUN_DIRECTORY_H_

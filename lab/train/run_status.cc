@@ -28,11 +28,10 @@ std::string RunStatus::banner() const {
          " " + workload_.unit() + "s to train on; " +
          (ranks_ == 1 ? "" : std::to_string(ranks_) + " processes of ") +
          std::to_string(at::get_num_threads()) + " threads\n";
-  // Weights and gradients are everywhere, the two moments of AdamW in parts.
-  out += with_unit((8 + 8.0 / ranks_) * static_cast<double>(params)) + "B " +
-         (ranks_ == 1 ? "" : "in each process ") + "for weights, gradients and AdamW's state; norms by " +
-         simd_target() + ", libtorch by " + at::get_cpu_capability() + ", matrix products in " +
-         c10::toString(products_) + " at " + with_unit(peak_flops_) + "FLOP/s\n";
+  out += with_unit(bytes_per_rank(params, ranks_)) + "B " + (ranks_ == 1 ? "" : "in each process ") +
+         "for weights, gradients and AdamW's state; norms by " + simd_target() + ", libtorch by " +
+         at::get_cpu_capability() + ", matrix products in " + c10::toString(products_) + " at " +
+         with_unit(peak_flops_) + "FLOP/s\n";
   return out + to_text(trainer_.optimizer().groups());
 }
 

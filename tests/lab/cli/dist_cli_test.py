@@ -4,6 +4,7 @@ usage: dist_cli_test.py PROGRAM
 """
 import hashlib
 import importlib.util
+import json
 import os
 import pathlib
 import random
@@ -199,6 +200,57 @@ class Checkpoints(DistCase):
         for line in self.finish(processes, code=130):
             self.assertIn("a checkpoint is saved", line)
         self.assertTrue(list((self.folder / "stopped/checkpoints").glob("step-????????")))
+
+
+class Races(DistCase):
+    def race(self, out, *options, environment=None):
+        return subprocess.Popen([PROGRAM, "race", "olmo2-0.5m", *SETTINGS, "steps=12", "--norms", "rms_norm,dyt,seed_norm",
+                                 "--seeds", "2", "--out", out, *options], cwd=self.folder, text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE,
+                                env={**os.environ, "OMP_NUM_THREADS": "1", **{k: str(v) for k, v in (environment or {}).items()}})
+
+    def values(self, out):
+        runs = json.loads((self.folder / out / "results.json").read_text())["runs"]
+        return {run["dir"]: {k: v for k, v in run.items() if "second" not in k and "time" not in k and not k.endswith("_per_s")} for run in runs}
+
+    def expect(self, processes):
+        outputs = []
+        for process in processes:
+            output, errors = process.communicate(timeout=TIMEOUT)
+            self.assertEqual(process.returncode, 0, errors)
+            outputs.append((output, errors))
+        return outputs
+
+    def test_whose_workers_come_and_go_end_as_the_race_of_one(self):
+        self.expect([self.race("alone")])
+        workers = [self.race("apart", "--parallel", "runs") for _ in range(2)]
+        time.sleep(1.5)
+        workers[0].kill()
+        workers[0].communicate()
+        late = self.race("apart", "--parallel", "runs")
+        self.expect([workers[1], late])
+        self.assertEqual(self.values("apart"), self.values("alone"))
+        self.assertEqual(len(self.values("apart")), 6)
+        self.assertTrue((self.folder / "apart/report.html").exists())
+        # A finished race only looks at its results.
+        ((_, errors),) = self.expect([self.race("apart", "--parallel", "runs")])
+        self.assertNotIn("---", errors)
+
+    def test_of_ranks_that_train_together(self):
+        port = free_port()
+        outputs = self.expect([self.race("together", environment=torchrun_variables(rank, 2, port)) for rank in range(2)])
+        if not (self.folder / "alone").exists():
+            self.expect([self.race("alone")])
+        self.assertEqual(self.values("together"), self.values("alone"))
+        self.assertIn("report.html", outputs[0][0])
+        self.assertEqual(outputs[1][0], "")
+
+    def test_with_workers_refuses_another_race(self):
+        self.expect([self.race("mine", "--parallel", "runs", "steps=2")])
+        other = self.race("mine", "--parallel", "runs", "steps=3")
+        _, errors = other.communicate(timeout=TIMEOUT)
+        self.assertEqual(other.returncode, 2)
+        self.assertIn("belongs to another race", errors)
 
 
 class BadInput(DistCase):
