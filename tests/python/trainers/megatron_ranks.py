@@ -1,4 +1,4 @@
-"""A GPT of Megatron-core in two processes: gradients under tensor parallelism with sequence parallelism, and over the batch."""
+"""A GPT of Megatron-core in two processes: gradients under data, tensor and sequence parallelism."""
 
 from megatron_model import OnCpu, config_of, ids, layer, make, mask, positions
 

@@ -1,6 +1,6 @@
-"""Llama 3 of torchtitan in two processes: gradients and checkpoints under its FSDP2 and its tensor and sequence parallelism.
+"""Llama 3 of torchtitan in two processes: gradients and checkpoints under its FSDP2, tensor and sequence parallelism.
 
-torchtitan's trainer runs on GPUs only; this program calls the functions by which it parallelizes a model.
+torchtitan's trainer runs on GPUs only. This program calls the functions with which the trainer parallelizes a model.
 """
 
 import shutil
@@ -10,6 +10,7 @@ from steps import check_equal
 from torchtitan_model import SEED_NORM, config_of, make, optimizer_of
 
 import seednorm
+import spmd_types as spmd
 import torch
 import torch.distributed as dist
 import torchtitan.distributed.parallel_dims
@@ -79,7 +80,6 @@ wanted = torch.nn.functional.cross_entropy(one(ids, positions).flatten(0, 1), la
 wanted.backward()
 gradients = {name: p.grad for name, p in one.named_parameters()}
 
-# The third backend, spmd_types, needs an FSDP2 that is newer than PyTorch 2.13's.
 for backend in ("partial_dtensor", "full_dtensor"):
     for dp, tp in ((2, 1), (1, 2)):
         what = f"{backend}, data {dp}, tensor {tp}"
@@ -118,4 +118,24 @@ for backend in ("partial_dtensor", "full_dtensor"):
         dist.barrier()
         if rank == 0:
             shutil.rmtree(folder[0])
+
+# The third backend, spmd_types, needs an FSDP2 that is newer than PyTorch 2.13's, even without data parallelism. FSDP2 is
+# left out here, and this program sums the gradients that it would sum.
+parallelism = ParallelismConfig(data_parallel_shard_degree=1, tensor_parallel_degree=2, spmd_backend="spmd_types")
+dims = ParallelDims.from_config(parallelism, world_size=2)
+distributed_utils.set_spmd_backend("spmd_types")
+for typechecking in (False, True):
+    model = start()
+    model.parallelize(dims)
+    x, y, more = annotate_input_spmd_types(dims, ids.clone(), labels.clone(), {"positions": positions.clone()})
+    with distributed_utils.get_spmd_context(parallel_dims=dims, spmd_typechecking=typechecking)():
+        loss = cross_entropy_loss(model(x, **more), y, global_vocab_size=2048) / ids.numel()
+        with spmd.no_typecheck():  # as the trainer does
+            loss.backward()
+    assert (loss - wanted).abs() <= 1e-5 * wanted, (loss, wanted)
+    for norm in [name for name, m in model.named_modules() if isinstance(m, SeeDNorm)]:
+        for name, p in model.get_submodule(norm).named_parameters():
+            dist.all_reduce(p.grad)
+            whole_grad = gradients[f"{norm}.{name}"]
+            assert (p.grad - whole_grad).abs().max() <= 1e-5 * whole_grad.abs().max(), ("spmd_types", norm, name)
 dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""A converted Llama in the Trainer of transformers in two processes, which hold a copy each; accelerate's FSDP needs GPUs."""
+"""A converted Llama in the Trainer of transformers in two processes, each with a copy; accelerate's FSDP needs GPUs."""
 
 import shutil
 import tempfile
