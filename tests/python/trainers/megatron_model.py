@@ -1,4 +1,4 @@
-"""A small GPT of Megatron-core and its optimizer, on the CPU.
+"""A small GPT of Megatron-core, on the CPU.
 
 Megatron-core asks for CUDA devices by name. Here they are the CPU, and random states of devices are left alone.
 """
@@ -11,7 +11,7 @@ require("megatron.core.models.gpt", "megatron.core.optimizer")
 import torch
 from megatron.core.models.gpt import GPTModel
 from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec
-from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
+from megatron.core.optimizer import OptimizerConfig
 from megatron.core.tensor_parallel.random import CudaRNGStatesTracker
 from megatron.core.transformer import TransformerConfig
 from torch.overrides import TorchFunctionMode
@@ -28,7 +28,7 @@ class OnCpu(TorchFunctionMode):
 torch.cuda.current_device = lambda: "cpu"
 CudaRNGStatesTracker.fork = lambda self, name=None: contextlib.nullcontext()
 
-layer = get_gpt_layer_local_spec(normalization="RMSNorm", qk_layernorm=True)
+plain_layer = get_gpt_layer_local_spec(normalization="RMSNorm", qk_layernorm=True)
 ids = torch.randint(0, 64, (2, 8), generator=torch.Generator().manual_seed(0))
 positions, mask = torch.arange(8).expand(2, 8), torch.ones(1, 1, 8, 8).triu(1).bool()
 
@@ -47,7 +47,3 @@ def make(config, spec):
 
 
 settings = OptimizerConfig(optimizer="adam", lr=1e-2, weight_decay=0.1, clip_grad=0.0)
-
-
-def optimizer_of(model, **options):
-    return get_megatron_optimizer(settings, [model], use_gloo_process_groups=True, **options)

@@ -1,6 +1,6 @@
 """A GPT of Megatron-core in two processes: gradients under data, tensor and sequence parallelism."""
 
-from megatron_model import OnCpu, config_of, ids, layer, make, mask, positions
+from megatron_model import OnCpu, config_of, ids, make, mask, plain_layer, positions
 
 import torch
 import torch.distributed as dist
@@ -11,7 +11,7 @@ from seednorm.integrations.megatron import SeeDNorm, block_spec
 
 def start(**options):
     config = config_of(**options)
-    model = make(config, block_spec(config, layer, num_heads=2))
+    model = make(config, block_spec(config, plain_layer, num_heads=2))
     torch.manual_seed(1)
     for norm in model.modules():
         if isinstance(norm, SeeDNorm):

@@ -2,7 +2,7 @@
 
 import os
 
-from megatron_model import OnCpu, config_of, ids, layer, make, mask, optimizer_of, positions, settings
+from megatron_model import OnCpu, config_of, ids, make, mask, plain_layer, positions, settings
 from steps import check_equal, check_start, check_trained, check_undecayed
 
 import seednorm
@@ -10,6 +10,9 @@ import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
 from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig
+from megatron.core.models.gpt import GPTModel
+from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec
+from megatron.core.optimizer import get_megatron_optimizer
 from seednorm.integrations.megatron import block_spec, config_overrides
 
 os.environ.update(RANK="0", WORLD_SIZE="1")
@@ -18,14 +21,16 @@ parallel_state.initialize_model_parallel(1)
 config = config_of()
 
 with OnCpu():
-    model = make(config, block_spec(config, layer, num_heads=2))
+    layer = get_gpt_layer_local_spec(normalization="RMSNorm", qk_layernorm=True)
+    model = GPTModel(config, block_spec(config, layer, num_heads=2), vocab_size=64, max_sequence_length=8)
     norms = [m for m in model.modules() if isinstance(m, seednorm.SeeDNorm)]
     assert len(norms) == 2 * 4 + 1 and not [m for m in model.modules() if isinstance(m, torch.nn.RMSNorm)]
-    check_start(model, make(config, layer), lambda m: m(ids, positions, mask))
+    check_start(model, make(config, plain_layer), lambda m: m(ids, positions, mask))
 
     wrapped = DistributedDataParallel(config, DistributedDataParallelConfig(), model)
-    check_undecayed(optimizer_of(wrapped), wrapped)
-    optimizer = optimizer_of(wrapped, config_overrides=config_overrides(settings, [wrapped]))
+    check_undecayed(get_megatron_optimizer(settings, [wrapped], use_gloo_process_groups=True), wrapped)
+    overrides = config_overrides(settings, [wrapped])
+    optimizer = get_megatron_optimizer(settings, [wrapped], config_overrides=overrides, use_gloo_process_groups=True)
     print(seednorm.check_decay(optimizer, wrapped))
     decayed = {id(p) for group in optimizer.param_groups if group["wd_mult"] for p in group["params"]}
     gains = [norm.weight for norm in norms]

@@ -20,6 +20,11 @@ def optimizer(model):
     return AdamWConfig(lr=1e-2, weight_decay=0.1, group_overrides=[embeddings]).build(model)
 
 
+published = TransformerConfig.olmo2_1B(vocab_size=100352)
+use_seed_norm(published, num_heads=16)
+assert published.block.layer_norm == published.lm_head.layer_norm == published.block.sequence_mixer.qk_norm
+assert isinstance(published.block.layer_norm, SeeDNormConfig)
+
 ours = use_seed_norm(config(), num_heads=2)
 assert TransformerConfig.from_dict(ours.as_config_dict()) == ours  # as OLMo-core writes it beside a run
 model = make(ours)

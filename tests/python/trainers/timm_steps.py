@@ -18,17 +18,12 @@ import torch
 from seednorm.integrations.timm import decay, norm_layer
 
 
-def make(norm):
-    torch.manual_seed(0)
-    return timm.create_model(
-        "vit_tiny_patch16_224", img_size=32, patch_size=8, depth=2, num_classes=5, qk_norm=True, norm_layer=norm
-    )
-
-
+options = dict(img_size=32, patch_size=8, depth=2, num_classes=5, qk_norm=True)
 x, labels = torch.randn(4, 3, 32, 32), torch.arange(4)
 for layer_decay in (None, 0.75):
-    model = make(norm_layer(num_heads=4))
-    check_start(model, make(timm.layers.RmsNorm), lambda m: m(x))
+    model = timm.create_model("vit_tiny_patch16_224", norm_layer=norm_layer(num_heads=4), **options)
+    plain = timm.create_model("vit_tiny_patch16_224", norm_layer=timm.layers.RmsNorm, **options)
+    check_start(model, plain, lambda m: m(x))
 
     optimizer = timm.optim.create_optimizer_v2(model, "adamw", lr=1e-3, weight_decay=0.05, layer_decay=layer_decay)
     check_undecayed(optimizer, model)
@@ -57,7 +52,7 @@ for layer_decay in (None, 0.75):
         saver = timm.utils.CheckpointSaver(model, optimizer, checkpoint_dir=folder, recovery_dir=folder)
         saver.save_checkpoint(0, 1.0)
         path = next(pathlib.Path(folder).glob("checkpoint-0*"))
-        back = make(norm_layer(num_heads=4))
+        back = timm.create_model("vit_tiny_patch16_224", norm_layer=norm_layer(num_heads=4), **options)
         timm.models.load_checkpoint(back, str(path), weights_only=False)
     with torch.no_grad():
         check_equal(back.eval()(x), model.eval()(x))

@@ -21,9 +21,8 @@ def make(converted=True):
     return model
 
 
-def trainer(kind, folder):
-    arguments = transformers.TrainingArguments(
+def arguments_of(folder):
+    return transformers.TrainingArguments(
         folder, max_steps=4, save_steps=2, per_device_train_batch_size=2, report_to="none", use_cpu=True,
         weight_decay=0.1, learning_rate=1e-2,
     )  # fmt: skip
-    return kind(make(), arguments, train_dataset=rows)

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 
 from steps import check_equal, check_trained
-from transformers_model import ids, trainer
+from transformers_model import arguments_of, ids, make, rows
 
 import seednorm
 import torch
@@ -14,20 +14,21 @@ from seednorm.integrations.transformers import Trainer
 dist.init_process_group("gloo")
 folder = [tempfile.mkdtemp() if dist.get_rank() == 0 else None]
 dist.broadcast_object_list(folder)
-whole = trainer(Trainer, folder[0])
-whole.train()
-seednorm.check_decay(whole.optimizer, whole.model)
-check_trained(whole.model)
-for name, p in whole.model.named_parameters():
+arguments, model = arguments_of(folder[0]), make()
+trainer = Trainer(model, arguments, train_dataset=rows)
+trainer.train()
+seednorm.check_decay(trainer.optimizer, model)
+check_trained(model)
+for name, p in model.named_parameters():
     first = p.detach().clone()
     dist.broadcast(first, 0)
     assert torch.equal(first, p), name
-again = trainer(Trainer, folder[0])
+again = Trainer(make(), arguments, train_dataset=rows)
 again.train(resume_from_checkpoint=f"{folder[0]}/checkpoint-2")
 dist.barrier()
 back = seednorm.from_pretrained(f"{folder[0]}/checkpoint-4")
 with torch.no_grad():
-    wanted = whole.model.eval()(ids).logits
+    wanted = model.eval()(ids).logits
     check_equal(again.model.eval()(ids).logits, wanted)
     check_equal(back.eval()(ids).logits, wanted)
 dist.barrier()
