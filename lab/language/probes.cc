@@ -9,6 +9,7 @@
 #include "lab/base/error.h"
 #include "lab/base/split_list.h"
 #include "lab/base/suggest.h"
+#include "lab/dist/divide.h"
 #include "lab/language/eval/evaluate.h"
 #include "lab/language/generate/generate.h"
 #include "lab/language/workload.h"
@@ -87,12 +88,12 @@ class ValidationProbe : public Probe {
     return {{.name = "val_loss", .title = "Validation loss", .unit = "nats per token"}};
   }
 
-  Measurement run() override {
+  Measurement run(const Group& group) override {
     Measurement out;
     out.line = Json::object();
     double sum = 0;
     for (const ValidationSet& set : sets_) {
-      const double loss = mean_loss(*model_, set.sequences, rows_);
+      const double loss = mean_loss(*model_, set.sequences, rows_, group);
       out.line["valid"][set.name] = loss;
       sum += loss;
     }
@@ -171,7 +172,7 @@ class TasksProbe : public Probe {
     return out;
   }
 
-  Measurement run() override {
+  Measurement run(const Group& /*group*/) override {
     const at::NoGradGuard no_grad;
     Measurement out;
     out.line = {{"tasks", Json::object()}};
@@ -211,17 +212,19 @@ std::shared_ptr<const TextModel> make_writer(const LanguageWorkload& workload) {
 
 }  // namespace
 
-double mean_loss(Model& model, const at::Tensor& sequences, int64_t rows) {
+double mean_loss(Model& model, const at::Tensor& sequences, int64_t rows, const Group& group) {
   const at::NoGradGuard no_grad;
   const int64_t length = sequences.size(1) - 1;
-  double total = 0;
-  for (int64_t first = 0; first < sequences.size(0); first += rows) {
-    const at::Tensor part = sequences.narrow(0, first, std::min(rows, sequences.size(0) - first));
-    const at::Tensor hidden = model.hidden(part.narrow(1, 0, length));
-    const at::Tensor targets = part.narrow(1, 1, length).flatten();
-    total += linear_cross_entropy(hidden.flatten(0, 1), model.head(), targets).item<double>();
-  }
-  return total / static_cast<double>(sequences.size(0) * length);
+  return sum_of_parts(
+             group, (sequences.size(0) + rows - 1) / rows,
+             [&](int64_t i) {
+               const int64_t first = i * rows;
+               const at::Tensor part = sequences.narrow(0, first, std::min(rows, sequences.size(0) - first));
+               const at::Tensor hidden = model.hidden(part.narrow(1, 0, length));
+               const at::Tensor targets = part.narrow(1, 1, length).flatten();
+               return linear_cross_entropy(hidden.flatten(0, 1), model.head(), targets).item<double>();
+             }) /
+         static_cast<double>(sequences.size(0) * length);
 }
 
 std::vector<std::string> set_names(const std::vector<std::string>& folders) {

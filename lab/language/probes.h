@@ -20,8 +20,10 @@ class LanguageWorkload;
 // data have no tokenizer.
 std::vector<std::unique_ptr<Probe>> language_probes(LanguageWorkload& workload);
 
-// Mean cross entropy of `sequences` [N, context + 1] in nats per token, `rows` sequences at a time.
-double mean_loss(Model& model, const at::Tensor& sequences, int64_t rows);
+// Mean cross entropy of `sequences` [N, context + 1] in nats per token, `rows` sequences at a time, which the
+// ranks divide among them. The result is the same for any number of ranks, bit for bit.
+double mean_loss(Model& model, const at::Tensor& sequences, int64_t rows,
+                 const Group& group = Group::alone());
 
 // The shortest ends of the paths that distinguish them: {"books/valid", "web/valid"} if "valid" alone would
 // mean two sets. Errors (UserError): a folder is listed twice.

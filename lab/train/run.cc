@@ -165,7 +165,7 @@ bool Run::measure(bool at_end) {
     for (const auto& probe : probes_) {
       if (!is_due(*probe)) continue;
       Measurement measured;
-      group_.together([&] { measured = probe->run(); });
+      group_.together([&] { measured = probe->run(group_); });
       if (!measured.line.empty()) {
         Json line = line_of(done, done * trainer_->units_per_step());
         line["seconds"] = seconds_;

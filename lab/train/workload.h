@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lab/base/metric.h"
+#include "lab/dist/group.h"
 #include "lab/nn/param_info.h"
 
 namespace seednorm::lab {
@@ -64,8 +65,9 @@ class Probe {
   virtual int64_t every() const = 0;
   // The metrics in `values` of a measurement.
   virtual std::vector<MetricInfo> metrics() const = 0;
-  // Does not change the model. Errors (Interrupted): the user stopped the program.
-  virtual Measurement run() = 0;
+  // Does not change the model. Every rank of the group calls it, and may measure a part and exchange the
+  // results, or measure everything. Errors (Interrupted): the user stopped the program.
+  virtual Measurement run(const Group& group) = 0;
 };
 
 class WeightAverage;

@@ -4,9 +4,11 @@
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "lab/base/interrupt.h"
+#include "lab/dist/divide.h"
 #include "lab/vision/classify/workload.h"
 #include "lab/vision/pictures/picture_data.h"
 
@@ -51,19 +53,19 @@ class AccuracyProbe : public Probe {
     return out;
   }
 
-  Measurement run() override {
+  Measurement run(const Group& group) override {
     Measurement out;
     if (WeightAverage* average = workload_.weight_average()) {
       const WeightAverage::InUse in_use(*average);
-      add("ema_", &out);
+      add("ema_", group, &out);
     }
-    add("", &out);
+    add("", group, &out);
     return out;
   }
 
  private:
-  void add(const std::string& prefix, Measurement* out) const {
-    const Accuracy a = measure_accuracy(workload_.model(), *set_, options_);
+  void add(const std::string& prefix, const Group& group, Measurement* out) const {
+    const Accuracy a = measure_accuracy(workload_.model(), *set_, options_, {}, group);
     out->values.insert(
         out->values.end(),
         {{prefix + "acc1", a.acc1()}, {prefix + "acc5", a.acc5()}, {prefix + "val_loss", a.loss()}});
@@ -88,15 +90,15 @@ int64_t rank_of(std::span<const float> logits, int64_t label) {
 }
 
 Accuracy measure_accuracy(ImageModel& model, const ImageSet& set, const AccuracyOptions& options,
-                          const OnPrediction& on_prediction) {
+                          const OnPrediction& on_prediction, const Group& group) {
   const at::NoGradGuard no_grad;
   ImageLoader loader(set, {.is_training = false,
                            .batch_size = options.rows,
                            .augment = options.augment,
                            .skip_damaged = options.skip_damaged,
                            .num_workers = options.workers});
-  Accuracy out;
-  for (int64_t step = 0; step < loader.num_steps(); ++step) {
+  const auto measure = [&](int64_t step) {
+    Accuracy out;
     check_interrupt();
     ImageBatch batch = loader.read(step);
     const std::vector<int>& labels = batch.labels;
@@ -116,6 +118,24 @@ Accuracy measure_accuracy(ImageModel& model, const ImageSet& set, const Accuracy
       out.top5 += rank < std::min<int64_t>(kTop, logits.size(1));
       out.loss_sum += cross_entropy(own, labels[row]);
     }
+    return out;
+  };
+  constexpr int64_t kNumbers = 5;
+  const Tensor steps = divided(group, loader.num_steps(), kNumbers, [&](int64_t step, double* out) {
+    const Accuracy a = measure(step);
+    const auto count = [](int64_t n) { return static_cast<double>(n); };
+    const std::array<double, kNumbers> all = {count(a.images), count(a.top1), count(a.top5), count(a.damaged),
+                                              a.loss_sum};
+    std::copy(all.begin(), all.end(), out);
+  });
+  Accuracy out;
+  for (int64_t step = 0; step < steps.size(0); ++step) {
+    const double* of_step = steps.const_data_ptr<double>() + step * kNumbers;
+    out.images += std::llround(of_step[0]);
+    out.top1 += std::llround(of_step[1]);
+    out.top5 += std::llround(of_step[2]);
+    out.damaged += std::llround(of_step[3]);
+    out.loss_sum += of_step[4];
   }
   return out;
 }

@@ -39,9 +39,11 @@ struct AccuracyOptions {
 using OnPrediction = std::function<void(int64_t index, int label, std::span<const float> logits)>;
 
 // Every picture of the set once, in its order. Acc@5 is of min(5, classes). Errors (UserError): a damaged
-// picture. (Interrupted): the user stopped the program.
+// picture. (Interrupted): the user stopped the program. The ranks of a group divide the set among them, and
+// all get the whole result, the same for any number of ranks; on_prediction is called for a rank's own
+// pictures.
 Accuracy measure_accuracy(ImageModel& model, const ImageSet& set, const AccuracyOptions& options,
-                          const OnPrediction& on_prediction = {});
+                          const OnPrediction& on_prediction = {}, const Group& group = Group::alone());
 
 class ClassifyWorkload;
 // Loss, Acc@1 and Acc@5 of the weights, and of their average where there is one. Errors (UserError): the set

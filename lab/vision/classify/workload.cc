@@ -61,9 +61,9 @@ void ClassifyWorkload::build_model(Purpose purpose) {
         "weights, their average if there is one, gradients and AdamW's state of the model");
   }
   model_ = make_image_model(config_.model);
-  const bool drops = std::any_of(config_.model.norms.begin(), config_.model.norms.end(),
-                                 [](const NormSites::Entry& e) { return e.spec.options.dropout > 0; });
-  if (drops && train_.micro_rows() != train_.batch_size) {
+  drops_ = std::any_of(config_.model.norms.begin(), config_.model.norms.end(),
+                       [](const NormSites::Entry& e) { return e.spec.options.dropout > 0; });
+  if (drops_ && train_.micro_rows() != train_.batch_size) {
     throw UserError("micro_batch_size: the dropout of norms draws for a whole batch; expected 0");
   }
   if (purpose == Purpose::kCounting) return;
@@ -95,6 +95,9 @@ Batch ClassifyWorkload::batch(int64_t step, RowRange rows) const {
 
 // Cross entropy with soft targets.
 Loss ClassifyWorkload::loss(const Batch& batch, double share) {
+  if (drops_ && batch.units != train_.batch_size) {
+    throw UserError("the dropout of norms draws for a whole batch; train such a model in one process");
+  }
   const Pass pass = {.training = true,
                      .seed = static_cast<uint64_t>(train_.data_seed),
                      .step = batch.step,

@@ -54,6 +54,7 @@ class ClassifyWorkload : public Workload {
   TrainConfig train_;
   std::unique_ptr<ImageSet> set_;
   std::unique_ptr<ImageLoader> loader_;
+  bool drops_ = false;        // whether a norm has dropout
   at::Tensor random_pixels_;  // [batch_size, image_size, image_size, 3], in place of data
   std::shared_ptr<ImageModel> model_;
   std::unique_ptr<WeightAverage> average_;  // null: none is wanted

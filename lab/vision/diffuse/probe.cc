@@ -29,7 +29,7 @@ class DiffuseProbe : public Probe {
             {.name = "val_bound", .title = "Variational bound" + of, .unit = "bits per number"}};
   }
 
-  Measurement run() override {
+  Measurement run(const Group& /*group*/) override {
     const at::NoGradGuard no_grad;
     std::optional<WeightAverage::InUse> in_use;
     if (WeightAverage* average = workload_.weight_average()) in_use.emplace(*average);

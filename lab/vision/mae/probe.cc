@@ -28,7 +28,7 @@ class MaeProbe : public Probe {
     return {{.name = "val_loss", .title = "Validation loss", .unit = workload_.loss_unit()}};
   }
 
-  Measurement run() override {
+  Measurement run(const Group& /*group*/) override {
     const at::NoGradGuard no_grad;
     Measurement out;
     double sum = 0;

@@ -11,6 +11,7 @@ import random
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -55,7 +56,7 @@ class DistCase(unittest.TestCase):
                        check=True, capture_output=True)
 
     def start(self, size, out, *settings, variables=torchrun_variables, more=None, prefix=lambda rank: [],
-              recipe="olmo2-0.5m", ranks=None, port=None):
+              recipe="olmo2-0.5m", common=SETTINGS, ranks=None, port=None):
         """Starts the ranks of a run."""
         port = port or free_port()
         processes = []
@@ -63,7 +64,7 @@ class DistCase(unittest.TestCase):
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
             environment.update({k: str(v) for k, v in (variables(rank, size, port) if size > 1 else {}).items()})
             environment.update(more or {})
-            processes.append(subprocess.Popen([*prefix(rank), PROGRAM, "train", recipe, *SETTINGS, *settings, "--out", out],
+            processes.append(subprocess.Popen([*prefix(rank), PROGRAM, "train", recipe, *common, *settings, "--out", out],
                                               cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                               text=True))
         return processes
@@ -141,6 +142,37 @@ class SameBits(DistCase):
         self.train(3, "three")
         loss = [float(self.losses(out)[-1].split('"val_loss":')[1].split("}")[0]) for out in ("exact", "three")]
         self.assertTrue(abs(loss[0] - loss[1]) < 1e-5, loss)
+
+
+class Pictures(DistCase):
+    """The workloads of pictures, on stripes."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        (cls.folder / "stripes").mkdir()
+        draw = random.Random(1)
+        for part, count in ("train", 48), ("t10k", 21):
+            labels = [i % 3 for i in range(count)]
+            pixels = [(200 if ((x, y, x + y)[label]) % 4 < 2 else 20) + draw.randrange(40)
+                      for label in labels for y in range(8) for x in range(8)]
+            for kind, shape, data in ("images-idx3", (count, 8, 8), pixels), ("labels-idx1", (count,), labels):
+                (cls.folder / "stripes" / f"{part}-{kind}-ubyte").write_bytes(
+                    struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + bytes(data))
+
+    def test_give_the_same_bits_on_one_two_and_four_ranks(self):
+        common = ["train_data=stripes", "batch_size=8", "micro_batch_size=2", "steps=4", "eval_every=2", "threads=1"]
+        small = ["dim=16", "num_layers=2", "num_heads=2", "ffn_dim=32"]
+        for recipe, settings in (("vit-digits", [*small, "norm=seed_norm(num_heads=4)", "drop_path=0.2", "mixup=0.8",
+                                                 "ema_decay=0.9"]),
+                                 ("mae-micro", ["image_size=8", "patch_size=2", *small, "decoder_dim=16", "decoder_ffn_dim=32"]),
+                                 ("dit-micro", ["input_size=8", "patch_size=2", *small, "sample_count=2", "sample_steps=3"])):
+            with self.subTest(recipe):
+                for size in 1, 2, 4:
+                    self.train(size, f"{recipe}-{size}", *settings, recipe=recipe, common=common)
+                for size in 2, 4:
+                    self.assertEqual(self.weights(f"{recipe}-{size}"), self.weights(f"{recipe}-1"))
+                    self.assertEqual(self.losses(f"{recipe}-{size}"), self.losses(f"{recipe}-1"))
 
 
 class Checkpoints(DistCase):
