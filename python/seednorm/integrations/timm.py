@@ -16,7 +16,10 @@ from ..param_groups import dynamic_names
 
 
 def norm_layer(**options: Any) -> Any:
-    """A value for timm's `norm_layer=`: it makes SeeDNorm with these options."""
+    """A value for timm's `norm_layer=`: it makes SeeDNorm with these options.
+
+    For models whose norms take the last dimension (ViT, Swin, Mixer), and not channels before height and width.
+    """
     return functools.partial(SeeDNorm, **options)
 
 
