@@ -1,4 +1,4 @@
-"""A ViT of timm with SeeDNorm for every norm, q and k's too, and timm's optimizer, groups by layer or not."""
+"""timm: a ViT with SeeDNorm for every norm, including those of q and k, timm's optimizer, and conversion of its norms."""
 
 import pathlib
 import sys
@@ -17,6 +17,9 @@ import timm.utils
 import torch
 from seednorm.integrations.timm import decay, norm_layer
 
+
+layers = torch.nn.ModuleDict({name: getattr(timm.layers, name)(64) for name in ("RmsNorm", "RmsNormFp32", "RmsNorm2d")})
+assert [entry.name for entry in seednorm.convert(layers).replaced] == ["RmsNorm", "RmsNormFp32"]
 
 options = dict(img_size=32, patch_size=8, depth=2, num_classes=5, qk_norm=True)
 x, labels = torch.randn(4, 3, 32, 32), torch.arange(4)
