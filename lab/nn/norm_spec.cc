@@ -105,6 +105,11 @@ NormSpec NormSpec::parse(std::string_view text) {
   const seednorm::Norm layer(out.name, width, out.options);  // throws for what the layer itself refuses
   if (out.alpha_init && layer.kind(Param::kAlpha) == ParamKind::kAbsent)
     fail(text, "alpha_init: it has no alpha");
+  // At alpha = beta = 0 the gradients of both are 0 (Section 3.1).
+  const bool has_beta =
+      layer.kind(Param::kBeta) != ParamKind::kAbsent && layer.role(Param::kBeta) == ParamRole::kDynamic;
+  if (out.alpha_init == 0.0 && has_beta)
+    fail(text, "alpha_init: 0 beside beta, which starts at 0, would never learn; expected another number");
   return out;
 }
 

@@ -1,6 +1,8 @@
 // Recipes: the built-in ones are whole, settings round-trip, mistakes are named.
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "lab/language/config.h"
 #include "lab/recipes/recipe.h"
 #include "tests/lab/support.h"
@@ -41,6 +43,75 @@ TEST(Recipes, EverySettingRoundTrips) {
   }
 }
 
+// Tables 6 to 9 of the paper, as printed, and Figure 4's and Table 1's models.
+TEST(Recipes, AreThoseOfThePaper) {
+  using Values = std::vector<std::pair<std::string, double>>;
+  const Values shared = {{"beta1", 0.9},    {"beta2", 0.95},  {"weight_decay", 0.1},
+                         {"context", 4096}, {"grad_clip", 1}, {"decay_gain", 1}};
+  const Values olmoe = {{"top_k", 8},
+                        {"num_experts", 64},
+                        {"rope_theta", 10000},
+                        {"lr", 4e-4},
+                        {"warmup_tokens", 10e9},
+                        {"balance_weight", 0.01},
+                        {"router_z_weight", 0.001}};
+  const Values olmo2 = {{"rope_theta", 500000}, {"warmup_tokens", 8e9}};
+  const auto expect = [](const std::string& name, const std::vector<Values>& lists) {
+    const Recipe recipe = load_recipe(name);
+    std::map<std::string, std::string> values;
+    for (const auto& [key, value] : recipe.values()) values[key] = value;
+    for (const Values& list : lists) {
+      for (const auto& [key, value] : list) {
+        const std::string& text = values.at(key);
+        EXPECT_EQ(text == "true" ? 1 : std::stod(text), value) << name << " " << key;
+      }
+    }
+    EXPECT_EQ(values.at("tied"), "true") << name;
+    EXPECT_EQ(recipe.train.min_lr_ratio, 0.1) << name;  // ours
+  };
+  expect(
+      "olmoe-1.3b",
+      {shared,
+       olmoe,
+       {{"num_layers", 12}, {"dim", 1024}, {"num_heads", 16}, {"micro_batch_size", 6}, {"batch_size", 768}}});
+  expect("olmoe-7b", {shared,
+                      olmoe,
+                      {{"num_layers", 16},
+                       {"dim", 2048},
+                       {"num_heads", 16},
+                       {"micro_batch_size", 4},
+                       {"batch_size", 1024}}});
+  expect("olmo2-550m", {shared,
+                        olmo2,
+                        {{"num_layers", 16},
+                         {"dim", 1536},
+                         {"num_heads", 16},
+                         {"num_kv_heads", 4},
+                         {"lr", 3e-4},
+                         {"micro_batch_size", 8},
+                         {"batch_size", 1024}}});
+  expect("olmo2-1b", {shared,
+                      olmo2,
+                      {{"num_layers", 16},
+                       {"dim", 2048},
+                       {"num_heads", 32},
+                       {"num_kv_heads", 8},
+                       {"lr", 4e-4},
+                       {"micro_batch_size", 4},
+                       {"batch_size", 1024}}});
+  // The lengths of Section 4.1, in tokens.
+  for (const auto& [name, tokens] : std::vector<std::pair<std::string, double>>{
+           {"olmoe-1.3b", 500e9}, {"olmoe-7b", 1e12}, {"olmo2-550m", 400e9}, {"olmo2-1b", 500e9}}) {
+    const Recipe r = load_recipe(name);
+    const double there = static_cast<double>(r.train.steps * r.train.batch_size) * 4096;
+    EXPECT_NEAR(there / tokens, 1, 1e-5) << name;
+  }
+  for (const char* name : {"olmo2-550m-seednorm", "olmo2-1b-seednorm"})
+    EXPECT_EQ(norm_of(load_recipe(name), "qk"), "seed_norm") << name;
+  EXPECT_EQ(norm_of(load_recipe("olmoe-1.3b-seednorm-swish"), "block"), "seed_norm(sigma=silu)");
+  EXPECT_EQ(norm_of(load_recipe("olmoe-1.3b-dyt"), "qk"), "rms_norm");
+}
+
 TEST(Recipes, NormsByPosition) {
   Recipe r = load_recipe("olmo2-3m");
   apply_setting(r, "norm=seed_norm(alpha_init=0.1)");
@@ -52,6 +123,18 @@ TEST(Recipes, NormsByPosition) {
   const Recipe f = load_recipe(RecipeFile("base = \"olmo2-3m\"\n[norm]\nblock = \"dyt\"\n").path());
   EXPECT_EQ(norm_of(f, "block"), "dyt");
   EXPECT_EQ(norm_of(f, "qk"), "rms_norm");
+}
+
+// With alpha = beta = 0 neither has a gradient (Section 3.1).
+TEST(Recipes, DynamicBranchesThatCannotLearnAreRefused) {
+  Recipe r = load_recipe("demo");
+  for (const char* norm : {"seed_norm(alpha_init=0)", "seed_norm(alpha_init=0,beta=elementwise)"}) {
+    EXPECT_NE(user_error([&] { apply_setting(r, std::string("norm=") + norm); }).find("would never learn"),
+              std::string::npos)
+        << norm;
+  }
+  EXPECT_NO_THROW(apply_setting(r, "norm=seed_norm(alpha_init=0,beta=none)"));
+  EXPECT_NO_THROW(apply_setting(r, "norm=dyt(alpha_init=0)"));  // its slope has a gradient
 }
 
 TEST(Recipes, SitesAreThoseOfTheFamily) {
