@@ -10,6 +10,7 @@
 #include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
 #include "lab/language/generate/generate.h"
+#include "lab/nn/cpu/machine_products.h"
 
 namespace seednorm::lab {
 namespace {
@@ -73,6 +74,7 @@ double read_seconds(const WeightsOfToken& weights) {
 
 void run_bench(const Arguments& a) {
   if (a.threads > 0) at::set_num_threads(static_cast<int>(a.threads));
+  set_product_choice(machine_product_choice());
   const TextModel model = load(a);
   const at::NoGradGuard no_grad;
   const std::vector<std::string> prompts = {std::string(static_cast<size_t>(a.prompt_tokens), 'x')};

@@ -13,6 +13,7 @@
 #include "lab/base/stopwatch.h"
 #include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
+#include "lab/nn/cpu/machine_products.h"
 #include "lab/nn/cpu/matmul_speed.h"
 #include "lab/nn/cpu/products.h"
 #include "lab/race/entrants.h"
@@ -93,6 +94,7 @@ void run_bench(const Arguments& arguments) {
   const Recipe recipe = arguments.recipe.load();
   recipe.check();
   set_training_threads(recipe.train.threads);
+  set_product_choice(product_choice_of(recipe.train.products));
   const bool half = recipe.train.dtype == Precision::kBFloat16;
   const at::ScalarType products = product_dtype(half ? at::kBFloat16 : at::kFloat);
   auto all = contestants(arguments, recipe);

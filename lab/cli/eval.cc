@@ -162,7 +162,7 @@ void run_eval(const Arguments& arguments) {
   const bool of_images = is_image_model(arguments.model.folder);
   check_kind(arguments, of_images);
   if (of_images) {
-    arguments.model.set_threads();
+    arguments.model.use_machine();
     return eval_images({.model = arguments.model.folder,
                         .data = arguments.data,
                         .predictions = arguments.predictions,

@@ -82,7 +82,7 @@ nlohmann::json to_json(const std::vector<std::string>& prompts, const GenerateRe
 
 void run_generate(const Arguments& a) {
   const std::vector<std::string> prompts = prompts_of(a);
-  a.model.set_threads();
+  a.model.use_machine();
   const TextModel model = load_text_model(a.model.folder, a.model.tokenizer, a.model.activations());
   // A single text appears while it is generated; several, which are generated at once, follow each other.
   bool begun = false;

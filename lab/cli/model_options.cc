@@ -9,6 +9,7 @@
 #include "lab/base/file.h"
 #include "lab/base/sha256.h"
 #include "lab/language/interop/model_dir.h"
+#include "lab/nn/cpu/machine_products.h"
 
 namespace seednorm::lab {
 namespace fs = std::filesystem;
@@ -35,8 +36,9 @@ std::string sum_of(const fs::path& path) {
 
 }  // namespace
 
-void ModelOptions::set_threads() const {
+void ModelOptions::use_machine() const {
   if (threads > 0) at::set_num_threads(threads);
+  set_product_choice(machine_product_choice());
 }
 
 std::optional<at::ScalarType> ModelOptions::activations() const {
@@ -45,7 +47,7 @@ std::optional<at::ScalarType> ModelOptions::activations() const {
 }
 
 std::unique_ptr<Model> ModelOptions::load() const {
-  set_threads();
+  use_machine();
   auto model = load_model(folder, Weights::kStored);
   model->set_dtype(activations().value_or(stored_dtype(*model)));
   return model;

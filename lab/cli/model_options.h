@@ -17,7 +17,8 @@ struct ModelOptions {
   std::string folder, tokenizer, dtype = "float32";
   int threads = 0;
 
-  void set_threads() const;
+  // Sets the number of threads, and the libraries for matrix products.
+  void use_machine() const;
   // The dtype of activations, or nothing for that of the stored weights.
   std::optional<at::ScalarType> activations() const;
   // The model, with the weights in their stored dtype, mapped from the file. Errors (UserError): see

@@ -271,6 +271,7 @@ void save_checkpoint(const fs::path& run, const Workload& workload, const AdamW&
                            {"loss_ema", state.loss_ema},
                            {"seconds", state.seconds},
                            {"micro_rows", state.micro_rows},
+                           {"products", state.products},
                            {"files", nlohmann::json::object()}};
     for (const std::string& text : others) json["files"].update(nlohmann::json::parse(text));
     for (const auto& entry : fs::directory_iterator(folder->path())) {
@@ -323,6 +324,7 @@ TrainerState load_checkpoint(const fs::path& checkpoint, Workload& workload, Ada
                   .events = json.at("events_bytes").get<int64_t>()},
           .loss_ema = json.at("loss_ema").get<double>(),
           .seconds = json.at("seconds").get<double>(),
+          .products = json.value("products", ""),
           .micro_rows = json.value("micro_rows", int64_t{0})};
 }
 

@@ -26,6 +26,7 @@ struct TrainerState {
   RunLog::Sizes log;             // when the checkpoint was made
   double loss_ema = 0;
   double seconds = 0;      // of training so far
+  std::string products;    // the libraries that computed matrix products, which the bits depend on
   int64_t micro_rows = 0;  // of a micro-batch, which the bits depend on; 0: as the settings say
 };
 

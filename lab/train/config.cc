@@ -84,6 +84,10 @@ Settings train_settings(TrainConfig& c, const std::string& unit) {
        [&c] { return std::string(c.dtype == Precision::kFloat32 ? "float32" : "bfloat16"); }},
       {"checkpointing", "recompute activations in backward, to save memory", c.checkpointing},
       {"threads", "number of threads; 0: libtorch's choice", c.threads, Scope::kMachine},
+      {"products",
+       "libraries for matrix products, as in float32=mkl,bfloat16=widened; auto: the fastest here, as "
+       "measured",
+       c.products, Scope::kMachine},
       {"eval_every", "steps between validations; 0: only at the end", c.eval_every},
       {"eval_rows", "rows (sequences, images) of each validation set; 0: all", c.eval_rows,
        Scope::kMeasurement},

@@ -34,8 +34,9 @@ struct TrainConfig {
   double grad_clip = 1.0;     // of the whole gradient's norm; 0: none
 
   Precision dtype = Precision::kFloat32;
-  bool checkpointing = false;  // recompute activations in backward
-  int64_t threads = 0;         // 0: as many as libtorch takes
+  bool checkpointing = false;     // recompute activations in backward
+  int64_t threads = 0;            // 0: as many as libtorch takes
+  std::string products = "auto";  // which library computes matrix products; see ProductChoice
 
   int64_t eval_every = 0;        // steps; 0: only at the end
   int64_t eval_rows = 0;         // rows of each validation set; 0: all

@@ -12,6 +12,7 @@
 #include "lab/base/interrupt.h"
 #include "lab/base/smoothing.h"
 #include "lab/base/stopwatch.h"
+#include "lab/nn/cpu/machine_products.h"
 #include "lab/train/checkpoint.h"
 #include "lab/train/run_log.h"
 #include "lab/train/run_status.h"
@@ -52,6 +53,9 @@ class Run {
   Json line_of(int64_t step, int64_t units) const;
   void check_same_everywhere() const;
   void check_same_data() const;
+  void choose_products() const;
+  void keep_products(const std::string& before) const;
+  void open_directory();
 
   const RunSpec& spec_;
   const Group& group_;
@@ -74,6 +78,7 @@ class Run {
 Run::Run(const RunSpec& spec) : spec_(spec), group_(*spec.group) {
   set_training_threads(spec.train.threads);
   check_same_everywhere();
+  choose_products();
   group_.together([&] {
     workload_ = spec_.workload();
     spec_.train.check(workload_->unit());
@@ -82,10 +87,13 @@ Run::Run(const RunSpec& spec) : spec_(spec), group_(*spec.group) {
   check_same_data();
   trainer_ = std::make_unique<Trainer>(*workload_, spec.train, group_, spec.overfit);
   result_.info = info_of(*workload_, probes_);
+  if (!spec.dry_run) open_directory();
   if (group_.is_main()) {
     status_ = std::make_unique<RunStatus>(*workload_, *trainer_, spec.train, group_.size());
   }
-  if (spec.dry_run) return;
+}
+
+void Run::open_directory() {
   group_.on_main([&] {
     directory_ = std::make_unique<RunDirectory>(spec_.dir, spec_.settings, spec_.resume);
     for (const std::string& note : directory_->notes()) std::fprintf(stderr, "%s\n", note.c_str());
@@ -98,6 +106,27 @@ Run::Run(const RunSpec& spec) : spec_(spec), group_(*spec.group) {
     directory_->describe(result_.info);
     log_ = std::make_unique<RunLog>(spec_.dir, log_of_steps_, result_.info.unit);
   });
+}
+
+// All ranks take what rank 0 measured, since bits depend on it.
+void Run::choose_products() const {
+  std::string choice;
+  group_.on_main([&] { choice = product_choice_of(spec_.train.products).text(); });
+  set_product_choice(ProductChoice::parse(group_.broadcast(choice)));
+}
+
+// A run keeps its libraries when it is resumed, unless the user names others.
+void Run::keep_products(const std::string& before) const {
+  const std::string now = product_choice().text();
+  if (before.empty() || before == now) return;
+  const bool keeps = spec_.train.products == "auto";
+  if (keeps) set_product_choice(ProductChoice::parse(before));
+  if (!group_.is_main()) return;
+  std::fprintf(
+      stderr, "%s: the run began with the matrix products %s%s\n", spec_.dir.c_str(), before.c_str(),
+      keeps
+          ? (", and keeps them; another kind of processor than this one, where " + now + " is faster").c_str()
+          : (" and goes on with " + now + ", which changes last bits").c_str());
 }
 
 // Errors (UserError): ranks that were started with other settings, or with another version of the program.
@@ -140,6 +169,7 @@ void Run::resume_from(const fs::path& checkpoint) {
                     " was trained on");
   }
   trainer_->set_steps_done(state.step);
+  keep_products(state.products);
   if (state.micro_rows > 0) trainer_->set_micro_rows(state.micro_rows);
   loss_ema_ = state.loss_ema;
   seconds_ = state.seconds;
@@ -193,6 +223,7 @@ void Run::save() {
                    .log = log_of_steps_,
                    .loss_ema = loss_ema_,
                    .seconds = seconds_,
+                   .products = product_choice().text(),
                    .micro_rows = trainer_->micro_rows()},
                   spec_.train.keep_checkpoints, group_);
 }

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "lab/nn/cpu/matmul_speed.h"
+#include "lab/nn/cpu/product_choice.h"
 #include "lab/nn/cpu/products.h"
 #include "seednorm/simd.h"
 
@@ -30,8 +31,8 @@ std::string RunStatus::banner() const {
          std::to_string(at::get_num_threads()) + " threads\n";
   out += with_unit(bytes_per_rank(params, ranks_)) + "B " + (ranks_ == 1 ? "" : "in each process ") +
          "for weights, gradients and AdamW's state; norms by " + simd_target() + ", libtorch by " +
-         at::get_cpu_capability() + ", matrix products in " + c10::toString(products_) + " at " +
-         with_unit(peak_flops_) + "FLOP/s\n";
+         at::get_cpu_capability() + ", matrix products in " + c10::toString(products_) + " (" +
+         product_choice().text() + ") at " + with_unit(peak_flops_) + "FLOP/s\n";
   return out + to_text(trainer_.optimizer().groups());
 }
 
