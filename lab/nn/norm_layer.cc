@@ -1,163 +1,29 @@
 #include "lab/nn/norm_layer.h"
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
-#include "lab/nn/dtype.h"
+#include "lab/nn/norm_kernels.h"
 
 namespace seednorm::lab {
 namespace {
 
 using at::Tensor;
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
-ConstView const_view(const Tensor& t) {
-  if (!t.defined()) return {};
-  return {.data = t.const_data_ptr(), .dtype = dtype_of(t)};
-}
-View view(const Tensor& t) {
-  if (!t.defined()) return {};
-  return {.data = t.data_ptr(), .dtype = dtype_of(t)};
-}
-
-Params views(const ParamSet<Tensor>& tensors) {
-  Params out;
-  for (int p = 0; p < kNumParams; ++p)
-    out[static_cast<Param>(p)] = const_view(tensors[static_cast<Param>(p)]);
-  return out;
-}
-
-using Dropout = std::optional<NormLayer::DropoutDraws>;
-
-// The rows per sample of x [..., D] for a condition per sample [N, D]; 0 without a condition.
-int64_t rows_per_sample(const Tensor& x, const ParamSet<Tensor>& params) {
-  return params.gamma_c.defined() ? x.numel() / params.gamma_c.numel() : 0;
-}
-
-// {y, sum}, sum undefined without a residual; writes stats if they are defined.
-std::pair<Tensor, Tensor> run_forward(const seednorm::Norm& layer, const Tensor& x, const Tensor& residual,
-                                      const ParamSet<Tensor>& params, const Tensor& stats,
-                                      const Dropout& dropout) {
-  Tensor y = at::empty_like(x), sum = residual.defined() ? at::empty_like(x) : Tensor();
-  layer.forward({.rows = x.numel() / layer.dim(),
-                 .x = const_view(x),
-                 .y = view(y),
-                 .params = views(params),
-                 .stats = stats.defined() ? stats.data_ptr() : nullptr,
-                 .residual = const_view(residual),
-                 .sum = view(sum),
-                 .rows_per_sample = rows_per_sample(x, params),
-                 .training = dropout.has_value(),
-                 .seed = dropout ? dropout->seed : 0,
-                 .offset = dropout ? dropout->offset : 0},
-                torch_executor());
-  return {y, sum};
-}
-
-// Represents a tensor that may be undefined as an input of a function, since the graph does not accept
-// undefined tensors.
-using Optional = std::optional<Tensor>;
-Optional optional(const Tensor& t) { return t.defined() ? Optional(t) : std::nullopt; }
-Tensor tensor(const Optional& t) { return t.value_or(Tensor()); }
-
-// Inputs: x, residual, then one tensor for each parameter that a layer can have: gamma, alpha, beta, shift,
-// gamma(c), eta(c).
-struct NormFunction : torch::autograd::Function<NormFunction> {
-  static constexpr int kFirstParam = 2;
-
-  static variable_list forward(AutogradContext* ctx, const Tensor& x, const Optional& residual,
-                               const Optional& gamma, const Optional& alpha, const Optional& beta,
-                               const Optional& shift, const Optional& gamma_c, const Optional& eta_c,
-                               const seednorm::Norm* layer, const Dropout& dropout) {
-    const Tensor rows = x.contiguous();
-    const ParamSet<Tensor> params = {tensor(gamma), tensor(alpha),   tensor(beta),
-                                     tensor(shift), tensor(gamma_c), tensor(eta_c)};
-    const at::ScalarType sums = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-    const Tensor stats = at::empty({x.numel() / layer->dim(), layer->num_stats()}, x.options().dtype(sums));
-    const auto [y, sum] =
-        run_forward(*layer, rows, residual ? residual->contiguous() : Tensor(), params, stats, dropout);
-    ctx->set_materialize_grads(false);
-    ctx->saved_data["layer"] = reinterpret_cast<int64_t>(layer);
-    ctx->saved_data["residual"] = residual.has_value();
-    ctx->saved_data["training"] = dropout.has_value();
-    ctx->saved_data["seed"] = static_cast<int64_t>(dropout ? dropout->seed : 0);
-    ctx->saved_data["offset"] = static_cast<int64_t>(dropout ? dropout->offset : 0);
-    ctx->save_for_backward({sum.defined() ? sum : rows, params.gamma, params.alpha, params.beta, params.shift,
-                            params.gamma_c, params.eta_c, stats});
-    if (sum.defined()) return {y, sum};
-    return {y};
-  }
-
-  static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    const auto& layer = *reinterpret_cast<const seednorm::Norm*>(ctx->saved_data["layer"].toInt());
-    const bool residual = ctx->saved_data["residual"].toBool();
-    const variable_list saved = ctx->get_saved_variables();
-    const Tensor dsum = residual && grads.size() > 1 ? grads[1] : Tensor();
-    variable_list out(kFirstParam + kNumParams + 2);  // one for each input, layer and dropout included
-    if (!grads[0].defined()) {                        // only the sum went on
-      out[0] = dsum;
-      if (residual) out[1] = dsum;
-      return out;
-    }
-    const Tensor &x = saved[0], &stats = saved[7];
-    const ParamSet<Tensor> params = {saved[1], saved[2], saved[3], saved[4], saved[5], saved[6]};
-    const Tensor dy = grads[0].contiguous(), dx = at::empty_like(x);
-    const int64_t num_rows = x.numel() / layer.dim();
-    ParamGrads wanted;
-    for (int p = 0; p < kNumParams; ++p) {
-      const Tensor& value = params[static_cast<Param>(p)];
-      if (!value.defined() || !value.requires_grad()) continue;
-      out[kFirstParam + p] = at::empty_like(value);
-      wanted[static_cast<Param>(p)] = view(out[kFirstParam + p]);
-    }
-    const Tensor scratch = at::empty({static_cast<int64_t>(layer.scratch_bytes(num_rows, dtype_of(x)))},
-                                     x.options().dtype(at::kByte));
-    const Tensor dsum_rows = dsum.defined() ? dsum.contiguous() : Tensor();
-    layer.backward({.rows = num_rows,
-                    .x = const_view(x),
-                    .dy = const_view(dy),
-                    .dx = view(dx),
-                    .dsum = const_view(dsum_rows),
-                    .params = views(params),
-                    .grads = wanted,
-                    .stats = stats.data_ptr(),
-                    .scratch = scratch.data_ptr(),
-                    .rows_per_sample = rows_per_sample(x, params),
-                    .training = ctx->saved_data["training"].toBool(),
-                    .seed = static_cast<uint64_t>(ctx->saved_data["seed"].toInt()),
-                    .offset = static_cast<uint64_t>(ctx->saved_data["offset"].toInt())},
-                   torch_executor());
-    out[0] = dx;
-    if (residual) out[1] = dx;
-    return out;
-  }
-};
-
-Tensor sigma_of(Sigma sigma, const Tensor& z) {
-  switch (sigma) {
-    case Sigma::kTanh:
-      return z.tanh();
-    case Sigma::kSigmoid:
-      return z.sigmoid();
-    case Sigma::kHardtanh:
-      return z.clamp(-1, 1);
-    case Sigma::kSoftsign:
-      return z / (1 + z.abs());
-    case Sigma::kGelu:
-      return at::gelu(z);
-    case Sigma::kSilu:
-      return at::silu(z);
-    case Sigma::kIdentity:
-      return z;
-  }
-  throw std::logic_error("sigma");
+// Errors (std::invalid_argument): a tensor on another device than x.
+void check_devices(const Norm& norm, const Tensor& x, const Tensor& residual,
+                   const ParamSet<Tensor>& params) {
+  const auto check = [&](const char* name, const Tensor& t) {
+    if (!t.defined() || t.device() == x.device()) return;
+    throw std::invalid_argument("[" + norm.name() + "] norm: no code for x on device " + x.device().str() +
+                                " and " + name + " on device " + t.device().str());
+  };
+  check("residual", residual);
+  for (int p = 0; p < kNumParams; ++p) check(name_of(static_cast<Param>(p)), params[static_cast<Param>(p)]);
 }
 
 Options options_for(const NormSpec& spec, int64_t dim) {
@@ -170,17 +36,6 @@ Options options_for(const NormSpec& spec, int64_t dim) {
 }
 
 }  // namespace
-
-Executor torch_executor() {
-  return {.run =
-              [](void*, int64_t num_tasks, void (*task)(void*, int64_t), void* arg) {
-                at::parallel_for(0, num_tasks, 1, [&](int64_t begin, int64_t end) {
-                  for (int64_t i = begin; i < end; ++i) task(arg, i);
-                });
-              },
-          .self = nullptr,
-          .num_threads = at::in_parallel_region() ? 1 : at::get_num_threads()};
-}
 
 NormLayer::NormLayer(const NormSpec& spec, int64_t dim, Affine affine)
     : torch::nn::Module(spec.name),
@@ -201,7 +56,7 @@ NormLayer::NormLayer(const NormSpec& spec, int64_t dim, Affine affine)
     const ParamRole role = layer_.role(p);
     if (is_conditioned_ && kind == ParamKind::kVector &&
         (role == ParamRole::kGain || role == ParamRole::kOffset)) {
-      tensors_[p] = value;
+      tensors_[p] = register_buffer(layer_.state_name(p), value);
       continue;
     }
     params_.push_back({p, layer_.state_name(p)});
@@ -217,14 +72,10 @@ Role NormLayer::role(const std::string& name) const {
 }
 
 std::pair<Tensor, Tensor> NormLayer::run(const Tensor& x, const Tensor& residual, const ParamSet<Tensor>& t) {
-  if (!at::GradMode::is_enabled()) {
-    return run_forward(layer_, x.contiguous(), residual.defined() ? residual.contiguous() : residual, t, {},
-                       dropout_draws_);
-  }
-  const variable_list out =
-      NormFunction::apply(x, optional(residual), optional(t.gamma), optional(t.alpha), optional(t.beta),
-                          optional(t.shift), optional(t.gamma_c), optional(t.eta_c), &layer_, dropout_draws_);
-  return {out[0], out.size() > 1 ? out[1] : Tensor()};
+  check_devices(layer_, x, residual, t);
+  if (has_norm_kernels(layer_, x)) return norm_by_kernels(layer_, x, residual, t, dropout_draws_);
+  const Tensor sum = residual.defined() ? x + residual : Tensor();
+  return {norm_formula(layer_, sum.defined() ? sum : x, t, dropout_draws_), sum};
 }
 
 Tensor NormLayer::forward(const Tensor& x) {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "lab/nn/norm_formula.h"
 #include "lab/nn/norm_spec.h"
 #include "lab/nn/role.h"
 
@@ -25,7 +26,9 @@ enum class Affine {
   kOfSample,  // the model computes them for each sample (adaptive norms, as in DiT)
 };
 
-// y = norm(x) over the last dimension, in x's dtype; parameters are float32.
+// y = norm(x) over the last dimension, in x's dtype; parameters are float32. The core's kernels compute it on
+// the devices that they exist for (lab/nn/norm_kernels.h), and the formula in plain tensors on all others.
+// All tensors must be on one device. Errors (std::invalid_argument) of forward and add: they are not.
 class NormLayer : public torch::nn::Module, public HasRoles {
  public:
   // If the affine part is the sample's, the norm's own gains and offsets per channel keep their initial
@@ -42,11 +45,8 @@ class NormLayer : public torch::nn::Module, public HasRoles {
   // adds.
   std::pair<torch::Tensor, torch::Tensor> add(const torch::Tensor& x, const torch::Tensor& residual);
 
-  // The source of random numbers for dropout of the dynamic coefficient; without it, dropout does not act.
-  struct DropoutDraws {
-    uint64_t seed = 0, offset = 0;
-  };
-  // Sets it for all later passes. A norm whose spec has no dropout ignores it.
+  // Sets the source of random numbers for dropout of the dynamic coefficient in all later passes; without it,
+  // dropout does not act. A norm whose spec has no dropout ignores it.
   void set_dropout_draws(const std::optional<DropoutDraws>& draws) { dropout_draws_ = draws; }
 
   Role role(const std::string& name) const override;
@@ -83,9 +83,6 @@ class NormLayer : public torch::nn::Module, public HasRoles {
   bool watching_ = false;
   std::optional<DynamicStats> stats_;
 };
-
-// The executor over libtorch's own threads.
-Executor torch_executor();
 
 }  // namespace seednorm::lab
 

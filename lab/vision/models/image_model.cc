@@ -41,7 +41,7 @@ void ImageModel::set_dropout(const Pass& pass) const {
   for (const auto& [name, norm] : norms()) {
     Draws draws(pass.seed, DrawsFor::kDropout, static_cast<uint64_t>(pass.step), layer++);
     const uint64_t high = draws.bits(), low = draws.bits();
-    std::optional<NormLayer::DropoutDraws> state;
+    std::optional<DropoutDraws> state;
     if (pass.training && norm->spec().options.dropout > 0) {
       state = {.seed = high << 32 | low, .offset = static_cast<uint64_t>(pass.first_row)};
     }

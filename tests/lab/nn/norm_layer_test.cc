@@ -118,7 +118,7 @@ TEST(NormLayer, DropoutOfTheDynamicCoefficient) {
   const at::Tensor x = at::randn({5, 32}), w = at::randn({5, 32});
   EXPECT_TRUE(at::equal(layer.forward(x), plain.forward(x))) << "nothing is dropped outside of training";
 
-  layer.set_dropout_draws(NormLayer::DropoutDraws{.seed = 3, .offset = 4});
+  layer.set_dropout_draws(DropoutDraws{.seed = 3, .offset = 4});
   const at::Tensor y = layer.forward(x);
   EXPECT_FALSE(at::equal(y, plain.forward(x)));
   EXPECT_TRUE(at::equal(y, layer.forward(x)));
@@ -140,7 +140,7 @@ TEST(NormLayer, DropoutOfTheDynamicCoefficient) {
   // Sums of 160 numbers of size 1 in float32.
   EXPECT_TRUE(std::abs(by_gradient - (with - without)) <= 1e-4);
 
-  layer.set_dropout_draws(NormLayer::DropoutDraws{.seed = 4, .offset = 4});
+  layer.set_dropout_draws(DropoutDraws{.seed = 4, .offset = 4});
   EXPECT_FALSE(at::equal(y, layer.forward(x)));
 }
 
