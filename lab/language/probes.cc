@@ -219,7 +219,8 @@ double mean_loss(Model& model, const at::Tensor& sequences, int64_t rows, const 
              group, (sequences.size(0) + rows - 1) / rows,
              [&](int64_t i) {
                const int64_t first = i * rows;
-               const at::Tensor part = sequences.narrow(0, first, std::min(rows, sequences.size(0) - first));
+               const at::Tensor part = sequences.narrow(0, first, std::min(rows, sequences.size(0) - first))
+                                           .to(model.head().device());
                const at::Tensor hidden = model.hidden(part.narrow(1, 0, length));
                const at::Tensor targets = part.narrow(1, 1, length).flatten();
                return linear_cross_entropy(hidden.flatten(0, 1), model.head(), targets).item<double>();

@@ -11,6 +11,7 @@
 #include "lab/nn/cpu/multiply.h"
 #include "lab/nn/cpu/one_thread.h"
 #include "lab/nn/cpu/products.h"
+#include "lab/nn/device.h"
 
 namespace seednorm::lab {
 namespace {
@@ -24,16 +25,19 @@ struct Piece {
   int64_t expert, first, rows;
 };
 
-// Calls work(pieces) for disjoint parts of all pieces, in parallel. An expert's pieces stay with one thread,
-// which multiplies its matrices alone, since so few rows cannot occupy two. All threads work on a single
-// expert, in the parts of `work` that are themselves parallel. `ends` are cumulative counts, [E] int64.
+// Calls work(pieces) for disjoint parts of all pieces of the rows x, in parallel. An expert's pieces stay
+// with one thread, which multiplies its matrices alone, since so few rows cannot occupy two. All threads work
+// on a single expert, in the parts of `work` that are themselves parallel. On other devices than the CPU one
+// call takes all pieces. `ends` are cumulative counts, [E] int64, on the CPU.
 template <class Work>
-void for_experts(const Tensor& ends, int64_t tile, const Work& work) {
+void for_experts(const Tensor& x, const Tensor& ends, int64_t tile, const Work& work) {
+  require_cpu("experts", {ends});
+  const bool together = ends.numel() == 1 || !uses_cpu_kernels(x);
   const auto* end = ends.const_data_ptr<int64_t>();
   const auto run = [&](int64_t begin, int64_t behind) {
     const at::AutoDispatchBelowADInplaceOrView no_graph;
     std::optional<OneThread> alone;
-    if (ends.numel() > 1) alone.emplace();
+    if (!together) alone.emplace();
     std::vector<Piece> pieces;
     for (int64_t e = begin, first = e == 0 ? 0 : end[e - 1]; e < behind; ++e) {
       for (; first < end[e]; first += pieces.back().rows) {
@@ -42,16 +46,23 @@ void for_experts(const Tensor& ends, int64_t tile, const Work& work) {
     }
     work(pieces);
   };
-  if (ends.numel() == 1) return run(0, 1);
+  if (together) return run(0, ends.numel());
   at::parallel_for(0, ends.numel(), 1, run);
 }
 
 // The product of what each expert does: in tiles by all threads, or by the expert's own thread.
-auto product_of(const Tensor& ends) { return ends.numel() == 1 ? &multiply : &multiply_alone; }
+auto product_of(const Tensor& x, const Tensor& ends) {
+  return ends.numel() == 1 || !uses_cpu_kernels(x) ? &multiply : &multiply_alone;
+}
+
+// Rows that stay in the cache; other devices take them all.
+int64_t tile_of(const Tensor& x, int64_t hidden) {
+  return uses_cpu_kernels(x) ? tile_rows(hidden) : std::max<int64_t>(x.size(0), 1);
+}
 
 // h = silu(g) u, [R, F] each; s is silu(g), and may be h.
 void gate_rows(const Tensor& h, const Tensor& s, const Tensor& g, const Tensor& u) {
-  for_row_blocks(h.size(0), h.size(1), [&](int64_t first, int64_t count) {
+  for_row_blocks(h, [&](int64_t first, int64_t count) {
     const auto rows = [&](const Tensor& t) { return t.narrow(0, first, count); };
     Tensor to = rows(h), silu = rows(s);
     at::silu_out(silu, rows(g));
@@ -62,7 +73,7 @@ void gate_rows(const Tensor& h, const Tensor& s, const Tensor& g, const Tensor& 
 // du = s dh and dg = dh u silu'(g), where s is silu(g); du may be s and dg may be dh.
 void gate_rows_backward(const Tensor& du, const Tensor& dg, const Tensor& s, const Tensor& dh,
                         const Tensor& g, const Tensor& u) {
-  for_row_blocks(dh.size(0), dh.size(1), [&](int64_t first, int64_t count) {
+  for_row_blocks(dh, [&](int64_t first, int64_t count) {
     const auto rows = [&](const Tensor& t) { return t.narrow(0, first, count); };
     Tensor to_u = rows(du), to_g = rows(dg);
     at::mul_out(to_u, rows(s), rows(dh));
@@ -73,15 +84,15 @@ void gate_rows_backward(const Tensor& du, const Tensor& dg, const Tensor& s, con
 // SwiGLUs over rows that are sorted by expert; a plain one is one expert. It is one node of the graph, which
 // keeps the outputs of gate and up and recomputes the rest in backward; a tile's numbers stay in the cache
 // from one product to the next. x [R, D], gate and up [E, F, D], down [E, D, F] in the dtype of products,
-// ends [E] -> [R, D].
+// ends [E] on the CPU -> [R, D].
 struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& gate, const Tensor& up,
                         const Tensor& down, const Tensor& ends) {
-    const int64_t hidden = gate.size(1), tile = tile_rows(hidden);
+    const int64_t hidden = gate.size(1), tile = tile_of(x, hidden);
     const at::ScalarType dtype = gate.scalar_type();
-    const auto times = product_of(ends);
+    const auto times = product_of(x, ends);
     Tensor g = at::empty({x.size(0), hidden}, x.options()), u = at::empty_like(g), y = at::empty_like(x);
-    for_experts(ends, tile, [&](const std::vector<Piece>& pieces) {
+    for_experts(x, ends, tile, [&](const std::vector<Piece>& pieces) {
       Rows in_rows(x, dtype, tile), g_rows(g, dtype, tile), u_rows(u, dtype, tile), out_rows(y, dtype, tile);
       const Tensor buffer = at::empty({std::min(tile, x.size(0)), hidden}, gate.options());
       for (const auto& [e, first, rows] : pieces) {
@@ -102,13 +113,13 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const variable_list saved = ctx->get_saved_variables();
     const Tensor &x = saved[0], &gate = saved[1], &up = saved[2], &down = saved[3], &ends = saved[4];
-    const int64_t hidden = gate.size(1), tile = tile_rows(hidden);
+    const int64_t hidden = gate.size(1), tile = tile_of(x, hidden);
     const at::ScalarType dtype = gate.scalar_type();
     Tensor dx = at::empty_like(x), dgate = at::zeros_like(gate), dup = at::zeros_like(up),
            ddown = at::zeros_like(down);
     const Tensor dy = grads[0].contiguous();
-    const auto times = product_of(ends);
-    for_experts(ends, tile, [&](const std::vector<Piece>& pieces) {
+    const auto times = product_of(x, ends);
+    for_experts(x, ends, tile, [&](const std::vector<Piece>& pieces) {
       Rows in_rows(x, dtype, tile), g_rows(saved[5], dtype, tile), u_rows(saved[6], dtype, tile),
           dout_rows(dy, dtype, tile), din_rows(dx, dtype, tile);
       const Tensor buffers = at::empty({3, std::min(tile, x.size(0)), hidden}, gate.options());
@@ -133,11 +144,31 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
   }
 };
 
+// Whether libtorch multiplies these rows with matrices [E, F, D] of experts at once. Rows of both must be
+// whole multiples of 16 bytes.
+bool has_grouped_products(const Tensor& x, const Tensor& matrices) {
+  const auto whole = [&](int64_t width) { return width * x.element_size() % 16 == 0; };
+  return !uses_cpu_kernels(x) && whole(matrices.size(1)) && whole(matrices.size(2)) &&
+         (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+}
+
+// The same by libtorch's products of groups, with `ends` on x's device: nothing waits for the device where
+// libtorch has a kernel for it (bfloat16 on GPUs from H100); elsewhere libtorch itself takes one expert after
+// the other.
+Tensor grouped_experts(const Tensor& x, const Tensor& gate, const Tensor& up, const Tensor& down,
+                       const Tensor& ends) {
+  const Tensor groups = ends.to(at::kInt);
+  const auto times = [&](const Tensor& rows, const Tensor& matrices) {
+    return at::_grouped_mm(rows, matrices.transpose(1, 2), groups);
+  };
+  return times(at::silu(times(x, gate)) * times(x, up), down);
+}
+
 // The same for so few tokens that no expert gets more than kFewRows.
 Tensor experts_of_few(const Tensor& x, const Tensor& gate, const Tensor& up, const Tensor& down,
                       const Tensor& ends) {
   const Tensor y = at::empty_like(x);
-  for_experts(ends, kFewRows, [&](const std::vector<Piece>& pieces) {
+  for_experts(x, ends, kFewRows, [&](const std::vector<Piece>& pieces) {
     for (const auto& [e, first, rows] : pieces) {
       const Tensor in = x.narrow(0, first, rows);
       const Tensor h = few_rows_gated(few_rows_product(in, gate[e]), few_rows_product(in, up[e]));
@@ -176,7 +207,7 @@ Tensor SwiGlu::forward(const Tensor& x) const {
     return down_proj_->forward(few_rows_gated(gate_proj_->forward(x), up_proj_->forward(x)));
   }
   const Tensor rows = x.reshape({-1, x.size(-1)});
-  const auto matrix = [dtype = product_dtype(x.scalar_type())](const Linear& linear) {
+  const auto matrix = [dtype = product_dtype(x)](const Linear& linear) {
     return linear.weight.to(dtype).unsqueeze(0);
   };
   return ExpertsFunction::apply(rows, matrix(*gate_proj_), matrix(*up_proj_), matrix(*down_proj_),
@@ -192,6 +223,16 @@ Moe::Moe(const MoeConfig& config) : config_(config) {
   down_proj_ = register_parameter("down_proj", at::empty({experts, config.dim, config.hidden}));
 }
 
+// The experts' outputs for rows [R, D] that are sorted by expert.
+Tensor Moe::run_experts(const Tensor& rows, const Tensor& ends, bool few) const {
+  if (few) return experts_of_few(rows, gate_proj_, up_proj_, down_proj_, ends);
+  const at::ScalarType dtype = product_dtype(rows);
+  const Tensor gate = gate_proj_.to(dtype), up = up_proj_.to(dtype), down = down_proj_.to(dtype);
+  if (has_grouped_products(rows, gate)) return grouped_experts(rows, gate, up, down, ends);
+  // Each expert's own products need its number of rows: this waits for the device.
+  return ExpertsFunction::apply(rows, gate, up, down, ends.cpu());
+}
+
 Tensor Moe::forward(const Tensor& x, std::vector<AuxiliaryLoss>* losses) const {
   const int64_t experts = config_.num_experts, top_k = config_.top_k;
   const Tensor tokens = x.reshape({-1, config_.dim});
@@ -203,15 +244,12 @@ Tensor Moe::forward(const Tensor& x, std::vector<AuxiliaryLoss>* losses) const {
   // Assignments sorted by expert; a stable sort keeps tokens in order, so sums do too.
   const Tensor flat = chosen.flatten();
   const Tensor order = at::argsort(flat, /*stable=*/true, /*dim=*/0, /*descending=*/false);
-  const Tensor counts = at::bincount(flat, {}, experts);
-  const Tensor back = at::empty_like(order).scatter_(0, order, at::arange(order.numel()));
+  // bincount would wait for the device, since the largest number decides the size of its result.
+  const Tensor counts = at::zeros({experts}, flat.options()).scatter_add_(0, flat, at::ones_like(flat));
+  const Tensor back = at::empty_like(order).scatter_(0, order, at::arange(order.numel(), order.options()));
   const Tensor rows = PermuteFunction::apply(tokens, order, back, top_k);
   const at::ScalarType dtype = x.scalar_type();
-  const at::ScalarType products = product_dtype(dtype);
-  const Tensor out = are_few_rows(tokens, gate_proj_)
-                         ? experts_of_few(rows, gate_proj_, up_proj_, down_proj_, counts.cumsum(0))
-                         : ExpertsFunction::apply(rows, gate_proj_.to(products), up_proj_.to(products),
-                                                  down_proj_.to(products), counts.cumsum(0));
+  const Tensor out = run_experts(rows, counts.cumsum(0), are_few_rows(tokens, gate_proj_));
   const Tensor by_token = PermuteFunction::apply(out, back, order, 1).view({-1, top_k, config_.dim});
   if (losses != nullptr) {
     const OneThread alone;  // sums over all tokens

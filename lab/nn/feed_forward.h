@@ -43,6 +43,8 @@ class Moe : public torch::nn::Module, public HasRoles {
   Role role(const std::string&) const override { return Role::kMatrix; }
 
  private:
+  at::Tensor run_experts(const at::Tensor& rows, const at::Tensor& ends, bool few) const;
+
   MoeConfig config_;
   std::shared_ptr<Linear> gate_;                // the router
   at::Tensor gate_proj_, up_proj_, down_proj_;  // [E, hidden, D], [E, hidden, D], [E, D, hidden]

@@ -9,6 +9,7 @@
 
 #include "lab/nn/cpu/multiply.h"
 #include "lab/nn/cpu/products.h"
+#include "lab/nn/device.h"
 
 namespace seednorm::lab {
 namespace {
@@ -22,32 +23,34 @@ using torch::autograd::variable_list;
 struct LossFunction : torch::autograd::Function<LossFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& hidden, const Tensor& weight,
                         const Tensor& targets, double scale, bool with_grad) {
-    const at::ScalarType dtype = product_dtype(hidden.scalar_type());
+    const at::ScalarType dtype = product_dtype(hidden);
     const Tensor w = weight.to(dtype);
     Tensor dhidden = with_grad ? at::empty_like(hidden) : Tensor();
     Tensor dweight = with_grad ? at::zeros_like(weight) : Tensor();
-    const bool any_left_out = targets.lt(0).any().item<bool>();
-    Tensor loss = at::zeros({}, at::kFloat);
-    Rows hidden_rows(hidden, dtype, kLossRows);
+    // Only the CPU is asked, since the others would have to be waited for.
+    const bool may_be_left_out = !uses_cpu_kernels(hidden) || targets.lt(0).any().item<bool>();
+    Tensor loss = at::zeros({}, hidden.options().dtype(at::kFloat));
+    const int64_t chunk = uses_cpu_kernels(hidden) ? kLossRows : kLossRowsElsewhere;
+    Rows hidden_rows(hidden, dtype, chunk);
     std::optional<Rows> dhidden_rows;
-    if (with_grad) dhidden_rows.emplace(dhidden, dtype, kLossRows);
+    if (with_grad) dhidden_rows.emplace(dhidden, dtype, chunk);
     // All chunks share one buffer: a new one for each would mean new pages, which cost as much as a product.
-    const int64_t most = std::min(kLossRows, hidden.size(0));
+    const int64_t most = std::min(chunk, hidden.size(0));
     const Tensor buffer = at::empty({most, weight.size(0)}, hidden.options().dtype(dtype));
-    for (int64_t first = 0; first < hidden.size(0); first += kLossRows) {
-      const int64_t rows = std::min(kLossRows, hidden.size(0) - first);
+    for (int64_t first = 0; first < hidden.size(0); first += chunk) {
+      const int64_t rows = std::min(chunk, hidden.size(0) - first);
       const Tensor h = hidden_rows.read(first, rows);
       const Tensor target = targets.narrow(0, first, rows).unsqueeze(1);
-      const Tensor counts = target.ge(0), index = target.clamp_min(0);
+      const Tensor index = target.clamp_min(0);
       Tensor products = buffer.narrow(0, 0, rows);
       multiply(products, h, w.t());
       Tensor log_p = products.to(at::kFloat);
       at::_log_softmax_out(log_p, log_p, -1, /*half_to_float=*/false);
-      loss -= log_p.gather(1, index).masked_fill(counts.logical_not(), 0).sum();
+      loss -= log_p.gather(1, index).masked_fill(target.lt(0), 0).sum();
       if (!with_grad) continue;
       Tensor dlogits = log_p.exp_();
       dlogits.scatter_add_(1, index, at::full_like(index, -1, at::kFloat));
-      if (any_left_out) dlogits.mul_(counts);
+      if (may_be_left_out) dlogits.mul_(target.ge(0));
       const Tensor d = dlogits.to(dtype);
       Tensor dh = dhidden_rows->target(first, rows);
       multiply(dh, d, w, scale);
@@ -66,8 +69,10 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const variable_list saved = ctx->get_saved_variables();
-    // This is usually the end of the graph, where the factor is 1.
-    if (grads[0].item<float>() == 1) return {saved[0], saved[1], Tensor(), Tensor(), Tensor()};
+    // This is usually the end of the graph, where the factor is 1. To know it of another device than the CPU,
+    // the device would have to be waited for.
+    if (uses_cpu_kernels(grads[0]) && grads[0].item<float>() == 1)
+      return {saved[0], saved[1], Tensor(), Tensor(), Tensor()};
     return {saved[0] * grads[0].to(saved[0].scalar_type()), saved[1] * grads[0], Tensor(), Tensor(),
             Tensor()};
   }

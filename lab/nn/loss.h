@@ -14,8 +14,10 @@ namespace seednorm::lab {
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets,
                                 double scale = 1);
 
-// Enough rows for efficient matrix products, but few enough for small logits.
-constexpr int64_t kLossRows = 512;
+// Enough rows for efficient matrix products, but few enough for small logits. On other devices than the CPU
+// products are so fast that the gradient of the weights, which is read and written once for each chunk, asks
+// for more.
+constexpr int64_t kLossRows = 512, kLossRowsElsewhere = 4096;
 
 }  // namespace seednorm::lab
 

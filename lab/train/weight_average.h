@@ -39,6 +39,7 @@ class WeightAverage {
   std::vector<std::pair<std::string, at::Tensor>> state() const;
 
  private:
+  void follow_weights();
   void swap();
 
   AverageConfig config_;

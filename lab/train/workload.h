@@ -21,10 +21,18 @@ struct RowRange {
 };
 
 struct Batch {
-  std::vector<at::Tensor> tensors;
-  int64_t units = 0;  // tokens, images
+  std::vector<at::Tensor> tensors;  // on the CPU, as Workload::batch makes them, until moved_to moves them
+  int64_t units = 0;                // tokens, images
   // The position of the batch, for losses that draw random numbers.
   int64_t step = 0, first_row = 0;
+
+  // The same batch with its tensors on this device. `non_blocking` lets copies from pinned memory go on while
+  // the caller does.
+  Batch moved_to(at::Device device, bool non_blocking = false) const {
+    Batch out = *this;
+    for (at::Tensor& t : out.tensors) t = t.to(device, t.scalar_type(), non_blocking);
+    return out;
+  }
 };
 
 struct Loss {
@@ -76,6 +84,8 @@ class Workload {
  public:
   virtual ~Workload() = default;
 
+  // Is made on the CPU. module().to(device) moves everything that the model computes with, before parameters
+  // are handed out to an optimizer; probes measure the model where it is.
   virtual torch::nn::Module& module() = 0;
   virtual std::vector<ParamInfo> params() const = 0;
 
@@ -91,8 +101,9 @@ class Workload {
   // The average of the weights that training updates, or null.
   virtual WeightAverage* weight_average() const { return nullptr; }
 
-  // `share` is the batch's part of the whole step (rows / batch_size), so that the parts of all micro-batches
-  // add up to means over the step.
+  // The batch is on the model's device, and so are the results; nothing waits for them. `share` is the
+  // batch's part of the whole step (rows / batch_size), so that the parts of all micro-batches add up to
+  // means over the step.
   virtual Loss loss(const Batch& batch, double share) = 0;
 
   // Reads everything that the probes will need, so that mistakes show before the first step. The workload

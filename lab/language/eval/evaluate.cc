@@ -75,9 +75,10 @@ class Pass {
 
   // Stores the sum of each branch for its choices.
   void run(Model& model, Values& out) const {
-    const Tensor hidden = model.hidden(at::tensor(tokens_, at::kLong).unsqueeze(0), Packing(sequences_));
-    const Tensor rows = hidden[0].index_select(0, at::tensor(rows_, at::kLong));
-    const Tensor values = log_probs(rows, model.head(), at::tensor(targets_, at::kLong));
+    const auto ids = at::TensorOptions(at::kLong).device(model.head().device());
+    const Tensor hidden = model.hidden(at::tensor(tokens_, ids).unsqueeze(0), Packing(sequences_));
+    const Tensor rows = hidden[0].index_select(0, at::tensor(rows_, ids));
+    const Tensor values = log_probs(rows, model.head(), at::tensor(targets_, ids)).cpu();
     const float* next = values.const_data_ptr<float>();
     for (const Scored& s : scored_) {
       double sum = 0;
@@ -158,6 +159,7 @@ SetResult evaluate(Model& model, const PerplexitySet& set, const EvalOptions& op
       set.read_chunk(first + i,
                      {chunks.mutable_data_ptr<int64_t>() + i * length, static_cast<size_t>(length)});
     }
+    chunks = chunks.to(model.head().device());
     const Tensor hidden = model.hidden(chunks.narrow(1, 0, length - 1));
     const Tensor targets = chunks.narrow(1, 1, length - 1).flatten();
     const Tensor values = log_probs(hidden.flatten(0, 1), model.head(), targets);

@@ -16,7 +16,7 @@ Tensor log_probs(const Tensor& hidden, const Tensor& head, const Tensor& targets
   constexpr int64_t kNumbers = kLogitBytes / 4;
   const int64_t vocab = head.size(0), widest = std::max(hidden.size(0), hidden.size(1));
   const int64_t step = std::clamp<int64_t>(kNumbers / widest, 1, vocab);
-  Tensor total, chosen = at::zeros({hidden.size(0)});
+  Tensor total, chosen = at::zeros({hidden.size(0)}, hidden.options().dtype(at::kFloat));
   for (int64_t first = 0; first < vocab; first += step) {
     const int64_t count = std::min(step, vocab - first);
     const Tensor part = head.narrow(0, first, count).to(hidden.scalar_type());

@@ -27,12 +27,13 @@ void run(Model& model, std::span<const int64_t> ids, std::span<const Window> win
     inputs.push_back(some(ids, w.begin, w.inputs));
     targets.push_back(some(ids, w.begin + w.skipped + 1, w.inputs - w.skipped));
   }
-  const Tensor hidden = model.hidden(at::stack(inputs));
+  const at::Device device = model.head().device();
+  const Tensor hidden = model.hidden(at::stack(inputs).to(device));
   std::vector<Tensor> rows;
   for (size_t i = 0; i < windows.size(); ++i) {
     rows.push_back(hidden[static_cast<int64_t>(i)].slice(0, windows[i].skipped));
   }
-  const Tensor values = log_probs(at::cat(rows), model.head(), at::cat(targets));
+  const Tensor values = log_probs(at::cat(rows), model.head(), at::cat(targets).to(device)).cpu();
   const float* next = values.const_data_ptr<float>();
   for (const Window& w : windows) {
     std::copy_n(next, w.inputs - w.skipped, out.begin() + w.begin + w.skipped);

@@ -43,7 +43,10 @@ struct Sequence {
 class Batch {
  public:
   Batch(const TextModel& model, const GenerateOptions& options, const OnText& on_text)
-      : model_(model), options_(options), on_text_(on_text) {}
+      : model_(model),
+        options_(options),
+        on_text_(on_text),
+        ids_(at::TensorOptions(at::kLong).device(model.model->head().device())) {}
 
   void add(size_t index, std::vector<int64_t> prompt, Generation* out) {
     out->prompt_tokens = static_cast<int64_t>(prompt.size());
@@ -73,7 +76,7 @@ class Batch {
     for (Sequence& s : sequences_) {
       check_interrupt();
       caches.push_back(model_.model->make_cache(1, capacity));
-      const Tensor hidden = model_.model->hidden(at::tensor(s.prompt, at::kLong).unsqueeze(0), caches.back());
+      const Tensor hidden = model_.model->hidden(at::tensor(s.prompt, ids_).unsqueeze(0), caches.back());
       accept(s, model_.model->project(hidden.narrow(1, hidden.size(1) - 1, 1)));
     }
     return caches.size() == 1 ? std::move(caches[0]) : KvCache::join(caches);
@@ -85,7 +88,7 @@ class Batch {
     std::vector<int64_t> last;
     for (const Sequence& s : sequences_) last.push_back(s.out->tokens.back());
     const Tensor logits =
-        model_.model->project(model_.model->hidden(at::tensor(last, at::kLong).unsqueeze(1), cache));
+        model_.model->project(model_.model->hidden(at::tensor(last, ids_).unsqueeze(1), cache)).cpu();
     for (size_t i = 0; i < sequences_.size(); ++i) {
       accept(sequences_[i], logits.narrow(0, static_cast<int64_t>(i), 1));
     }
@@ -93,7 +96,7 @@ class Batch {
 
   // Draws the next token from logits [1, 1, V].
   void accept(Sequence& s, const Tensor& logits) {
-    const Tensor row = logits.contiguous();
+    const Tensor row = logits.cpu().contiguous();
     const int32_t id = s.sampler.next({row.const_data_ptr<float>(), static_cast<size_t>(row.numel())});
     s.out->tokens.push_back(id);
     const auto is_eos = std::find(model_.eos_ids.begin(), model_.eos_ids.end(), id) != model_.eos_ids.end();
@@ -129,6 +132,7 @@ class Batch {
   const TextModel& model_;
   const GenerateOptions& options_;
   const OnText& on_text_;
+  at::TensorOptions ids_;  // on the model's device
   std::vector<Sequence> sequences_;
 };
 

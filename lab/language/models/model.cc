@@ -61,6 +61,7 @@ Model::Model(const ModelConfig& config, uint64_t seed) : Model(config) { initial
 Model::Model(const ModelConfig& config)
     : config_(checked(config)), rope_(config.dim / config.num_heads, config.context, config.rope_theta) {
   config_.norms.set_eps(config.norm_eps);
+  rope_.follow(*this);
   const auto body = register_module("model", std::make_shared<Holder>());
   const auto embedding = std::make_shared<Embedding>(config.vocab_size, config.dim);
   embedding_ = body->register_module("embed_tokens", embedding)->weight;
@@ -126,7 +127,7 @@ KvCache Model::make_cache(int64_t rows, int64_t capacity) const {
                   .kv_heads = config_.num_kv_heads,
                   .capacity = capacity,
                   .head_width = config_.dim / config_.num_heads},
-                 dtype_);
+                 at::TensorOptions(dtype_).device(head_.device()));
 }
 
 Tensor Model::project(const Tensor& hidden) const { return product(hidden, head_).to(at::kFloat); }

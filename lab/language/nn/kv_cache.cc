@@ -2,6 +2,7 @@
 
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +11,7 @@
 #include <string>
 
 #include "lab/nn/cpu/row_kernels.h"
+#include "lab/nn/device.h"
 #include "lab/nn/dtype.h"
 
 namespace seednorm::lab {
@@ -30,6 +32,15 @@ std::byte* at_element_to_write(const Tensor& t, int64_t index) {
 // tokens [B, T, heads, width] to indices lengths[b] .. lengths[b] + T - 1 of cache [B, heads, capacity,
 // width].
 void put(const Tensor& tokens, const std::vector<int64_t>& lengths, const Tensor& cache) {
+  if (!uses_cpu_kernels(cache)) {
+    for (int64_t row = 0; row < tokens.size(0); ++row) {
+      cache[row]
+          .narrow(1, lengths[static_cast<size_t>(row)], tokens.size(1))
+          .copy_(tokens[row].transpose(0, 1));
+    }
+    return;
+  }
+  require_cpu("cache of keys and values", {tokens});
   const Tensor from = tokens.contiguous();
   const int64_t count = from.size(1), heads = from.size(2), width = from.size(3), capacity = cache.size(2);
   for (int64_t i = 0; i < from.size(0) * count * heads; ++i) {
@@ -38,6 +49,21 @@ void put(const Tensor& tokens, const std::vector<int64_t>& lengths, const Tensor
     std::memcpy(at_element_to_write(cache, ((row * heads + head) * capacity + index) * width),
                 at_element(from, i * width), static_cast<size_t>(width * from.element_size()));
   }
+}
+
+// KvLayer::attend in plain tensors.
+Tensor attend_plain(const Tensor& q, const KvLayer& layer) {
+  const int64_t tokens = q.size(1);
+  const int64_t longest = *std::max_element(layer.lengths->begin(), layer.lengths->end()) + tokens;
+  const auto options = at::TensorOptions(at::kLong).device(q.device());
+  const Tensor last =  // the index up to which each query attends, [B, 1, T, 1]
+      (at::tensor(*layer.lengths, options).unsqueeze(1) + at::arange(tokens, options))
+          .view({-1, 1, tokens, 1});
+  return at::scaled_dot_product_attention(
+             q.transpose(1, 2), layer.keys.narrow(2, 0, longest), layer.values.narrow(2, 0, longest),
+             at::arange(longest, options) <= last, /*dropout_p=*/0, /*is_causal=*/false, /*scale=*/{},
+             /*enable_gqa=*/q.size(2) != layer.keys.size(1))
+      .transpose(1, 2);
 }
 
 }  // namespace
@@ -52,6 +78,8 @@ void KvLayer::append(const Tensor& k, const Tensor& v) const {
 }
 
 Tensor KvLayer::attend(const Tensor& q) const {
+  if (!uses_cpu_kernels(q)) return attend_plain(q, *this);
+  require_cpu("attention over a cache", {keys, values});
   const int64_t tokens = q.size(1), width = q.size(3), kv_heads = keys.size(1), group = q.size(2) / kv_heads;
   const Tensor queries = q.contiguous(), out = at::empty_like(queries);
   const int64_t longest = *std::max_element(lengths->begin(), lengths->end()) + tokens;
@@ -76,8 +104,12 @@ Tensor KvLayer::attend(const Tensor& q) const {
   return out;
 }
 
-KvCache::KvCache(const KvShape& s, at::ScalarType dtype) : lengths_(s.rows, 0) {
-  const auto make = [&] { return at::empty({s.rows, s.kv_heads, s.capacity, s.head_width}, dtype); };
+KvCache::KvCache(const KvShape& s, const at::TensorOptions& options) : lengths_(s.rows, 0) {
+  const auto make = [&] {
+    const Tensor out = at::empty({s.rows, s.kv_heads, s.capacity, s.head_width}, options);
+    // In plain tensors, entries that a mask hides are read.
+    return uses_cpu_kernels(out) ? out : out.zero_();
+  };
   for (int64_t i = 0; i < s.num_layers; ++i) layers_.emplace_back(make(), make());
 }
 
@@ -99,7 +131,7 @@ void KvCache::advance(int64_t tokens) {
 }
 
 KvCache KvCache::select(const std::vector<int64_t>& rows) const {
-  const Tensor index = at::tensor(rows, at::kLong);
+  const Tensor index = at::tensor(rows, layers_.at(0).first.options().dtype(at::kLong));
   KvCache out;
   for (const auto& [keys, values] : layers_) {
     out.layers_.emplace_back(keys.index_select(0, index), values.index_select(0, index));

@@ -31,8 +31,8 @@ struct KvShape {
 class KvCache {
  public:
   // Has a capacity of shape.capacity tokens for each of shape.rows sequences, which start empty. Memory is
-  // allocated as it is filled. dtype is that of the model's activations, float32 or bfloat16.
-  KvCache(const KvShape& shape, at::ScalarType dtype);
+  // allocated as it is filled. dtype and device are those of the model's activations, float32 or bfloat16.
+  KvCache(const KvShape& shape, const at::TensorOptions& options);
 
   int64_t rows() const { return static_cast<int64_t>(lengths_.size()); }
   int64_t capacity() const { return layers_.at(0).first.size(2); }

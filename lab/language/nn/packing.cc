@@ -41,7 +41,7 @@ Packing::Packing(const std::vector<PackedSequence>& sequences) {
     append(0, s.trunk);
     for (const int64_t size : s.branches) append(s.trunk, size);
     const int64_t branches = static_cast<int64_t>(positions.size()) - begin - s.trunk;
-    pieces_.push_back({begin, s.trunk, branches, branches > 0 ? branch_mask(s) : Tensor()});
+    pieces_.push_back({begin, s.trunk, branches, Table(branches > 0 ? branch_mask(s) : Tensor())});
   }
   positions_ = at::tensor(positions, at::kLong);
 }
@@ -58,8 +58,11 @@ Tensor Packing::attend(const Tensor& queries, const Tensor& keys, const Tensor& 
                                                    part(v, 0, p.trunk), {}, 0.0, /*is_causal=*/true));
     if (p.branches == 0) continue;
     const int64_t all = p.trunk + p.branches;
+    const Tensor& mask = p.mask.on(q.device());
     out.push_back(at::scaled_dot_product_attention(part(q, p.trunk, p.branches), part(k, 0, all),
-                                                   part(v, 0, all), p.mask));
+                                                   part(v, 0, all),
+                                                   // Other devices than the CPU want the dtype of q.
+                                                   uses_cpu_kernels(q) ? mask : mask.to(q.scalar_type())));
   }
   return at::cat(out, 2).transpose(1, 2);
 }

@@ -6,6 +6,8 @@
 
 #include <vector>
 
+#include "lab/nn/device.h"
+
 namespace seednorm::lab {
 
 // The numbers of tokens of a trunk and of the branches that each continue it as if the others did not exist.
@@ -23,7 +25,7 @@ class Packing {
   explicit Packing(const std::vector<PackedSequence>& sequences);
 
   int64_t num_tokens() const { return positions_.size(0); }
-  // [T] int64: the position of each token in its sequence. A branch starts where the trunk ends.
+  // [T] int64, on the CPU: the position of each token in its sequence. A branch starts where the trunk ends.
   const at::Tensor& positions() const { return positions_; }
 
   // [1, T, H, d] over [1, T, Hkv, d], each head of which serves H / Hkv heads of queries -> [1, T, H, d].
@@ -32,7 +34,7 @@ class Packing {
  private:
   struct Piece {
     int64_t first, trunk, branches;  // first token, and tokens
-    at::Tensor mask;                 // [branches, trunk + branches] float32, added to the scores
+    Table mask;                      // [branches, trunk + branches] float32, added to the scores
   };
 
   std::vector<Piece> pieces_;

@@ -5,9 +5,12 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/nn/module.h>
 
 #include <algorithm>
 #include <stdexcept>
+
+#include "lab/nn/device.h"
 
 namespace seednorm::lab {
 namespace {
@@ -29,9 +32,26 @@ void rotate_token(const T* x, T* y, const float* cos, const float* sin, float si
   }
 }
 
+// The same for all tokens of x [B, T, H, d] in plain tensors. cos and sin are of every position.
+Tensor rotate_plain(const Tensor& x, const Tensor& cos, const Tensor& sin, double sign,
+                    const std::vector<int64_t>& first) {
+  const int64_t length = x.size(1), half = x.size(3) / 2;
+  const auto of_tokens = [&](const Tensor& table) {  // [1 or B, T, 1, half]
+    if (first.empty()) return table.narrow(0, 0, length).view({1, length, 1, half});
+    const auto options = at::TensorOptions(at::kLong).device(table.device());
+    const Tensor positions = at::tensor(first, options).unsqueeze(1) + at::arange(length, options);
+    return table.index({positions}).unsqueeze(2);
+  };
+  const Tensor c = of_tokens(cos), s = sign * of_tokens(sin);
+  const Tensor a = x.narrow(3, 0, half).to(at::kFloat), b = x.narrow(3, half, half).to(at::kFloat);
+  return at::cat({a * c - b * s, b * c + a * s}, 3).to(x.scalar_type());
+}
+
 // first: the position of each row's first token; empty: 0.
 Tensor rotate(const Tensor& input, const Tensor& cos, const Tensor& sin, float sign,
               const std::vector<int64_t>& first = {}) {
+  if (!uses_cpu_kernels(input)) return rotate_plain(input, cos, sin, sign, first);
+  require_cpu("rope", {cos, sin});
   const Tensor x = input.contiguous();
   Tensor y = at::empty_like(x);
   const int64_t length = x.size(1), heads = x.size(2), half = x.size(3) / 2, token = heads * 2 * half;
@@ -74,6 +94,11 @@ Rope::Rope(int64_t head_width, int64_t context, double theta) {
   sin_ = angles.sin();
 }
 
+void Rope::follow(torch::nn::Module& module) {
+  module.register_buffer("rope_cos", cos_);
+  module.register_buffer("rope_sin", sin_);
+}
+
 Tensor Rope::apply(const Tensor& x, const std::vector<int64_t>& first) const {
   const int64_t last = (first.empty() ? 0 : *std::max_element(first.begin(), first.end())) + x.size(1);
   if (last > cos_.size(0)) {
@@ -91,8 +116,9 @@ Rope Rope::at(const Tensor& positions) const {
                                 std::to_string(cos_.size(0)) + ", got " + std::to_string(last));
   }
   Rope out;
-  out.cos_ = cos_.index_select(0, positions);
-  out.sin_ = sin_.index_select(0, positions);
+  const Tensor there = positions.to(cos_.device());
+  out.cos_ = cos_.index_select(0, there);
+  out.sin_ = sin_.index_select(0, there);
   return out;
 }
 

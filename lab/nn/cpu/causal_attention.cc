@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "lab/nn/cpu/one_thread.h"
+#include "lab/nn/device.h"
 
 namespace seednorm::lab {
 namespace {
@@ -136,6 +137,12 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
 }  // namespace
 
 Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v) {
+  if (!uses_cpu_kernels(q)) {
+    return at::scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), {},
+                                            /*dropout_p=*/0, /*is_causal=*/true, /*scale=*/{},
+                                            /*enable_gqa=*/q.size(2) != k.size(2))
+        .transpose(1, 2);
+  }
   return AttentionFunction::apply(q, k, v);
 }
 

@@ -1,4 +1,4 @@
-// Causal attention for training on CPUs.
+// Causal attention for training: our own on CPUs, libtorch's elsewhere.
 #ifndef SEEDNORM_LAB_NN_CPU_CAUSAL_ATTENTION_H_
 #define SEEDNORM_LAB_NN_CPU_CAUSAL_ATTENTION_H_
 

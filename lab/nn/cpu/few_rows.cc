@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lab/nn/cpu/row_kernels.h"
+#include "lab/nn/device.h"
 #include "lab/nn/dtype.h"
 
 namespace seednorm::lab {
@@ -23,12 +24,13 @@ constexpr int64_t kThreadElements = 32768;
 }  // namespace
 
 bool are_few_rows(const Tensor& x, const Tensor& weight) {
-  return !at::GradMode::is_enabled() && x.numel() <= kFewRows * x.size(-1) && x.device().is_cpu() &&
+  return !at::GradMode::is_enabled() && x.numel() <= kFewRows * x.size(-1) && uses_cpu_kernels(x) &&
          (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) &&
          x.scalar_type() == weight.scalar_type();
 }
 
 Tensor few_rows_product(const Tensor& x, const Tensor& weight) {
+  require_cpu("product of few rows", {x, weight});
   const Tensor in = x.contiguous(), matrix = weight.contiguous();
   const int64_t dim = weight.size(1), outputs = weight.size(0);
   std::vector<int64_t> shape = x.sizes().vec();
@@ -49,6 +51,7 @@ Tensor few_rows_product(const Tensor& x, const Tensor& weight) {
 }
 
 Tensor few_rows_gated(const Tensor& gate, const Tensor& up) {
+  require_cpu("gate of few rows", {gate, up});
   const Tensor g = gate.contiguous(), u = up.contiguous(), out = at::empty_like(g);
   const GateArgs args = {.dtype = dtype_of(g),
                          .gate = g.const_data_ptr(),

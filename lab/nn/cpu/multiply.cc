@@ -95,6 +95,10 @@ void multiply_by(Library library, const Tensor& out, const Tensor& a, const Tens
 }
 
 void multiply(const Tensor& out, const Tensor& a, const Tensor& b, double scale, double keep) {
+  if (!uses_cpu_kernels(out)) {
+    const at::AutoDispatchBelowADInplaceOrView no_graph;
+    return multiply_tile(Library::kMkl, out, a, b, scale, keep);
+  }
   const int64_t rows = out.size(0), cols = out.size(1), depth = a.size(1);
   const Library library = product_choice().library(kind_of(a, b));
   const Tiles t = tiles_of(rows, cols, depth);

@@ -11,13 +11,15 @@
 
 #include "lab/nn/cpu/one_thread.h"
 #include "lab/nn/cpu/product_choice.h"
+#include "lab/nn/device.h"
 
 namespace seednorm::lab {
 
-// out = scale a b + keep out for matrices of one dtype on the CPU, out [M, N], a [M, K], b [K, N], of any
-// strides; with keep = 0 it does not matter what out holds. Libraries split long sums among their threads, so
-// here out is cut into tiles whose sizes the shape decides, and each tile is one call of a library on one
-// thread. The library of float32 matrices is that of product_choice().
+// out = scale a b + keep out for matrices of one dtype, out [M, N], a [M, K], b [K, N], of any strides; with
+// keep = 0 it does not matter what out holds. Libraries split long sums among their threads, so on the CPU
+// out is cut into tiles whose sizes the shape decides, and each tile is one call of a library on one thread.
+// The library of float32 matrices is that of product_choice(). On other devices it is one product of
+// libtorch's.
 void multiply(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, double scale = 1,
               double keep = 0);
 
@@ -29,11 +31,13 @@ void multiply_by(Library library, const at::Tensor& out, const at::Tensor& a, co
 void multiply_alone(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, double scale = 1,
                     double keep = 0);
 
-// Calls work(first, count) for blocks of the numbers 0 .. rows - 1, in parallel, with libraries on one
-// thread. The blocks depend on `rows` and on `row_numbers`, how many numbers a row has, alone: elementwise
+// Calls work(first, count) for blocks of the rows of `matrix` [R, D], in parallel, with libraries on one
+// thread; on other devices than the CPU once for all rows. The blocks depend on R and D alone: elementwise
 // operations of libtorch may give other bits where a block ends.
 template <class Work>
-void for_row_blocks(int64_t rows, int64_t row_numbers, const Work& work) {
+void for_row_blocks(const at::Tensor& matrix, const Work& work) {
+  const int64_t rows = matrix.size(0), row_numbers = matrix.size(1);
+  if (!uses_cpu_kernels(matrix)) return work(int64_t{0}, rows);
   constexpr int64_t kBlockNumbers = 65536;  // tens of microseconds of the cheapest operation
   const int64_t block = std::max<int64_t>(kBlockNumbers / std::max<int64_t>(row_numbers, 1), 1);
   at::parallel_for(0, (rows + block - 1) / block, 1, [&](int64_t begin, int64_t end) {

@@ -9,6 +9,7 @@
 
 #include "lab/nn/cpu/few_rows.h"
 #include "lab/nn/cpu/multiply.h"
+#include "lab/nn/device.h"
 
 namespace seednorm::lab {
 namespace {
@@ -94,9 +95,13 @@ at::ScalarType product_dtype(at::ScalarType dtype) {
   return dtype == at::kBFloat16 && product_choice().widen_bfloat16 ? at::kFloat : dtype;
 }
 
+at::ScalarType product_dtype(const Tensor& x) {
+  return uses_cpu_kernels(x) ? product_dtype(x.scalar_type()) : x.scalar_type();
+}
+
 Tensor product(const Tensor& x, const Tensor& weight) {
   if (are_few_rows(x, weight)) return few_rows_product(x, weight);
-  const at::ScalarType dtype = product_dtype(x.scalar_type());
+  const at::ScalarType dtype = product_dtype(x);
   return ProductFunction::apply(x, dtype == x.scalar_type() ? weight.to(dtype) : weight);
 }
 

@@ -11,8 +11,10 @@
 
 namespace seednorm::lab {
 
-// The dtype in which products of activations in `dtype` are computed: see product_choice().
+// The dtype in which products of activations in `dtype` are computed on the CPU: see product_choice().
 at::ScalarType product_dtype(at::ScalarType dtype);
+// The same for these activations on their device; other devices than the CPU have units for every dtype.
+at::ScalarType product_dtype(const at::Tensor& x);
 
 // x W^T: x [..., in], W [out, in] float32, or in x's dtype -> [..., out] in x's dtype.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight);

@@ -9,6 +9,7 @@
 
 #include "lab/base/interrupt.h"
 #include "lab/dist/divide.h"
+#include "lab/nn/device.h"
 #include "lab/vision/classify/workload.h"
 #include "lab/vision/pictures/picture_data.h"
 
@@ -103,7 +104,7 @@ Accuracy measure_accuracy(ImageModel& model, const ImageSet& set, const Accuracy
     ImageBatch batch = loader.read(step);
     const std::vector<int>& labels = batch.labels;
     const Tensor pixels = tensor_of(std::move(batch.pixels), batch.rows(), batch.size);
-    const Tensor logits = model.logits(pixels).contiguous();
+    const Tensor logits = model.logits(pixels.to(model_device(model))).cpu().contiguous();
     const auto classes = static_cast<size_t>(logits.size(1));
     for (size_t row = 0; row < labels.size(); ++row) {
       const std::span<const float> own(logits.const_data_ptr<float>() + row * classes, classes);

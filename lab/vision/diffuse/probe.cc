@@ -4,6 +4,7 @@
 #include <cmath>
 #include <optional>
 
+#include "lab/nn/device.h"
 #include "lab/vision/diffuse/sampler.h"
 #include "lab/vision/diffuse/workload.h"
 #include "lab/vision/pictures/picture_grid.h"
@@ -37,9 +38,10 @@ class DiffuseProbe : public Probe {
     int64_t images = 0;
     workload_.data()->for_measured(workload_.train().micro_rows(), [&](int64_t first, const PictureRows& p) {
       const int64_t rows = p.pixels.size(0);
+      const auto there = [&](const Tensor& t) { return t.to(model_device(workload_.model())); };
       const DiffusionDraws drawn = workload_.draw(kSeed, kStep, first, rows);
-      const DiffusionLoss each =
-          workload_.loss_of(p.pixels, at::tensor(p.labels, at::kLong), drawn.t, drawn.noise);
+      const DiffusionLoss each = workload_.loss_of(there(p.pixels), there(at::tensor(p.labels, at::kLong)),
+                                                   there(drawn.t), there(drawn.noise));
       mse += each.mse.to(at::kDouble).sum().item<double>();
       bound += each.bound.to(at::kDouble).sum().item<double>();
       images += rows;

@@ -7,6 +7,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "lab/nn/device.h"
 #include "lab/vision/data/draws.h"
 #include "lab/vision/diffuse/noise.h"
 #include "lab/vision/diffusion/diffusion.h"
@@ -35,6 +36,7 @@ Tensor noise_of(const SampleOptions& options, int64_t step, int64_t first, const
 Tensor sample_pictures(Dit& model, const std::vector<int64_t>& labels, const SampleOptions& options,
                        const std::function<void(int64_t)>& on_done) {
   const at::NoGradGuard no_grad;
+  const at::Device device = model_device(model);
   const DitConfig& c = model.config();
   const auto count = static_cast<int64_t>(labels.size());
   for (const int64_t label : labels) {
@@ -47,13 +49,13 @@ Tensor sample_pictures(Dit& model, const std::vector<int64_t>& labels, const Sam
   Tensor out = at::empty({count, c.input_size, c.input_size, c.channels}, at::kFloat);
   for (int64_t first = 0; first < count; first += options.rows) {
     Tensor part = out.narrow(0, first, std::min(options.rows, count - first));
-    const Tensor own = at::tensor(labels, at::kLong).narrow(0, first, part.size(0));
+    const Tensor own = at::tensor(labels, at::kLong).narrow(0, first, part.size(0)).to(device);
     const Tensor both = at::cat({own, at::full_like(own, c.num_classes)});
     const Denoiser plain = [&](const Tensor& x, const Tensor& t) { return model.forward(x, t, own); };
     const Denoiser twice = [&](const Tensor& x, const Tensor& t) { return model.forward(x, t, both); };
     const Denoiser denoiser =
         options.cfg_scale == 1 ? plain : guided(twice, options.cfg_scale, options.cfg_channels);
-    const auto noise = [&](int64_t k) { return noise_of(options, k, first, part); };
+    const auto noise = [&](int64_t k) { return noise_of(options, k, first, part).to(device); };
     part.copy_(diffusion.sample(denoiser, noise(options.steps), noise));
     if (on_done) on_done(first + part.size(0));
   }

@@ -14,9 +14,16 @@ namespace {
 
 using at::Tensor;
 
-// Entries of a table for each sample, to go with x [N, H, W, C].
-Tensor entries(const std::vector<double>& table, const Tensor& t, const Tensor& x) {
-  return at::tensor(table, at::kDouble).index_select(0, t).to(x.scalar_type()).view({-1, 1, 1, 1});
+// Rows of the table.
+enum : int64_t { kSignal, kNoise, kLogPosterior, kLogBeta, kFromX0, kFromXt };
+
+Tensor table_of(const NoiseSchedule& s) {
+  std::vector<Tensor> rows;
+  for (const std::vector<double>* row :
+       {&s.signal, &s.noise, &s.log_posterior, &s.log_beta, &s.from_x0, &s.from_xt}) {
+    rows.push_back(at::tensor(*row, at::kDouble));
+  }
+  return at::stack(rows);
 }
 
 Tensor mean_of_each(const Tensor& x) { return x.flatten(1).mean(1); }
@@ -47,18 +54,21 @@ Tensor bin_cost(const Tensor& x, const Tensor& mean, const Tensor& log_variance)
 
 }  // namespace
 
-Diffusion::Diffusion(NoiseSchedule schedule) : schedule_(std::move(schedule)) {}
+Diffusion::Diffusion(NoiseSchedule schedule) : schedule_(std::move(schedule)), table_(table_of(schedule_)) {}
+
+Tensor Diffusion::entries(int64_t row, const Tensor& t, const Tensor& x) const {
+  return table_.on(t.device())[row].index_select(0, t).to(x.scalar_type()).view({-1, 1, 1, 1});
+}
 
 Tensor Diffusion::noised(const Tensor& x0, const Tensor& t, const Tensor& noise) const {
-  return entries(schedule_.signal, t, x0) * x0 + entries(schedule_.noise, t, x0) * noise;
+  return entries(kSignal, t, x0) * x0 + entries(kNoise, t, x0) * noise;
 }
 
 Diffusion::Gaussian Diffusion::predicted(const Tensor& noise, const Tensor& v, const Tensor& xt,
                                          const Tensor& t) const {
-  const NoiseSchedule& s = schedule_;
-  const Tensor x0 = (xt - entries(s.noise, t, xt) * noise) / entries(s.signal, t, xt);
-  const Tensor low = entries(s.log_posterior, t, xt), high = entries(s.log_beta, t, xt);
-  return {entries(s.from_x0, t, xt) * x0 + entries(s.from_xt, t, xt) * xt, low + (v + 1) / 2 * (high - low)};
+  const Tensor x0 = (xt - entries(kNoise, t, xt) * noise) / entries(kSignal, t, xt);
+  const Tensor low = entries(kLogPosterior, t, xt), high = entries(kLogBeta, t, xt);
+  return {entries(kFromX0, t, xt) * x0 + entries(kFromXt, t, xt) * xt, low + (v + 1) / 2 * (high - low)};
 }
 
 DiffusionLoss Diffusion::loss(const Tensor& prediction, const Tensor& x0, const Tensor& xt, const Tensor& t,
@@ -67,9 +77,8 @@ DiffusionLoss Diffusion::loss(const Tensor& prediction, const Tensor& x0, const 
   const Tensor predicted_noise = prediction.narrow(-1, 0, channels),
                v = prediction.narrow(-1, channels, channels);
   const Gaussian model = predicted(predicted_noise.detach(), v, xt, t);
-  const Tensor true_mean = entries(schedule_.from_x0, t, x0) * x0 + entries(schedule_.from_xt, t, x0) * xt;
-  const Tensor kl =
-      divergence(true_mean, entries(schedule_.log_posterior, t, x0), model.mean, model.log_variance);
+  const Tensor true_mean = entries(kFromX0, t, x0) * x0 + entries(kFromXt, t, x0) * xt;
+  const Tensor kl = divergence(true_mean, entries(kLogPosterior, t, x0), model.mean, model.log_variance);
   const Tensor first = bin_cost(x0, model.mean, model.log_variance);
   const Tensor nats = at::where((t == 0).view({-1, 1, 1, 1}), first, kl);
   return {mean_of_each((noise - predicted_noise).pow(2)), mean_of_each(nats) / std::numbers::ln2};
@@ -77,7 +86,7 @@ DiffusionLoss Diffusion::loss(const Tensor& prediction, const Tensor& x0, const 
 
 Tensor Diffusion::step_back(const Tensor& prediction, const Tensor& x, int64_t k, const Tensor& noise) const {
   const int64_t channels = x.size(-1);
-  const Tensor t = at::full({x.size(0)}, k, at::kLong);
+  const Tensor t = at::full({x.size(0)}, k, x.options().dtype(at::kLong));
   const Gaussian model =
       predicted(prediction.narrow(-1, 0, channels), prediction.narrow(-1, channels, channels), x, t);
   if (k == 0) return model.mean;
@@ -89,7 +98,7 @@ Tensor Diffusion::sample(const Denoiser& denoiser, Tensor x,
   const at::NoGradGuard no_grad;
   for (int64_t k = schedule_.size() - 1; k >= 0; --k) {
     check_interrupt();
-    const Tensor t = at::full({x.size(0)}, schedule_.timesteps[k], at::kLong);
+    const Tensor t = at::full({x.size(0)}, schedule_.timesteps[k], x.options().dtype(at::kLong));
     x = step_back(denoiser(x, t), x, k, k > 0 ? noise_of(k) : Tensor());
   }
   return x;

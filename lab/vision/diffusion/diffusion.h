@@ -7,6 +7,7 @@
 
 #include <functional>
 
+#include "lab/nn/device.h"
 #include "lab/vision/diffusion/noise_schedule.h"
 
 namespace seednorm::lab {
@@ -53,7 +54,11 @@ class Diffusion {
   Gaussian predicted(const at::Tensor& noise, const at::Tensor& v, const at::Tensor& xt,
                      const at::Tensor& t) const;
 
+  // Entries t of a row of the table, to go with x [N, H, W, C].
+  at::Tensor entries(int64_t row, const at::Tensor& t, const at::Tensor& x) const;
+
   NoiseSchedule schedule_;
+  Table table_;  // [6, steps] float64: the schedule, as a tensor
 };
 
 // Classifier-free guidance (arXiv 2207.12598): u + scale (c - u) of the noise that is predicted with a label,

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "lab/nn/device.h"
 #include "lab/vision/mae/workload.h"
 #include "lab/vision/pictures/picture_grid.h"
 
@@ -35,9 +36,10 @@ class MaeProbe : public Probe {
     int64_t images = 0;
     workload_.data()->for_measured(workload_.train().micro_rows(), [&](int64_t first, const PictureRows& p) {
       const int64_t rows = p.pixels.size(0);
+      const Tensor pixels = p.pixels.to(model_device(workload_.model()));
       const Masking masking = masking_of(first, rows);
       const Tensor loss =
-          mae_loss(workload_.model().forward(p.pixels, masking), targets_of(p.pixels), masking.mask);
+          mae_loss(workload_.model().forward(pixels, masking), targets_of(pixels), masking.mask);
       sum += loss.item<double>() * static_cast<double>(rows);
       images += rows;
     });
@@ -50,7 +52,8 @@ class MaeProbe : public Probe {
  private:
   Masking masking_of(int64_t first, int64_t rows) const {
     const MaeConfig& c = workload_.config().model;
-    return mask_by(mask_noise(kMaskSeed, 0, first, rows, c.num_patches()), c.num_kept());
+    const Tensor noise = mask_noise(kMaskSeed, 0, first, rows, c.num_patches());
+    return mask_by(noise.to(model_device(workload_.model())), c.num_kept());
   }
   Tensor targets_of(const Tensor& pixels) const {
     const MaeConfig& c = workload_.config().model;
@@ -62,13 +65,13 @@ class MaeProbe : public Probe {
     const MaeConfig& c = workload_.config().model;
     const Normalization normalization = named_normalization(workload_.config().normalization);
     const Masking masking = masking_of(0, shown_.size(0));
-    Tensor made = workload_.model().forward(shown_, masking);
+    Tensor made = workload_.model().forward(shown_.to(model_device(workload_.model())), masking).cpu();
     const Tensor patches = mae_targets(shown_, c.patch_size, /*normalized=*/false);
     if (c.normalize_pixels) {  // mean and deviation of a patch, which the model does not tell, are its own
       const auto [variance, mean] = at::var_mean(patches, {-1}, /*correction=*/1, /*keepdim=*/true);
       made = made * (variance + 1e-6).sqrt() + mean;
     }
-    const Tensor mask = masking.mask.unsqueeze(-1);
+    const Tensor mask = masking.mask.unsqueeze(-1).cpu();
     const Tensor gray = (kGray - at::tensor(at::ArrayRef<float>(normalization.mean))) /
                         at::tensor(at::ArrayRef<float>(normalization.std));
     const Tensor hidden = gray.repeat({c.patch_size * c.patch_size});

@@ -100,7 +100,7 @@ class ConvNext : public ImageModel {
   }
 
   Tensor forward(const Tensor& pixels, const Pass& pass) override {
-    const DropPath drop(rates_, pixels.size(0), pass);
+    const DropPath drop(rates_, pixels.size(0), pass, pixels.device());
     Tensor x = stem_norm_->forward(stem_->forward(pixels));
     int64_t branch = 0;
     for (const Stage& stage : stages_) {

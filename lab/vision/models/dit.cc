@@ -72,7 +72,7 @@ class DitBlock : public torch::nn::Module {
 Dit::Dit(const DitConfig& config)
     : config_(checked(config)),
       side_(config.input_size / config.patch_size),
-      positions_(sincos_positions(config.dim, side_)) {
+      positions_(register_buffer("positions", sincos_positions(config.dim, side_))) {
   const DitConfig& c = config_;
   config_.norms.set_eps(c.norm_eps);
   patches_ = register_module("x_embedder", std::make_shared<ModuleHolder>())
@@ -114,7 +114,7 @@ void Dit::initialize(uint64_t seed) {
 }
 
 Tensor Dit::condition(const Tensor& t, const Tensor& labels) const {
-  const Tensor k = at::arange(kTimeWidth / 2, at::kFloat);
+  const Tensor k = at::arange(kTimeWidth / 2, t.options().dtype(at::kFloat));
   const Tensor frequencies = (k * (-std::log(10000.0) / static_cast<double>(config_.time_divisor))).exp();
   const Tensor angles = t.to(at::kFloat).unsqueeze(1) * frequencies;
   const Tensor numbers = at::cat({angles.cos(), angles.sin()}, 1);

@@ -78,8 +78,8 @@ Mae::Mae(const MaeConfig& config) : config_(checked(config)) {
   config_.norms.set_eps(config_.norm_eps);
   const MaeConfig& c = config_;
   const int64_t side = c.image_size / c.patch_size;
-  positions_ = sincos_positions(c.dim, side);
-  decoder_positions_ = sincos_positions(c.decoder_dim, side);
+  positions_ = register_buffer("positions", sincos_positions(c.dim, side));
+  decoder_positions_ = register_buffer("decoder_positions", sincos_positions(c.decoder_dim, side));
   cls_token_ = register_parameter("cls_token", at::empty({1, 1, c.dim}));
   mask_token_ = register_parameter("mask_token", at::empty({1, 1, c.decoder_dim}));
   patches_ = register_module("patch_embed", std::make_shared<ModuleHolder>())

@@ -69,7 +69,7 @@ class Vit : public ImageModel, public HasRoles {
     const int64_t rows = pixels.size(0), width = config().dim;
     const Tensor patches = patch_embed_->forward(pixels).view({rows, side_ * side_, width});
     const Tensor tokens = at::cat({cls_token_.to(dtype()).expand({rows, 1, width}), patches}, 1);
-    const DropPath drop(rates_, rows, pass);
+    const DropPath drop(rates_, rows, pass, pixels.device());
     Residual stream = {tokens + pos_embed_.to(dtype()), {}};
     for (size_t i = 0; i < blocks_.size(); ++i) {
       stream = blocks_[i]->forward(stream, drop, 2 * static_cast<int64_t>(i));

@@ -13,22 +13,24 @@ std::vector<double> drop_path_rates(double rate, int64_t count) {
   return out;
 }
 
-DropPath::DropPath(const std::vector<double>& rates, int64_t rows, const Pass& pass)
+DropPath::DropPath(const std::vector<double>& rates, int64_t rows, const Pass& pass, at::Device device)
     : factors_(rates.size()) {
   if (!pass.training) return;
-  std::vector<float*> numbers(rates.size(), nullptr);
-  for (size_t b = 0; b < rates.size(); ++b) {
-    if (rates[b] == 0) continue;
-    factors_[b] = at::empty({rows}, at::kFloat);
-    numbers[b] = factors_[b].data_ptr<float>();
-  }
+  const auto branches = static_cast<int64_t>(rates.size());
+  const at::Tensor all = at::empty({branches, rows}, at::kFloat);
+  float* const numbers = all.data_ptr<float>();
   for (int64_t row = 0; row < rows; ++row) {
     Draws draws(pass.seed, DrawsFor::kDropPath, static_cast<uint64_t>(pass.step),
                 static_cast<uint64_t>(pass.first_row + row));
     for (size_t b = 0; b < rates.size(); ++b) {
       const bool keep = draws.uniform() >= rates[b];
-      if (numbers[b] != nullptr) numbers[b][row] = keep ? static_cast<float>(1 / (1 - rates[b])) : 0.0f;
+      numbers[static_cast<int64_t>(b) * rows + row] = keep ? static_cast<float>(1 / (1 - rates[b])) : 0.0f;
     }
+  }
+  // One copy for all branches, which does not wait for what the device does.
+  const at::Tensor there = all.to(device, all.scalar_type(), /*non_blocking=*/true);
+  for (size_t b = 0; b < rates.size(); ++b) {
+    if (rates[b] > 0) factors_[b] = there[static_cast<int64_t>(b)];
   }
 }
 

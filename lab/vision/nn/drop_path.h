@@ -17,8 +17,9 @@ std::vector<double> drop_path_rates(double rate, int64_t count);
 // one that is kept.
 class DropPath {
  public:
-  // rates: of each branch, in the order in which they are applied.
-  DropPath(const std::vector<double>& rates, int64_t rows, const Pass& pass);
+  // rates: of each branch, in the order in which they are applied. The factors are on `device`, that of the
+  // branches.
+  DropPath(const std::vector<double>& rates, int64_t rows, const Pass& pass, at::Device device = at::kCPU);
 
   // The branch [N, ...], whose number is `index`, times its factors. Nothing is computed where its rate is 0
   // or the pass is not of training.
