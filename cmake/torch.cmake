@@ -1,8 +1,16 @@
 # seednorm_libtorch: the libtorch of the Python package torch, for sources of the lab. find_package(Torch) would add
 # compile options and a search for CUDA, which are not needed here.
-set(SEEDNORM_TORCH_DIR "" CACHE PATH "Folder of the Python package torch; empty: build/venv's, or the one that Python finds")
-set(seednorm_torch_dir "${SEEDNORM_TORCH_DIR}")
-if(NOT seednorm_torch_dir)
+set(SEEDNORM_TORCH_DIR "" CACHE STRING
+    "Folder of the Python package torch, or a pattern of it; empty: build/venv's, or the one that Python finds")
+# The versions that the sources are compiled against.
+set(seednorm_torch_versions 2.13 2.14)
+if(SEEDNORM_TORCH_DIR)
+  file(GLOB seednorm_torch_dir "${SEEDNORM_TORCH_DIR}")
+  if(NOT seednorm_torch_dir)
+    message(FATAL_ERROR "SEEDNORM_TORCH_DIR: there is no folder ${SEEDNORM_TORCH_DIR}; script/setup-torch --cuda makes the one of "
+                        "the preset lab-cuda")
+  endif()
+else()
   file(GLOB seednorm_torch_dir "${PROJECT_SOURCE_DIR}/build/venv/lib/python3*/site-packages/torch")
 endif()
 if(NOT seednorm_torch_dir)
@@ -13,7 +21,13 @@ if(NOT seednorm_torch_dir)
                   OUTPUT_VARIABLE seednorm_torch_dir OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
 endif()
 if(NOT EXISTS "${seednorm_torch_dir}/lib/libtorch_cpu.so")
-  message(FATAL_ERROR "The lab needs PyTorch 2.13: run script/setup-torch, or set SEEDNORM_TORCH_DIR")
+  message(FATAL_ERROR "The lab needs PyTorch 2.13 or 2.14: run script/setup-torch, or set SEEDNORM_TORCH_DIR")
+endif()
+file(STRINGS "${seednorm_torch_dir}/version.py" seednorm_torch_version REGEX "^__version__ = ")
+string(REGEX MATCH "[0-9]+\\.[0-9]+" seednorm_torch_version "${seednorm_torch_version}")
+if(NOT seednorm_torch_version IN_LIST seednorm_torch_versions)
+  list(JOIN seednorm_torch_versions " and " versions)
+  message(WARNING "The lab is written for PyTorch ${versions}; ${seednorm_torch_dir} is ${seednorm_torch_version}")
 endif()
 
 add_library(seednorm_libtorch INTERFACE)
@@ -25,6 +39,10 @@ file(GLOB seednorm_torch_openmp "${seednorm_torch_dir}/lib/libgomp*.so*" "${seed
 if(NOT seednorm_torch_openmp)
   find_package(OpenMP REQUIRED COMPONENTS CXX)
   set(seednorm_torch_openmp OpenMP::OpenMP_CXX)
+endif()
+# libtorch's operators for GPUs are in libraries of which no symbol is used; a linker may leave such out if it is not told.
+if(EXISTS "${seednorm_torch_dir}/lib/libtorch_cuda.so")
+  target_link_options(seednorm_libtorch INTERFACE "LINKER:--no-as-needed,${seednorm_torch_dir}/lib/libtorch_cuda.so,--as-needed")
 endif()
 target_link_libraries(seednorm_libtorch INTERFACE "${seednorm_torch_dir}/lib/libtorch.so"
                       "${seednorm_torch_dir}/lib/libtorch_cpu.so" "${seednorm_torch_dir}/lib/libc10.so" ${seednorm_torch_openmp})
