@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 
+#include "lab/nn/cpu/few_rows.h"
 #include "lab/nn/cpu/products.h"
 
 namespace seednorm::lab {
@@ -30,7 +31,10 @@ FracSite::FracSite(int64_t dim, int64_t rate, double eps) : rate_(rate) {
 FracSite::Read FracSite::read(const Tensor& h) const {
   const Tensor pieces = h.unflatten(-1, {rate_, h.size(-1) / rate_}).to(at::kFloat);
   const Tensor n = norm_->forward(pieces);
-  const Tensor a = static_alpha_ + alpha_scale_ * at::tanh(product(n, alpha_fn_.t()));
+  // A few tokens stay a few rows with m pieces each, so that a token's result does not depend on the others.
+  const bool few = are_few_rows(pieces.flatten(-2), alpha_fn_);
+  const Tensor mixing = few ? few_rows_product(n, alpha_fn_.t()) : product(n, alpha_fn_.t());
+  const Tensor a = static_alpha_ + alpha_scale_ * at::tanh(mixing);
   const Tensor b = static_beta_ + beta_scale_ * at::tanh(dots(n, beta_fn_));
   const Tensor mixed = at::matmul(a.transpose(-1, -2), pieces);  // [B, T, 2m, d]
   return {mixed.narrow(-2, 0, rate_).flatten(-2).to(h.scalar_type()), mixed.narrow(-2, rate_, rate_), b};
