@@ -8,6 +8,7 @@
 #include "lab/dist/launch.h"
 #include "lab/race/race.h"
 #include "lab/report/report.h"
+#include "lab/train/training_device.h"
 
 namespace seednorm::lab {
 namespace {
@@ -27,7 +28,8 @@ void run_race(const Arguments& arguments) {
   if (!arguments.lrs.empty()) spec.entrants = at_learning_rates(spec.entrants, arguments.lrs);
   const std::optional<Launch> launch = launch_from(process_environment());
   spec.parallel_runs = arguments.parallel == "runs";
-  if (!spec.parallel_runs) spec.group = Group::from_environment();
+  const std::string& device = spec.recipe.train.device;
+  spec.group = spec.parallel_runs ? lone_group(device) : training_group(device);
   const RaceResult raced = race(spec);
   check_interrupt();
   if (launch && launch->rank > 0) return;

@@ -7,6 +7,7 @@
 #include "lab/cli/verb.h"
 #include "lab/recipes/workloads.h"
 #include "lab/train/run.h"
+#include "lab/train/training_device.h"
 
 namespace seednorm::lab {
 namespace {
@@ -23,7 +24,7 @@ void run_train(const Arguments& arguments) {
   spec.resume = arguments.resume;
   spec.dry_run = arguments.dry_run;
   spec.overfit = arguments.overfit;
-  spec.group = Group::from_environment();
+  spec.group = training_group(recipe.train.device);
   const RunResult result = train_run(spec);
   if (result.interrupted) throw Interrupted("stopped; a checkpoint is saved, and --resume continues the run");
   if (result.diverged && !spec.group->is_main()) throw std::runtime_error(arguments.out + ": diverged");

@@ -29,8 +29,13 @@ struct GradientExchange::Bucket {
   std::unique_ptr<Pending> pending;
 };
 
-GradientExchange::GradientExchange(const Group& group, const Shards& shards, std::vector<bool> contributes)
-    : group_(group), shards_(shards), contributes_(std::move(contributes)), sums_(shards.sizes().size()) {
+GradientExchange::GradientExchange(const Group& group, const Shards& shards, std::vector<bool> contributes,
+                                   at::TensorOptions options)
+    : group_(group),
+      shards_(shards),
+      contributes_(std::move(contributes)),
+      options_(options),
+      sums_(shards.sizes().size()) {
   for (const Shards::Bucket& b : shards.buckets()) buckets_.emplace_back().missing = b.params.size();
 }
 
@@ -42,7 +47,7 @@ void GradientExchange::put(size_t param, const Tensor& gradient) {
   Bucket& bucket = buckets_[index];
   const Shards::Bucket& layout = shards_.buckets()[index];
   if (contributes_[group_.rank()]) {
-    if (!bucket.own.defined()) bucket.own = at::empty({layout.count}, at::kFloat);
+    if (!bucket.own.defined()) bucket.own = at::empty({layout.count}, options_);
     for (const Piece& p : layout.params) {
       if (p.param != param) continue;
       Tensor target = bucket.own.narrow(0, p.offset, p.range.count());
@@ -67,8 +72,8 @@ void GradientExchange::send(size_t index) {
     if (contributes_[r]) out[r] = mine;
     total += out[r];
   }
-  if (!bucket.own.defined()) bucket.own = at::empty({0}, at::kFloat);
-  bucket.received = at::empty({total}, at::kFloat);
+  if (!bucket.own.defined()) bucket.own = at::empty({0}, options_);
+  bucket.received = at::empty({total}, options_);
   bucket.pending = group_.exchange(bucket.received, bucket.own, std::move(out), std::move(in));
 }
 
@@ -109,7 +114,8 @@ void share_params(const Group& group, const Shards& shards, const std::vector<Te
     // Parts differ by little, and gathering wants equal ones.
     int64_t longest = 0;
     for (int r = 0; r < group.size(); ++r) longest = std::max(longest, b.count_of(r));
-    Transfer t = {at::zeros({longest}, at::kFloat), at::empty({group.size(), longest}, at::kFloat), nullptr};
+    Transfer t = {at::zeros({longest}, params[0].options()),
+                  at::empty({group.size(), longest}, params[0].options()), nullptr};
     for (const Piece& p : b.pieces_of(group.rank())) {
       t.mine.narrow(0, p.offset, p.range.count()).copy_(part_of(params[p.param], p.range));
     }

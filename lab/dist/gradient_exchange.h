@@ -14,8 +14,10 @@ namespace seednorm::lab {
 // what it receives in the order of sum_tree.h.
 class GradientExchange {
  public:
-  // `contributes` says which ranks have a gradient at all; a rank without micro-batches has none.
-  GradientExchange(const Group& group, const Shards& shards, std::vector<bool> contributes);
+  // `contributes` says which ranks have a gradient at all; a rank without micro-batches has none. `options`
+  // are the gradients' device and dtype.
+  GradientExchange(const Group& group, const Shards& shards, std::vector<bool> contributes,
+                   at::TensorOptions options);
   ~GradientExchange();
 
   // Takes this rank's gradient of a parameter, undefined if it has none, once for each parameter. A bucket
@@ -34,6 +36,7 @@ class GradientExchange {
   const Group& group_;
   const Shards& shards_;
   std::vector<bool> contributes_;
+  at::TensorOptions options_;
   std::vector<Bucket> buckets_;
   size_t next_ = 0, settled_ = 0;  // the first bucket that is not sent, and not settled
   std::vector<at::Tensor> sums_;   // by parameter

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 
 namespace seednorm::lab {
 namespace {
@@ -53,12 +54,12 @@ std::vector<double> chunk_sums(const std::vector<Tensor>& gradients) {
 
 }  // namespace
 
-double gradient_norm(const std::vector<Tensor>& gradients, const Shards& shards, const Group& group) {
+Tensor gradient_norm(const std::vector<Tensor>& gradients, const Shards& shards, const Group& group) {
   std::vector<double> own = chunk_sums(gradients);
   double total = 0;
   if (group.size() == 1) {
     for (const double sum : own) total += sum;
-    return std::sqrt(total);
+    return at::scalar_tensor(std::sqrt(total), at::kDouble);
   }
   // A parameter without a gradient has none on any rank, and then all ranks leave it out.
   std::vector<std::vector<int64_t>> chunks(shards.sizes().size(), std::vector<int64_t>(group.size()));
@@ -90,7 +91,17 @@ double gradient_norm(const std::vector<Tensor>& gradients, const Shards& shards,
       for (int64_t c = 0; c < of_param[r]; ++c) total += *next[r]++;
     }
   }
-  return std::sqrt(total);
+  return at::scalar_tensor(std::sqrt(total), at::kDouble);
+}
+
+Tensor fast_gradient_norm(const std::vector<Tensor>& gradients, at::Device device, const Group& group) {
+  std::vector<Tensor> defined;
+  std::copy_if(gradients.begin(), gradients.end(), std::back_inserter(defined),
+               [](const Tensor& g) { return g.defined(); });
+  const Tensor squares = defined.empty()
+                             ? at::zeros({}, at::TensorOptions(at::kDouble).device(device))
+                             : at::stack(at::_foreach_norm(defined, 2)).to(at::kDouble).square().sum();
+  return group.gather(squares.reshape({1})).sum().sqrt();
 }
 
 }  // namespace seednorm::lab

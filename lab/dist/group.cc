@@ -20,6 +20,10 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#ifdef SEEDNORM_HAS_NCCL
+#define USE_C10D_NCCL
+#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
+#endif
 #endif
 
 C10_DECLARE_int(caffe2_log_level);
@@ -76,17 +80,12 @@ void Group::on_main(const std::function<void()>& work) const {
   if (!error.empty()) rethrow(error, "");
 }
 
-Group::Group() = default;
+Group::Group(at::Device device) : device_(device) {}
 Group::~Group() = default;
 
 const Group& Group::alone() {
   static const Group kAlone;
   return kAlone;
-}
-
-std::shared_ptr<Group> Group::from_environment() {
-  const auto launch = launch_from(process_environment());
-  return launch ? std::make_shared<Group>(*launch) : std::make_shared<Group>();
 }
 
 #ifndef SEEDNORM_HAS_GLOO
@@ -100,7 +99,7 @@ namespace {
       "and build again, or start one process");
 }
 }  // namespace
-Group::Group(const Launch&) { refuse(); }
+Group::Group(const Launch&, at::Device device) : device_(device) { refuse(); }
 Tensor Group::gather(const Tensor& mine) const { return mine.unsqueeze(0); }
 std::vector<std::string> Group::gather(const std::string& mine) const { return {mine}; }
 std::string Group::broadcast(const std::string& of_main) const { return of_main; }
@@ -139,6 +138,20 @@ std::string first_line(const std::exception& e) {
   return text.substr(0, text.find(". "));
 }
 
+// The backend between GPUs.
+c10::intrusive_ptr<c10d::Backend> connect_devices(
+    [[maybe_unused]] const c10::intrusive_ptr<c10d::Store>& store, [[maybe_unused]] int rank,
+    [[maybe_unused]] int size, [[maybe_unused]] milliseconds limit) {
+#ifdef SEEDNORM_HAS_NCCL
+  const auto options = c10d::ProcessGroupNCCL::Options::create();
+  options->timeout = limit;
+  return c10::make_intrusive<c10d::ProcessGroupNCCL>(store, rank, size, options);
+#else
+  throw UserError(
+      "this build cannot train on several GPUs, because its libtorch has no NCCL; build the preset lab-cuda");
+#endif
+}
+
 // Writes signs of life into the store, so that the others know who ended when an exchange fails.
 class Heart {
  public:
@@ -175,13 +188,16 @@ struct Group::Connection : std::enable_shared_from_this<Group::Connection> {
   milliseconds limit = patience();
   c10::intrusive_ptr<c10d::Store> store;
   c10::intrusive_ptr<c10d::ProcessGroupGloo::Options> backend_options;
-  c10::intrusive_ptr<c10d::Backend> backend;
+  at::Device device = at::kCPU;
+  c10::intrusive_ptr<c10d::Backend> backend;         // for tensors on the CPU
+  c10::intrusive_ptr<c10d::Backend> device_backend;  // for those on the device, if it is another
+  c10d::Backend& backend_for(const Tensor& t) const { return t.is_cpu() ? *backend : *device_backend; }
   std::vector<std::string> names;  // of the processes
   std::unique_ptr<Heart> heart;
 
   explicit Connection(const Launch& launch);
   // Connects all ranks with each other.
-  void connect();
+  void connect(at::Device device);
   void open_store(const Launch& launch);
   void meet();
   std::string lost_ranks() const;
@@ -205,10 +221,16 @@ Group::Connection::Connection(const Launch& launch)
   backend_options = options;
 }
 
-void Group::Connection::connect() {
+void Group::Connection::connect(at::Device on) {
+  device = on;
   try {
     backend = c10::make_intrusive<c10d::ProcessGroupGloo>(
         c10::make_intrusive<c10d::PrefixStore>("gloo", store), rank, size, backend_options);
+    if (!device.is_cpu())
+      device_backend =
+          connect_devices(c10::make_intrusive<c10d::PrefixStore>("nccl", store), rank, size, limit);
+  } catch (const UserError&) {
+    throw;
   } catch (const std::exception& e) {
     fail("connecting", e);
   }
@@ -332,22 +354,25 @@ std::unique_ptr<Pending> started(const Start& start, std::vector<Tensor> tensors
 
 }  // namespace
 
-Group::Group(const Launch& launch)
-    : rank_(launch.rank), size_(launch.size), connection_(std::make_shared<Connection>(launch)) {
-  connection_->connect();
+Group::Group(const Launch& launch, at::Device device)
+    : rank_(launch.rank),
+      size_(launch.size),
+      device_(device),
+      connection_(std::make_shared<Connection>(launch)) {
+  connection_->connect(device);
 }
 
 std::unique_ptr<Pending> Group::exchange(const Tensor& out, const Tensor& in, std::vector<int64_t> out_counts,
                                          std::vector<int64_t> in_counts) const {
   Tensor to = out, from = in;
-  return started([&] { return connection_->backend->alltoall_base(to, from, out_counts, in_counts); },
+  return started([&] { return connection_->backend_for(to).alltoall_base(to, from, out_counts, in_counts); },
                  {out, in},
                  [c = connection_.get()](const std::exception& e) { c->fail("exchanging gradients", e); });
 }
 
 std::unique_ptr<Pending> Group::start_gather(const Tensor& out, const Tensor& mine) const {
   Tensor to = out.view(-1), from = mine.view(-1);
-  return started([&] { return connection_->backend->_allgather_base(to, from); }, {out, mine},
+  return started([&] { return connection_->backend_for(to)._allgather_base(to, from); }, {out, mine},
                  [c = connection_.get()](const std::exception& e) { c->fail("collecting", e); });
 }
 

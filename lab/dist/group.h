@@ -25,18 +25,19 @@ class Pending {
 class Group {
  public:
   // One process.
-  Group();
-  // Meets the others. Errors (UserError): the address or port cannot be used, ranks do not come, or two have
-  // the same number; the messages say what was waited for.
-  explicit Group(const Launch& launch);
+  explicit Group(at::Device device = at::kCPU);
+  // Meets the others. Tensors on `device` travel without a detour through the CPU's memory (NCCL on GPUs);
+  // those on the CPU always can. Errors (UserError): the address or port cannot be used, ranks do not come,
+  // or two have the same number; the messages say what was waited for.
+  explicit Group(const Launch& launch, at::Device device = at::kCPU);
   static const Group& alone();
-  // The group that the environment describes, or one process.
-  static std::shared_ptr<Group> from_environment();
   ~Group();
 
   int rank() const { return rank_; }
   int size() const { return size_; }
   bool is_main() const { return rank_ == 0; }
+  // That this process trains on.
+  at::Device device() const { return device_; }
 
   // Contiguous `mine`, of the same shape on every rank -> [size, ...].
   at::Tensor gather(const at::Tensor& mine) const;
@@ -58,6 +59,7 @@ class Group {
   struct Connection;
 
   int rank_ = 0, size_ = 1;
+  at::Device device_;
   std::shared_ptr<Connection> connection_;  // null with one process
 };
 

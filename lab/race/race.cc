@@ -214,7 +214,7 @@ RaceResult race_apart(const RaceSpec& spec, const Json& asked) {
       if (!stored_result(spec, start)) {
         try {
           if (fs::exists(start.dir(spec))) (void)FileLock(start.dir(spec));  // without opening the data first
-          if (train(spec, start, std::make_shared<Group>()).interrupted) return out;
+          if (train(spec, start, spec.group).interrupted) return out;
           did_anything = true;
         } catch (const InUse&) {  // another worker has it
           continue;

@@ -25,7 +25,7 @@ struct RaceSpec {
   std::vector<Entrant> entrants;
   int64_t seeds = 1;  // the recipe's seed and the following ones, for both data and weights
   // With a group of several processes: whether all train each run together, or each process takes whole runs.
-  // The latter needs no group either: any number of calls may work on one race, come and go.
+  // The latter needs a group of one process: any number of calls may work on one race, come and go.
   bool parallel_runs = false;
   std::shared_ptr<const Group> group = std::make_shared<Group>();
 };

@@ -23,6 +23,16 @@ void parse_precision(std::string_view value, Precision& out) {
   out = value == "float32" ? Precision::kFloat32 : Precision::kBFloat16;
 }
 
+void parse_device(std::string_view value, std::string& out) {
+  const std::string_view number = value.starts_with("cuda:") ? value.substr(5) : "0";
+  const bool counts = !number.empty() && number.size() < 4 &&
+                      number.find_first_not_of("0123456789") == std::string_view::npos;
+  if (!counts || (value != "cpu" && value != "cuda" && !value.starts_with("cuda:"))) {
+    throw UserError("expected cpu, cuda or cuda:N, got " + quote(value));
+  }
+  out = value;
+}
+
 }  // namespace
 
 int64_t TrainConfig::micro_rows(int ranks) const {
@@ -84,6 +94,13 @@ Settings train_settings(TrainConfig& c, const std::string& unit) {
        [&c] { return std::string(c.dtype == Precision::kFloat32 ? "float32" : "bfloat16"); }},
       {"checkpointing", "recompute activations in backward, to save memory", c.checkpointing},
       {"threads", "number of threads; 0: libtorch's choice", c.threads, Scope::kMachine},
+      {"device", "device that trains: cpu, cuda or cuda:N",
+       [&c](std::string_view value) { parse_device(value, c.device); }, [&c] { return c.device; },
+       Scope::kMachine},
+      {"reproducible",
+       "add the gradients of micro-batches as a tree, so that any power of two of processes gives the same "
+       "bits; false saves memory",
+       c.reproducible},
       {"products",
        "libraries for matrix products, as in float32=mkl,bfloat16=widened; auto: the fastest here, as "
        "measured",

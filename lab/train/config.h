@@ -36,6 +36,8 @@ struct TrainConfig {
   Precision dtype = Precision::kFloat32;
   bool checkpointing = false;     // recompute activations in backward
   int64_t threads = 0;            // 0: as many as libtorch takes
+  std::string device = "cpu";     // or "cuda", or "cuda:N"
+  bool reproducible = true;       // gradients of micro-batches are added in an order that ranks do not change
   std::string products = "auto";  // which library computes matrix products; see ProductChoice
 
   int64_t eval_every = 0;        // steps; 0: only at the end

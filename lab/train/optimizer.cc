@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
+#include <optional>
 #include <stdexcept>
 
 #include "lab/dist/gradient_norm.h"
+#include "lab/nn/device.h"
 
 namespace seednorm::lab {
 namespace {
@@ -112,24 +114,32 @@ AdamW::AdamW(std::vector<ParamGroup> groups, const TrainConfig& config, int rank
     own_.push_back(has_any ? own : at::Tensor());
     exp_avg_.push_back(has_any ? at::zeros_like(own) : at::Tensor());
     exp_avg_sq_.push_back(has_any ? at::zeros_like(own) : at::Tensor());
-    steps_.push_back(has_any ? at::zeros({}, at::kFloat) : at::Tensor());
+    steps_.push_back(has_any ? at::zeros({}, params_[i].options()) : at::Tensor());
   }
 }
 
-double AdamW::clip(const std::vector<at::Tensor>& gradients, const Group& group) const {
+at::Tensor AdamW::clip(const std::vector<at::Tensor>& gradients, const Group& group) const {
   const at::NoGradGuard no_grad;
-  const double norm = gradient_norm(gradients, shards_, group);
-  if (grad_clip_ > 0 && norm > grad_clip_) {
-    std::vector<at::Tensor> all;
-    std::copy_if(gradients.begin(), gradients.end(), std::back_inserter(all),
-                 [](const at::Tensor& g) { return g.defined(); });
-    if (!all.empty()) at::_foreach_mul_(all, grad_clip_ / norm);
+  const bool in_order = uses_cpu_kernels(params_[0]);
+  const at::Tensor norm = in_order ? gradient_norm(gradients, shards_, group)
+                                   : fast_gradient_norm(gradients, params_[0].device(), group);
+  if (grad_clip_ <= 0) return norm;
+  std::vector<at::Tensor> all;
+  std::copy_if(gradients.begin(), gradients.end(), std::back_inserter(all),
+               [](const at::Tensor& g) { return g.defined(); });
+  if (all.empty()) return norm;
+  if (!in_order) {
+    at::_foreach_mul_(all, at::clamp_max(grad_clip_ / norm, 1).to(at::kFloat));
+  } else if (const double value = norm.item<double>(); value > grad_clip_) {
+    at::_foreach_mul_(all, grad_clip_ / value);
   }
   return norm;
 }
 
-void AdamW::step(double lr, const std::vector<at::Tensor>& gradients) {
+void AdamW::step(double lr, const std::vector<at::Tensor>& gradients, const at::Tensor& norm) {
   const at::NoGradGuard no_grad;
+  std::optional<at::Tensor> skip;  // 1 if nothing is to change
+  if (norm.defined()) skip = at::isfinite(norm).logical_not().to(at::kFloat);
   size_t i = 0;
   for (const ParamGroup& group : groups_) {
     std::vector<at::Tensor> params, with, exp_avg, exp_avg_sq, steps;
@@ -143,8 +153,10 @@ void AdamW::step(double lr, const std::vector<at::Tensor>& gradients) {
     }
     if (params.empty()) continue;
     at::_foreach_add_(steps, 1);
+    if (skip) at::_foreach_sub_(steps, std::vector<at::Tensor>(steps.size(), *skip));
     at::_fused_adamw_(params, with, exp_avg, exp_avg_sq, {}, steps, lr * group.lr_scale, beta1_, beta2_,
-                      group.weight_decay, eps_, /*amsgrad=*/false, /*maximize=*/false);
+                      group.weight_decay, eps_, /*amsgrad=*/false, /*maximize=*/false,
+                      /*grad_scale=*/std::nullopt, skip);
   }
 }
 

@@ -47,10 +47,12 @@ class AdamW {
   const Shards& shards() const { return shards_; }
 
   // Scales the gradients of this rank's ranges so that the joint norm of all is at most config.grad_clip (0:
-  // no limit); returns the norm before. NaN or Inf in a gradient makes it NaN or Inf.
-  double clip(const std::vector<at::Tensor>& gradients, const Group& group) const;
-  // One step with this learning rate; parameters without a gradient stay as they are.
-  void step(double lr, const std::vector<at::Tensor>& gradients);
+  // no limit); returns the norm before, a float64 scalar on their device. NaN or Inf in a gradient makes it
+  // NaN or Inf. On other devices than the CPU nothing waits for it.
+  at::Tensor clip(const std::vector<at::Tensor>& gradients, const Group& group) const;
+  // One step with this learning rate; parameters without a gradient stay as they are. With `norm`, as clip()
+  // returns it, nothing changes if it is not finite.
+  void step(double lr, const std::vector<at::Tensor>& gradients, const at::Tensor& norm = {});
 
   const std::vector<ParamGroup>& groups() const { return groups_; }
   // A tensor of the state, of this rank's range of a parameter.

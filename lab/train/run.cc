@@ -81,6 +81,7 @@ Run::Run(const RunSpec& spec) : spec_(spec), group_(*spec.group) {
   choose_products();
   group_.together([&] {
     workload_ = spec_.workload();
+    workload_->module().to(group_.device());
     spec_.train.check(workload_->unit());
     probes_ = workload_->probes();
   });

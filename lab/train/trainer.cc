@@ -9,6 +9,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "lab/nn/device.h"
 #include "lab/train/schedule.h"
 #include "lab/train/weight_average.h"
 
@@ -39,6 +40,7 @@ Trainer::Trainer(Workload& workload, const TrainConfig& config, const Group& gro
       config_(config),
       group_(group),
       overfit_(overfit),
+      device_(model_device(workload.module())),
       optimizer_(param_groups(workload.params(), config), config, group.rank(), group.size()),
       micro_rows_(config.micro_rows(group.size())) {
   if (group.size() == 1) return;
@@ -58,11 +60,16 @@ void Trainer::backward(int64_t micro_batch, bool is_last) {
   const int64_t first = micro_batch * micro_rows_;
   const RowRange rows = {.first = first, .count = std::min(micro_rows_, config_.batch_size - first)};
   const double share = static_cast<double>(rows.count) / static_cast<double>(config_.batch_size);
-  const Loss loss = workload_.loss(workload_.batch(overfit_ ? 0 : next_, rows), share);
+  Batch batch = workload_.batch(overfit_ ? 0 : next_, rows);
+  if (device_.is_cuda()) {
+    // The copy goes on while the device still computes what came before.
+    for (Tensor& t : batch.tensors) t = t.pin_memory();
+  }
+  const Loss loss = workload_.loss(batch.moved_to(device_, /*non_blocking=*/true), share);
   names_.resize(loss.parts.size());
   for (size_t i = 0; i < loss.parts.size(); ++i) {
     names_[i] = loss.parts[i].first;
-    values_.push_back(loss.parts[i].second.item<double>());
+    values_.push_back(loss.parts[i].second.detach().to(at::kDouble));
   }
   if (is_last) begin_exchange();
   torch::autograd::backward({loss.total});
@@ -74,11 +81,15 @@ void Trainer::begin_exchange() {
   for (int r = 0; r < group_.size(); ++r) {
     contributes[r] = terms_of(num_micro_batches(), r, group_.size()).count > 0;
   }
-  exchange_.emplace(group_, optimizer_.shards(), contributes);
+  exchange_.emplace(group_, optimizer_.shards(), contributes, optimizer_.params()[0].options());
 }
 
 void Trainer::accumulate(Terms terms, bool is_last) {
   if (terms.count == 0) return;
+  if (!config_.reproducible) {  // backward itself adds
+    for (int64_t i = 0; i < terms.count; ++i) backward(terms.first + i, is_last && i + 1 == terms.count);
+    return;
+  }
   if (terms.count == 1) return backward(terms.first, is_last);
   const int64_t left = left_part(terms.count);
   accumulate({terms.first, left}, /*is_last=*/false);
@@ -128,14 +139,32 @@ std::vector<Tensor> Trainer::reduce() {
   return out;
 }
 
-void Trainer::combine(bool stop, StepResult* result, std::vector<Tensor>* gradients) const {
+void Trainer::agree(bool stop, StepResult* result, std::vector<Tensor>* gradients) const {
+  result->stop = stop;
+  if (group_.size() == 1) return;
+  const auto params = static_cast<int64_t>(put_.size());
+  Tensor mine = at::zeros({params + 1}, at::kByte);
+  auto* marks = mine.data_ptr<uint8_t>();
+  for (size_t i = 0; i < put_.size(); ++i) marks[i] = put_[i];
+  marks[params] = stop;
+  const Tensor any = std::get<0>(group_.gather(mine).max(0));
+  for (int64_t i = 0; i < params; ++i) {
+    if (any.const_data_ptr<uint8_t>()[i] == 0) (*gradients)[i].reset();
+  }
+  result->stop = any.const_data_ptr<uint8_t>()[params] != 0;
+}
+
+void Trainer::read(const Tensor& norm, StepResult* result) const {
   using Json = nlohmann::json;
-  const Json mine = {{"stop", stop}, {"names", names_}, {"values", values_}, {"put", put_}};
-  const std::vector<uint8_t> bytes = Json::to_cbor(mine);
-  std::vector<bool> any(put_.size(), group_.size() == 1);
-  for (const std::string& text : group_.gather(std::string(bytes.begin(), bytes.end()))) {
+  std::vector<Tensor> all = values_;
+  all.push_back(norm);
+  const Tensor host = at::stack(all).cpu();  // the one wait for the device
+  const auto* numbers = host.const_data_ptr<double>();
+  result->grad_norm = numbers[values_.size()];
+  const std::vector<uint8_t> mine =
+      Json::to_cbor({{"names", names_}, {"values", std::vector<double>(numbers, numbers + values_.size())}});
+  for (const std::string& text : group_.gather(std::string(mine.begin(), mine.end()))) {
     const Json rank = Json::from_cbor(text);
-    result->stop |= rank["stop"].get<bool>();
     const auto values = rank["values"].get<std::vector<double>>();
     const auto names = rank["names"].get<std::vector<std::string>>();
     if (!names.empty()) result->parts.resize(names.size() - 1);
@@ -148,10 +177,6 @@ void Trainer::combine(bool stop, StepResult* result, std::vector<Tensor>* gradie
         result->parts[part - 1].second += values[i];
       }
     }
-    for (size_t i = 0; i < any.size(); ++i) any[i] = any[i] || rank["put"][i].get<bool>();
-  }
-  for (size_t i = 0; i < any.size(); ++i) {
-    if (!any[i]) (*gradients)[i].reset();
   }
 }
 
@@ -169,11 +194,18 @@ StepResult Trainer::step(bool stop) {
   if (mine.count == 0) begin_exchange();
   accumulate(mine, /*is_last=*/true);
   std::vector<Tensor> gradients = reduce();
-  combine(stop, &result, &gradients);
-  result.grad_norm = optimizer_.clip(gradients, group_);
-  if (result.finite()) {
-    optimizer_.step(result.lr, gradients);
+  agree(stop, &result, &gradients);
+  const Tensor norm = optimizer_.clip(gradients, group_);
+  // On another device the optimizer's step is queued before the host knows whether the gradient is finite,
+  // and changes nothing if it is not.
+  const bool looks_first = device_.is_cpu();
+  if (looks_first) read(norm, &result);
+  if (!looks_first || result.finite()) {
+    optimizer_.step(result.lr, gradients, looks_first ? Tensor() : norm);
     if (group_.size() > 1) share_params(group_, optimizer_.shards(), optimizer_.params());
+  }
+  if (!looks_first) read(norm, &result);
+  if (result.finite()) {
     if (WeightAverage* average = workload_.weight_average()) average->update(next_);
     ++next_;
   }

@@ -27,8 +27,8 @@ struct StepResult {
 
 class Trainer {
  public:
-  // workload and group must outlive it. With `overfit` every step trains on the first batch; a model that
-  // cannot learn it is broken.
+  // workload and group must outlive it. Trains on the device of the workload's model. With `overfit` every
+  // step trains on the first batch; a model that cannot learn it is broken.
   Trainer(Workload& workload, const TrainConfig& config, const Group& group = Group::alone(),
           bool overfit = false);
   ~Trainer();
@@ -61,21 +61,24 @@ class Trainer {
   void begin_exchange();
   // The gradients of this rank's ranges, summed over all ranks.
   std::vector<at::Tensor> reduce();
-  // Puts together what all ranks know of the step, and drops gradients of parameters that none has used.
-  void combine(bool stop, StepResult* result, std::vector<at::Tensor>* gradients) const;
+  // Tells all ranks whether one was told to stop, and drops gradients of parameters that none has used.
+  void agree(bool stop, StepResult* result, std::vector<at::Tensor>* gradients) const;
+  // Reads the losses of all ranks and the norm from the device.
+  void read(const at::Tensor& norm, StepResult* result) const;
   int64_t num_micro_batches() const;
 
   Workload& workload_;
   const TrainConfig config_;
   const Group& group_;
   const bool overfit_;
+  const at::Device device_;  // of the model
   AdamW optimizer_;
   int64_t next_ = 0, micro_rows_;
 
   // Of the step in progress.
   std::vector<std::vector<at::Tensor>> aside_;  // sums that wait for the terms to their right
   std::vector<std::string> names_;              // of the parts of the loss
-  std::vector<double> values_;                  // the parts of the loss of this rank's micro-batches
+  std::vector<at::Tensor> values_;              // the parts of the loss of this rank's micro-batches
   std::vector<bool> put_;                       // parameters that the exchange has got
   std::optional<GradientExchange> exchange_;    // with several ranks
 };

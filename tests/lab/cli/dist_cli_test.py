@@ -126,6 +126,12 @@ class SameBits(DistCase):
             self.train(size, f"lonely-{size}", *settings, recipe="olmoe-0.5m")
         self.assertEqual(self.weights("lonely-4"), self.weights("lonely-1"))
 
+    def test_is_up_to_rounding_in_the_free_order(self):
+        self.train(1, "ordered")
+        self.train(2, "free", "reproducible=false")
+        loss = [float(self.losses(out)[-1].split('"val_loss":')[1].split("}")[0]) for out in ("ordered", "free")]
+        self.assertTrue(abs(loss[0] - loss[1]) < 1e-5, loss)
+
     def test_through_torchrun(self):
         if importlib.util.find_spec("torch") is None:
             self.skipTest("torchrun is not installed for this Python")
@@ -320,6 +326,13 @@ class BadInput(DistCase):
         self.assertIn("for rank 1 of 2, which did not come", line)
         (line,) = self.train(2, "bad", code=2, ranks=[1], more={"SEEDNORM_DIST_TIMEOUT": "1"})
         self.assertIn("does not reach rank 0", line)
+
+    def test_a_device_that_is_not_there(self):
+        (line,) = self.train(1, "bad", "device=cuda", code=2)
+        self.assertIn("device: cuda cannot be used", line)
+        (line,) = self.train(1, "bad", "device=gpu", code=2)
+        self.assertIn('expected cpu, cuda or cuda:N, got "gpu"', line)
+        self.assertFalse((self.folder / "bad").exists())
 
     def test_half_of_an_environment(self):
         for variables, text in (({"RANK": 0, "WORLD_SIZE": 2}, "MASTER_ADDR is not set"), ({"WORLD_SIZE": 2}, "RANK is not set"),

@@ -12,6 +12,7 @@
 #include "lab/dist/launch.h"
 #include "lab/dist/shards.h"
 #include "lab/dist/sum_tree.h"
+#include "lab/nn/device.h"
 #include "lab/train/optimizer.h"
 #include "lab/train/threads.h"
 
@@ -93,17 +94,17 @@ TEST(GradientNorm, IsTheNormInDoubleForAnyNumberOfThreads) {
   for (const at::Tensor& g : gradients) {
     if (g.defined()) squares += g.to(at::kDouble).square().sum().item<double>();
   }
-  const double norm = gradient_norm(gradients, shards, Group::alone());
+  const double norm = gradient_norm(gradients, shards, Group::alone()).item<double>();
   // A sum of n positive numbers in double is off by at most n half units in the last place.
   EXPECT_NEAR(norm, std::sqrt(squares), std::sqrt(squares) * 1.1e6 * 1.2e-16);
   const int threads = at::get_num_threads();
   for (const int count : {1, 2, 3}) {
     set_training_threads(count);
-    EXPECT_EQ(gradient_norm(gradients, shards, Group::alone()), norm);
+    EXPECT_EQ(gradient_norm(gradients, shards, Group::alone()).item<double>(), norm);
   }
   set_training_threads(threads);
   gradients[2][5] = std::nanf("");
-  EXPECT_TRUE(std::isnan(gradient_norm(gradients, shards, Group::alone())));
+  EXPECT_TRUE(std::isnan(gradient_norm(gradients, shards, Group::alone()).item<double>()));
 }
 
 TEST(Optimizer, RangesOfRanksMakeTheSameStepAsTheWhole) {
@@ -138,6 +139,51 @@ TEST(Optimizer, RangesOfRanksMakeTheSameStepAsTheWhole) {
     }
   }
   for (size_t p = 0; p < joined.size(); ++p) EXPECT_TRUE(at::equal(joined[p], whole[p].tensor)) << p;
+}
+
+// What the optimizer does on other devices than the CPU.
+TEST(Optimizer, StepsThatNothingWaitsForAreTheSameUpToRounding) {
+  TrainConfig config;
+  at::manual_seed(4);
+  const at::Tensor start = at::randn({64, 65}), gradient = at::randn({64, 65});
+  std::vector<at::Tensor> ends;
+  std::vector<double> norms;
+  for (const bool plain : {false, true}) {
+    std::optional<PlainTensors> tensors;
+    if (plain) tensors.emplace();
+    const std::vector<ParamInfo> params = {{"a", start.clone(), Role::kMatrix}};
+    AdamW optimizer(param_groups(params, config), config);
+    for (int i = 0; i < 3; ++i) {
+      const std::vector<at::Tensor> gradients = {gradient.clone()};
+      const at::Tensor norm = optimizer.clip(gradients, Group::alone());
+      norms.push_back(norm.item<double>());
+      // grad_clip is 1, far below the norm.
+      EXPECT_NEAR(gradients[0].norm().item<double>(), 1, 1e-5);
+      optimizer.step(0.01, gradients, plain ? norm : at::Tensor());
+    }
+    ends.push_back(params[0].tensor);
+  }
+  EXPECT_NEAR(norms[0], norms[3], 1e-6 * norms[0]);  // libtorch sums squares in float32
+  EXPECT_LE((ends[0] - ends[1]).abs().max().item<double>(), 1e-5);
+}
+
+TEST(Optimizer, AGradientThatIsNotFiniteChangesNothing) {
+  TrainConfig config;
+  const std::vector<ParamInfo> params = {{"a", at::ones({100}), Role::kMatrix}};
+  AdamW optimizer(param_groups(params, config), config);
+  const auto state = [&] {
+    std::vector<at::Tensor> out = {params[0].tensor.clone()};
+    for (const AdamW::Slot& slot : optimizer.state()) out.push_back(slot.tensor.clone());
+    return out;
+  };
+  optimizer.step(0.1, {at::ones({100})});
+  const std::vector<at::Tensor> before = state();
+  at::Tensor bad = at::ones({100});
+  bad[7] = std::nanf("");
+  const at::Tensor norm = optimizer.clip({bad}, Group::alone());
+  optimizer.step(0.1, {bad}, norm);
+  const std::vector<at::Tensor> after = state();
+  for (size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(at::equal(before[i], after[i])) << i;
 }
 
 std::optional<Launch> launch(std::map<std::string, std::string> variables) {
