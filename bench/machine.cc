@@ -8,6 +8,7 @@
 #include <fstream>
 #include <new>
 #include <sstream>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -136,13 +137,35 @@ Buffer::Buffer(Buffer&& other) noexcept
 
 #if defined(__linux__)
 
-std::vector<int> pin_threads(const Executor& executor) {
+namespace {
+
+std::vector<int> allowed_processors() {
   cpu_set_t allowed;
   if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return {};
   std::vector<int> cpus;
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
     if (CPU_ISSET(cpu, &allowed)) cpus.push_back(cpu);
   }
+  return cpus;
+}
+
+}  // namespace
+
+void limit_processors(int count) {
+  const std::vector<int> cpus = allowed_processors();
+  if (static_cast<int>(cpus.size()) < count) {
+    throw std::invalid_argument("--threads: expected at most the processors that the program may use, " +
+                                std::to_string(cpus.size()) + ", got " + std::to_string(count));
+  }
+  cpu_set_t chosen;
+  CPU_ZERO(&chosen);
+  for (int i = 0; i < count; ++i) CPU_SET(cpus[i], &chosen);
+  sched_setaffinity(0, sizeof(chosen), &chosen);
+  setenv("OMP_NUM_THREADS", std::to_string(count).c_str(), 1);  // for libraries that use OpenMP
+}
+
+std::vector<int> pin_threads(const Executor& executor) {
+  std::vector<int> cpus = allowed_processors();
   const int threads = executor.num_threads;
   if (static_cast<int>(cpus.size()) < threads) return {};
   cpus.resize(threads);
@@ -193,6 +216,7 @@ OtherLoad::Times OtherLoad::now() {
 
 #else
 
+void limit_processors(int /*count*/) {}
 std::vector<int> pin_threads(const Executor& /*executor*/) { return {}; }
 OtherLoad::Times OtherLoad::now() { return {}; }
 

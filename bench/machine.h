@@ -47,6 +47,11 @@ class Buffer {
 // be done (fewer processors than threads, another system).
 std::vector<int> pin_threads(const Executor& executor);
 
+// From now on the calling thread, and the threads that it starts, run on the first `count` of the processors
+// that they may use. Throws std::invalid_argument if there are fewer; does nothing on other systems than
+// Linux.
+void limit_processors(int count);
+
 // What it costs to have all threads of the executor at work and to wait for them, in microseconds: the median
 // over calls that follow each other closely, with one thread 20 us behind, as real calls have it.
 double fork_join_us(const Executor& executor);

@@ -17,6 +17,7 @@
 #include "bench/norm_latency.h"
 #include "bench/norm_options.h"
 #include "bench/norm_report.h"
+#include "bench/peer_bench.h"
 #include "bench/timing.h"
 #include "seednorm/seednorm.h"
 
@@ -283,7 +284,8 @@ int run_norm_bench(const std::vector<std::string>& args, CountAllocations alloca
     }
     std::ofstream file;
     if (!options.json_path.empty()) file = open_json(options.json_path);
-    const nlohmann::ordered_json json = NormBench(options, out).run(allocations);
+    const nlohmann::ordered_json json =
+        options.peer.empty() ? NormBench(options, out).run(allocations) : run_peer_bench(options, out);
     if (!options.json_path.empty()) write_json(json, args, std::move(file));
     return 0;
   } catch (const std::invalid_argument& e) {

@@ -39,6 +39,9 @@ class NormCase {
   void prepare_backward(const Tensors& tensors, const Executor& executor);
   void backward(const Tensors& tensors, const Executor& executor);
 
+  const Params& params() const { return forward_.params; }
+  const ParamGrads& grads() const { return backward_.grads; }  // of the last backward
+
  private:
   void make_param(Param param);
   void* new_block(size_t bytes);  // zeros

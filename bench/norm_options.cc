@@ -5,6 +5,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "bench/onednn.h"
 #include "seednorm/norm.h"
 
 namespace seednorm::bench {
@@ -27,6 +28,10 @@ found to move the same bytes over the same buffers with the same threads.
   --quick             a small set and few rounds, to see that it works
   --json FILE         results as JSON
   --help
+
+  --peer onednn       compare LayerNorm and RMSNorm with oneDNN instead, which is loaded at run time
+  --peer-library FILE oneDNN's library (libdnnl.so.3, searched for as usual)
+  --shapes LIST       shapes of that comparison (256x1024,1024x2048,1024x4096,16384x2048,8192x4096)
 )";
 
 namespace {
@@ -91,6 +96,13 @@ NormSpec parse_norm(const std::string& option, const std::string& text) {
   return spec;
 }
 
+Shape parse_shape(const std::string& option, const std::string& text) {
+  const size_t x = text.find('x');
+  if (x == std::string::npos) fail(option, "rows and columns as in 1024x2048", text);
+  constexpr int64_t kMost = int64_t{1} << 24;
+  return {parse_int(option, text.substr(0, x), kMost), parse_int(option, text.substr(x + 1), kMost)};
+}
+
 template <class Parse>
 auto parse_list(const std::string& option, const std::string& text, const Parse& parse) {
   std::vector<decltype(parse(option, text))> list;
@@ -98,11 +110,34 @@ auto parse_list(const std::string& option, const std::string& text, const Parse&
   return list;
 }
 
+// Options that only one of the two measurements has are refused by the other.
+void check_peer(const NormOptions& o, const std::vector<std::string>& args) {
+  const bool with_peer = !o.peer.empty();
+  const std::vector<std::string> foreign =
+      with_peer ? std::vector<std::string>{"--widths", "--mb", "--param-dtype", "--save-stats"}
+                : std::vector<std::string>{"--peer-library", "--shapes"};
+  for (const std::string& name : foreign) {
+    if (std::find(args.begin(), args.end(), name) == args.end()) continue;
+    throw std::invalid_argument(
+        name + (with_peer ? " has no meaning with --peer, which takes --shapes" : " needs --peer onednn"));
+  }
+  if (!with_peer) return;
+  for (const NormSpec& spec : o.norms) {
+    if (spec.norm != "layer_norm" && spec.norm != "rms_norm")
+      fail("--norms", "layer_norm or rms_norm, which oneDNN has,", spec.norm);
+  }
+  for (DType dtype : o.dtypes) {
+    if (dtype != DType::kFloat32 && dtype != DType::kBFloat16)
+      fail("--dtypes", "float32 or bfloat16 with --peer", name_of(dtype));
+  }
+}
+
 // The small set, before what the command line says of it.
 void make_quick(NormOptions* options) {
   options->quick = true;
   options->widths = {1024};
   options->tensor_mb = {1};
+  options->shapes = {{64, 256}};
   options->rounds = 5;
   options->seconds = 0;
 }
@@ -114,6 +149,9 @@ const char* name_of(Pass pass) { return pass == Pass::kForward ? "fwd" : "bwd"; 
 NormOptions parse_norm_options(const std::vector<std::string>& args) {
   NormOptions o;
   if (std::find(args.begin(), args.end(), "--quick") != args.end()) make_quick(&o);
+  if (std::find(args.begin(), args.end(), "--peer") != args.end())
+    o.norms = {{"layer_norm", 1}, {"rms_norm", 1}};
+  o.peer_library = kOneDnnLibrary;
   for (size_t i = 0; i < args.size(); ++i) {
     const std::string& name = args[i];
     const auto value = [&]() -> const std::string& {
@@ -143,6 +181,13 @@ NormOptions parse_norm_options(const std::vector<std::string>& args) {
       o.rounds = static_cast<int>(parse_int(name, value(), 1 << 20));
     } else if (name == "--seconds") {
       o.seconds = parse_seconds(name, value());
+    } else if (name == "--peer") {
+      o.peer = value();
+      if (o.peer != "onednn") fail(name, "onednn", o.peer);
+    } else if (name == "--peer-library") {
+      o.peer_library = value();
+    } else if (name == "--shapes") {
+      o.shapes = parse_list(name, value(), parse_shape);
     } else if (name == "--json") {
       o.json_path = value();
     } else if (name == "--save-stats") {
@@ -153,6 +198,7 @@ NormOptions parse_norm_options(const std::vector<std::string>& args) {
       throw std::invalid_argument("unknown option \"" + name + "\", see --help");
     }
   }
+  check_peer(o, args);
   return o;
 }
 

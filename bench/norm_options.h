@@ -15,6 +15,10 @@ struct NormSpec {
   int64_t heads = 1;
 };
 
+struct Shape {
+  int64_t rows, cols;
+};
+
 enum class Pass { kForward, kBackward };
 const char* name_of(Pass pass);  // "fwd", "bwd"
 
@@ -36,6 +40,11 @@ struct NormOptions {
   bool help = false;
   std::string simd;
   std::string json_path;
+
+  // A comparison with another library (peer_bench.h) in place of the measurement above.
+  std::string peer;          // "onednn", or empty
+  std::string peer_library;  // its file
+  std::vector<Shape> shapes = {{256, 1024}, {1024, 2048}, {1024, 4096}, {16384, 2048}, {8192, 4096}};
 };
 
 // Of the parameters beside data of `dtype`: float64 data allows no other.
