@@ -14,12 +14,12 @@
 #include "lab/cli/recipe_options.h"
 #include "lab/cli/verb.h"
 #include "lab/nn/cpu/machine_products.h"
-#include "lab/nn/cpu/matmul_speed.h"
-#include "lab/nn/cpu/products.h"
+#include "lab/nn/matmul_speed.h"
 #include "lab/race/entrants.h"
 #include "lab/recipes/workloads.h"
 #include "lab/train/threads.h"
 #include "lab/train/trainer.h"
+#include "lab/train/training_device.h"
 
 namespace seednorm::lab {
 namespace {
@@ -37,10 +37,16 @@ double seconds_of(Trainer& trainer) {
   return watch.seconds();
 }
 
+std::unique_ptr<Workload> made(const Recipe& recipe) {
+  std::unique_ptr<Workload> out = make_workload(recipe, Purpose::kBenchmark);
+  out->module().to(training_device(recipe.train.device, /*local_rank=*/0));
+  return out;
+}
+
 // A model that trains on random data, on which the cost of a step does not depend.
 struct Contestant {
   Contestant(const std::string& name, const Recipe& recipe)
-      : label(name), workload(make_workload(recipe, Purpose::kBenchmark)), trainer(*workload, recipe.train) {
+      : label(name), workload(made(recipe)), trainer(*workload, recipe.train) {
     first_step = seconds_of(trainer);
   }
 
@@ -96,7 +102,8 @@ void run_bench(const Arguments& arguments) {
   set_training_threads(recipe.train.threads);
   set_product_choice(product_choice_of(recipe.train.products));
   const bool half = recipe.train.dtype == Precision::kBFloat16;
-  const at::ScalarType products = product_dtype(half ? at::kBFloat16 : at::kFloat);
+  const at::ScalarType activations = half ? at::kBFloat16 : at::kFloat;
+  const at::Device device = training_device(recipe.train.device, /*local_rank=*/0);
   auto all = contestants(arguments, recipe);
   for (const auto& c : all) {
     for (int64_t i = 0; i < arguments.warmup; ++i) seconds_of(c->trainer);
@@ -109,7 +116,7 @@ void run_bench(const Arguments& arguments) {
   } else {
     take_steps(all, arguments.steps);
   }
-  const double peak = matmul_flops_per_s(products);
+  const double peak = matmul_flops_per_s(activations, device);
   nlohmann::ordered_json json = {{"recipe", recipe.name},
                                  {"settings", arguments.recipe.settings},
                                  {"dtype", half ? "bfloat16" : "float32"},

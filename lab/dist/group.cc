@@ -290,7 +290,7 @@ std::string Group::Connection::lost_ranks() const {
     return out;
   };
   const std::vector<std::string> before = signs();
-  std::this_thread::sleep_for(4 * Heart::kBeat);
+  std::this_thread::sleep_for(3 * Heart::kBeat);
   const std::vector<std::string> after = signs();
   std::string lost;
   for (int r = 0; r < size; ++r) {

@@ -5,9 +5,9 @@
 
 #include <cstdio>
 
-#include "lab/nn/cpu/matmul_speed.h"
 #include "lab/nn/cpu/product_choice.h"
 #include "lab/nn/cpu/products.h"
+#include "lab/nn/matmul_speed.h"
 #include "seednorm/simd.h"
 
 namespace seednorm::lab {
@@ -17,8 +17,8 @@ RunStatus::RunStatus(const Workload& workload, const Trainer& trainer, const Tra
       trainer_(trainer),
       config_(config),
       ranks_(ranks),
-      products_(product_dtype(config.dtype == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat)),
-      peak_flops_(matmul_flops_per_s(products_)),
+      activations_(config.dtype == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat),
+      peak_flops_(ranks * matmul_flops_per_s(activations_, trainer.device())),
       flops_per_unit_(workload.counts().flops_per_unit) {}
 
 std::string RunStatus::banner() const {
@@ -30,10 +30,18 @@ std::string RunStatus::banner() const {
          (ranks_ == 1 ? "" : std::to_string(ranks_) + " processes of ") +
          std::to_string(at::get_num_threads()) + " threads\n";
   out += with_unit(bytes_per_rank(params, ranks_)) + "B " + (ranks_ == 1 ? "" : "in each process ") +
-         "for weights, gradients and AdamW's state; norms by " + simd_target() + ", libtorch by " +
-         at::get_cpu_capability() + ", matrix products in " + c10::toString(products_) + " (" +
-         product_choice().text() + ") at " + with_unit(peak_flops_) + "FLOP/s\n";
+         "for weights, gradients and AdamW's state; " + engine() + " at " + with_unit(peak_flops_) +
+         "FLOP/s\n";
   return out + to_text(trainer_.optimizer().groups());
+}
+
+std::string RunStatus::engine() const {
+  if (!trainer_.device().is_cpu()) {
+    return trainer_.device().str() + ", matrix products in " + c10::toString(activations_);
+  }
+  return std::string("norms by ") + simd_target() + ", libtorch by " + at::get_cpu_capability() +
+         ", matrix products in " + c10::toString(product_dtype(activations_)) + " (" +
+         product_choice().text() + ")";
 }
 
 void RunStatus::show(const StepResult& step, double loss_ema, double seconds_per_step) {

@@ -21,12 +21,15 @@ class RunStatus {
   void show(const StepResult& step, double loss_ema, double seconds_per_step);
 
  private:
+  // What computes, for the banner.
+  std::string engine() const;
+
   const Workload& workload_;
   const Trainer& trainer_;
   const TrainConfig& config_;
   int ranks_;
-  at::ScalarType products_;  // the dtype of matrix products
-  double peak_flops_;        // of matrix products alone, per second
+  at::ScalarType activations_;
+  double peak_flops_;  // of matrix products alone, per second, of all processes
   double flops_per_unit_;
   Progress progress_;
 };

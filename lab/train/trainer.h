@@ -45,6 +45,7 @@ class Trainer {
   // resumed on another number of ranks.
   int64_t micro_rows() const { return micro_rows_; }
   void set_micro_rows(int64_t rows) { micro_rows_ = rows; }
+  at::Device device() const { return device_; }
   AdamW& optimizer() { return optimizer_; }
   const AdamW& optimizer() const { return optimizer_; }
 

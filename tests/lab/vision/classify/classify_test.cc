@@ -194,7 +194,7 @@ TEST_F(ClassifyTest, ASubsetIsEvenlySpaced) {
   const auto w = workload({"eval_rows=6"});
   const auto probe = std::move(w->probes()[0]);
   // One of each class, whatever their order in the set.
-  EXPECT_EQ(probe->run().line.at("accuracy").at("weights").at("images"), 6);
+  EXPECT_EQ(probe->run(Group::alone()).line.at("accuracy").at("weights").at("images"), 6);
 }
 
 TEST(Accuracy, RankOfTheLabel) {
