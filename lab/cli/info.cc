@@ -24,9 +24,16 @@ void list_recipes() {
   }
 }
 
-void list_settings(Recipe recipe) {
-  for (const Setting& s : recipe.settings()) {
-    std::printf("%-18s %-12s %s\n", s.name.c_str(), s.get().c_str(), s.help.c_str());
+// Each setting with its value and, for built-in recipes, the source of the value.
+void list_settings(Recipe recipe, const std::string& name) {
+  Recipe plain = name.ends_with(".toml") ? recipe : load_recipe(name);
+  const Settings before = plain.settings(), after = recipe.settings();
+  for (size_t i = 0; i < after.size(); ++i) {
+    const Setting& s = after[i];
+    const bool is_given = i < before.size() && before[i].get() != s.get();
+    const std::string source = is_given ? "[given]" : setting_source(name, s.name);
+    std::printf("%-19s %-12s %s%s\n", s.name.c_str(), s.get().c_str(), s.help.c_str(),
+                source.starts_with("[") ? ("  " + source).c_str() : "");
   }
 }
 
@@ -34,7 +41,7 @@ void run_info(const Arguments& arguments) {
   if (arguments.list) return list_recipes();
   if (arguments.recipe.recipe.empty()) throw UserError("info: expected a recipe; see --list");
   const Recipe recipe = arguments.recipe.load();
-  if (arguments.settings_help) return list_settings(recipe);
+  if (arguments.settings_help) return list_settings(recipe, arguments.recipe.recipe);
   const std::unique_ptr<Workload> workload = make_workload(recipe, Purpose::kCounting);
   const Counts counts = workload->counts();
   const std::vector<ParamGroup> groups = param_groups(workload->params(), recipe.train);

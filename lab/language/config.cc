@@ -44,6 +44,8 @@ Settings LanguageConfig::settings() {
        m.frac_rate},
       {"balance_weight", "weight of the experts' load-balance loss", balance_weight},
       {"router_z_weight", "weight of the router's z-loss", router_z_weight},
+      {"router_z_over_top_k", "divide the router's z-loss by top_k, as OLMoE's code does",
+       router_z_over_top_k},
       {"train_data", "folder of token shards to train on", train_data},
       {"valid_data", "folders of token shards to validate on, separated by commas", valid_data,
        Scope::kMeasurement},

@@ -15,6 +15,7 @@ struct LanguageConfig : WorkloadConfig {
 
   double balance_weight = 0;  // weight of the experts' load-balance loss
   double router_z_weight = 0;
+  bool router_z_over_top_k = false;  // divides that weight by top_k, as OLMoE's code does
 
   std::string train_data;      // folders of token shards, separated by commas
   std::string valid_data;      // folders, separated by commas; empty: none

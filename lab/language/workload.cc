@@ -107,10 +107,11 @@ Loss LanguageWorkload::loss(const Batch& batch, double share) {
   if (layers.empty()) return out;
   // In the log, the means over layers are unweighted.
   const double each = share / static_cast<double>(layers.size());
+  const double router_z_weight =
+      config_.router_z_weight / static_cast<double>(config_.router_z_over_top_k ? config_.model.top_k : 1);
   Tensor balance, router_z;
   for (const AuxiliaryLoss& l : layers) {
-    out.total =
-        out.total + each * (config_.balance_weight * l.balance + config_.router_z_weight * l.router_z);
+    out.total = out.total + each * (config_.balance_weight * l.balance + router_z_weight * l.router_z);
     const Tensor b = each * l.balance.detach().to(at::kDouble),
                  z = each * l.router_z.detach().to(at::kDouble);
     balance = balance.defined() ? balance + b : b;

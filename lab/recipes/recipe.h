@@ -69,6 +69,10 @@ void set_eval_batches(Recipe& recipe, std::string_view batches, int64_t rows);
 Recipe load_recipe(const std::string& name_or_path);
 std::vector<std::string> recipe_names();
 
+// Where a built-in recipe, or one of its bases, has the value of a setting from: the remark behind it that
+// begins with a mark, "[paper] 500B tokens". "" if there is no remark, "default" if none of them sets it.
+std::string setting_source(const std::string& recipe, const std::string& setting);
+
 // Parses the text of such a file; `name` is for messages.
 Recipe parse_recipe(const std::string& name, std::string_view toml);
 

@@ -126,6 +126,21 @@ Recipe from_text(const std::string& name, std::string_view text, int depth) {
   }
 }
 
+// The remark behind the setting in the text of a recipe; nothing if the text does not set it.
+std::optional<std::string> remark_in(std::string_view text, const std::string& setting) {
+  std::istringstream lines{std::string(text)};
+  std::string table;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("[")) table = line.substr(1, line.find(']') - 1) + ".";
+    const std::string key = table + line.substr(0, line.find(' '));
+    // "norm" sets every site.
+    if (key != setting && !(key == "norm" && setting.starts_with("norm."))) continue;
+    const size_t mark = line.find("# [");
+    return mark == std::string::npos ? "" : line.substr(mark + 2);
+  }
+  return std::nullopt;
+}
+
 std::string quoted(const std::string& text) {
   std::ostringstream out;
   out << toml::toml_formatter(toml::value<std::string>(text), toml::format_flags::allow_unicode_strings);
@@ -145,6 +160,21 @@ std::vector<std::string> recipe_names() {
   std::vector<std::string> names;
   for (const BuiltIn& b : kBuiltIn) names.emplace_back(b.name);
   return names;
+}
+
+std::string setting_source(const std::string& recipe, const std::string& setting) {
+  std::string name = recipe;
+  for (int depth = 0; depth <= kMaxBases; ++depth) {
+    const auto found = std::find_if(std::begin(kBuiltIn), std::end(kBuiltIn),
+                                    [&](const BuiltIn& b) { return name == b.name; });
+    if (found == std::end(kBuiltIn)) break;
+    if (const auto remark = remark_in(found->toml, setting)) return *remark;
+    Values values = parse_values(name, found->toml);
+    const auto base = take(values, "base");
+    if (!base) break;
+    name = *base;
+  }
+  return "default";
 }
 
 std::string to_toml(const Recipe& recipe) {

@@ -112,6 +112,24 @@ TEST(Recipes, AreThoseOfThePaper) {
   EXPECT_EQ(norm_of(load_recipe("olmoe-1.3b-dyt"), "qk"), "rms_norm");
 }
 
+// Readers see which values are the paper's.
+TEST(Recipes, SettingsOfThePapersModelsNameTheirSources) {
+  for (const char* name : {"olmoe-1.3b", "olmoe-7b", "olmo2-550m", "olmo2-1b"}) {
+    for (const auto& [key, value] : load_recipe(name).values()) {
+      const std::string source = setting_source(name, key);
+      EXPECT_TRUE(source == "default" || source.starts_with("[paper]") || source.starts_with("[OLMo]") ||
+                  source.starts_with("[ours]"))
+          << name << " " << key << " " << source;
+    }
+  }
+  EXPECT_EQ(setting_source("olmoe-7b", "lr"), "[paper]");  // of its base
+  EXPECT_EQ(setting_source("olmoe-7b", "steps"), "[paper] 1T tokens");
+  EXPECT_EQ(setting_source("olmoe-7b", "adam_eps"), "default");
+  EXPECT_EQ(setting_source("olmoe-1.3b-seednorm", "norm.qk"), "");
+  EXPECT_EQ(setting_source("olmoe-1.3b-dyt", "norm.block"), "");
+  EXPECT_EQ(setting_source("my.toml", "lr"), "default");
+}
+
 TEST(Recipes, NormsByPosition) {
   Recipe r = load_recipe("olmo2-3m");
   apply_setting(r, "norm=seed_norm(alpha_init=0.1)");

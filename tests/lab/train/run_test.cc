@@ -68,6 +68,25 @@ class RunTest : public testing::Test {
   TestFolder folder_;
 };
 
+// OLMoE's code divides the router's z-loss by the number of chosen experts.
+TEST_F(RunTest, RouterLossOverTopK) {
+  std::vector<double> added;  // to the cross entropy, of the same weights and batch
+  for (const char* over : {"false", "true"}) {
+    const Recipe r = recipe({"family=olmoe", "num_kv_heads=2", "num_experts=4", "top_k=2", "balance_weight=0",
+                             "router_z_weight=0.5", std::string("router_z_over_top_k=") + over});
+    const auto workload = make_workload(r);
+    const Loss loss = workload->loss(workload->batch(0, {0, 4}), 1);
+    double cross_entropy = 0, router_z = 0;
+    for (const auto& [name, value] : loss.parts) {
+      if (name == "loss") cross_entropy = value.item<double>();
+      if (name == "router_z") router_z = value.item<double>();
+    }
+    added.push_back((loss.total.item<double>() - cross_entropy) / router_z);
+  }
+  EXPECT_NEAR(added[0], 0.5, 1e-4);
+  EXPECT_NEAR(added[1], 0.25, 1e-4);
+}
+
 TEST_F(RunTest, LeavesConfigMetricsAndCheckpoints) {
   const RunResult result = run(recipe(), "a");
   EXPECT_EQ(result.steps, 8);
