@@ -1,6 +1,7 @@
 #include "lab/nn/cpu/multiply.h"
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
 #include <optional>
