@@ -212,7 +212,13 @@ Group::Connection::Connection(const Launch& launch)
   // c10d writes a stack trace for each attempt to connect; what matters becomes an exception.
   if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = 3;
   open_store(launch);
-  meet();
+  try {
+    meet();
+  } catch (const c10::Error& e) {
+    throw std::runtime_error("rank 0 at " + place +
+                             " ended or does not answer (noticed while the ranks met: " + first_line(e) +
+                             ")");
+  }
   auto options = c10d::ProcessGroupGloo::Options::create(limit);
   const char* interface = std::getenv("GLOO_SOCKET_IFNAME");  // as in PyTorch
   options->devices = {interface != nullptr ? c10d::ProcessGroupGloo::createDeviceForInterface(interface)

@@ -172,13 +172,15 @@ class TasksProbe : public Probe {
     return out;
   }
 
-  Measurement run(const Group& /*group*/) override {
+  Measurement run(const Group& group) override {
     const at::NoGradGuard no_grad;
+    EvalOptions options;
+    options.group = &group;
     Measurement out;
     out.line = {{"tasks", Json::object()}};
     for (const TaskRequests& task : tasks_) {
       const std::string name = task.task.name;
-      const double value = evaluate(*model_, task, EvalOptions()).value;
+      const double value = evaluate(*model_, task, options).value;
       out.line["tasks"][name] = value;
       out.values.emplace_back("tasks/" + name, value);
     }

@@ -99,6 +99,18 @@ class Pass {
   std::vector<Scored> scored_;           // in the order of rows_
 };
 
+// Values of which each rank has computed some and left zeros for the others.
+Values joined(const Group& group, Values mine) {
+  std::vector<double> flat;
+  for (const std::vector<double>& v : mine) flat.insert(flat.end(), v.begin(), v.end());
+  const Tensor all = group.gather(at::tensor(flat, at::kDouble)).sum(0);
+  const double* next = all.const_data_ptr<double>();
+  for (std::vector<double>& v : mine) {
+    for (double& value : v) value = *next++;
+  }
+  return mine;
+}
+
 }  // namespace
 
 Values log_likelihoods(Model& model, const TaskRequests& requests, const EvalOptions& options) {
@@ -106,7 +118,7 @@ Values log_likelihoods(Model& model, const TaskRequests& requests, const EvalOpt
   Values out;
   for (const EncodedDocument& d : requests.encoded) out.emplace_back(d.continuations.size());
   const int64_t all = requests.num_requests();
-  int64_t done = 0;
+  int64_t done = 0, passes = 0;
   for (size_t next = 0; next < requests.encoded.size();) {
     check_interrupt();
     Pass pass;
@@ -115,10 +127,10 @@ Values log_likelihoods(Model& model, const TaskRequests& requests, const EvalOpt
       for (const Trunk& trunk : trunks_of(requests.encoded[next], next, requests.max_tokens)) pass.add(trunk);
       done += static_cast<int64_t>(requests.encoded[next].continuations.size());
     }
-    pass.run(model, out);
+    if (passes++ % options.group->size() == options.group->rank()) pass.run(model, out);
     options.report(done, all);
   }
-  return out;
+  return options.group->size() == 1 ? out : joined(*options.group, std::move(out));
 }
 
 TaskResult evaluate(Model& model, const TaskRequests& requests, const EvalOptions& options) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <vector>
 
+#include "lab/dist/group.h"
 #include "lab/language/eval/perplexity_set.h"
 #include "lab/language/eval/requests.h"
 #include "lab/language/eval/results.h"
@@ -17,6 +18,8 @@ struct EvalOptions {
   int64_t batch = 32;  // least number of requests or chunks per pass; a document's stay together
   // Receives the number of finished requests or chunks, and the total number.
   std::function<void(int64_t done, int64_t all)> report = [](int64_t, int64_t) {};
+  // Its ranks divide the passes over a task's requests among them, and all get every value.
+  const Group* group = &Group::alone();
 };
 
 // Errors: Interrupted, if the user stops it (lab/base/interrupt.h); NotFinite (log_probs.h).

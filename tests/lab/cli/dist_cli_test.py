@@ -132,6 +132,16 @@ class SameBits(DistCase):
         loss = [float(self.losses(out)[-1].split('"val_loss":')[1].split("}")[0]) for out in ("ordered", "free")]
         self.assertTrue(abs(loss[0] - loss[1]) < 1e-5, loss)
 
+    def test_of_tasks_that_ranks_divide(self):
+        (self.folder / "piqa.validation.jsonl").write_text("".join(
+            json.dumps({"goal": f"{i} and {i * i % 97}", "sol1": "are numbers", "sol2": f"said {i}", "label": i % 2}) + "\n"
+            for i in range(90)))
+        settings = ["tasks=piqa", "tasks_data=.", "tasks_every=3"]
+        for size in 1, 2:
+            self.train(size, f"tasks-{size}", *settings)
+        self.assertIn("piqa", "".join(self.losses("tasks-1")))
+        self.assertEqual(self.losses("tasks-2"), self.losses("tasks-1"))
+
     def test_through_torchrun(self):
         if importlib.util.find_spec("torch") is None:
             self.skipTest("torchrun is not installed for this Python")
