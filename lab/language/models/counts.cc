@@ -1,17 +1,9 @@
 #include "lab/language/models/counts.h"
 
+#include "lab/nn/norm_flops.h"
+
 namespace seednorm::lab {
 namespace {
-
-// Of forward, for one row.
-double flops_of_row(const NormLayer& norm) {
-  const NormInfo& info = norm.layer().info();
-  int64_t operations = info.has_eps ? 3 : 0;  // for each column
-  for (const NormParam& p : norm.params()) {
-    operations += info.find(p.param)->role == ParamRole::kDynamic ? 2 : 1;
-  }
-  return static_cast<double>(operations * norm.layer().dim());
-}
 
 // A token's rows: a norm of queries, keys or pieces of the stream that is narrower than these has several.
 double rows_of_token(const ModelConfig& c, const std::string& name, const NormLayer& norm) {

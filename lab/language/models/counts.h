@@ -9,10 +9,7 @@ namespace seednorm::lab {
 
 // The FLOPs are those of one token at the full context: 6 for each active matrix element (the embedding
 // counts once, as the head), and attention's two products, 6 * 2 * context * dim per layer, halved by
-// causality.
-// A norm needs 3 * dim FLOPs for the statistics of a row and their product with it, 2 * dim for each dynamic
-// parameter (a product and a sum, as in the paper's Appendix F.1) and dim for each other one, and twice as
-// many for backward. Activations and the mean of LayerNorm are not counted.
+// causality. Those of norms are flops_of_row's, forward and backward.
 Counts count(const Model& model);
 
 }  // namespace seednorm::lab
