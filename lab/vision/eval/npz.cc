@@ -2,7 +2,9 @@
 
 #include <zlib.h>
 
+#include <bit>
 #include <charconv>
+#include <cmath>
 #include <optional>
 #include <stdexcept>
 
@@ -12,7 +14,8 @@
 namespace seednorm::lab {
 namespace {
 
-constexpr std::string_view kMember = "arr_0.npy", kMagic("\x93NUMPY", 6);
+constexpr const char* kImages = "arr_0";  // the array of pictures
+constexpr std::string_view kMember = "arr_0.npy", kEnding = ".npy", kMagic("\x93NUMPY", 6);
 constexpr std::string_view kLocal("PK\3\4", 4), kCentral("PK\1\2", 4), kEnd("PK\5\6", 4);
 constexpr uint32_t kIn64 = 0xffffffff;  // the number is in the extra field instead
 
@@ -64,7 +67,7 @@ void read_zip64(std::string_view extra, Member& member) {
   }
 }
 
-Member find_member(std::string_view bytes, const std::string& file) {
+Member find_member(std::string_view bytes, const std::string& array, const std::string& file) {
   const size_t end = bytes.rfind(kEnd);
   if (!bytes.starts_with("PK")) fail(file, "is no .npz file");
   if (end == std::string_view::npos || bytes.size() - end < 22) fail(file, "ends early");
@@ -81,15 +84,16 @@ Member find_member(std::string_view bytes, const std::string& file) {
     Member member{bytes.substr(at + 46, name_size), number(bytes, at + 10, 2), number(bytes, at + 16, 4),
                   number(bytes, at + 20, 4),        number(bytes, at + 24, 4), number(bytes, at + 42, 4)};
     read_zip64(bytes.substr(at + 46 + name_size, extra_size), member);
-    if (member.name == kMember) return member;
+    if (member.name == array + std::string(kEnding)) return member;
     if (names.size() < 200) names += (names.empty() ? "" : ", ") + quote(member.name);
     at += total;
   }
-  fail(file, "has no array arr_0, but " + (names.empty() ? "nothing" : names));
+  fail(file, "has no array " + array + ", but " + (names.empty() ? "nothing" : names));
 }
 
 // At most so many bytes as stated, whatever they unpack to.
-std::string unpack(std::string_view packed, uint64_t size, const std::string& file) {
+std::string unpack(std::string_view packed, uint64_t size, const std::string& array,
+                   const std::string& file) {
   std::string out;
   z_stream stream = {};
   if (inflateInit2(&stream, -15) != Z_OK) throw std::bad_alloc();
@@ -108,15 +112,15 @@ std::string unpack(std::string_view packed, uint64_t size, const std::string& fi
     out.append(buffer.data(), buffer.size() - stream.avail_out);
   }
   inflateEnd(&stream);
-  if (status != Z_STREAM_END || out.size() != size) fail(file, "arr_0 is damaged");
+  if (status != Z_STREAM_END || out.size() != size) fail(file, array + " is damaged");
   return out;
 }
 
-std::string read_member(std::string_view bytes, const std::string& file) {
-  const Member member = find_member(bytes, file);
+std::string read_member(std::string_view bytes, const std::string& array, const std::string& file) {
+  const Member member = find_member(bytes, array, file);
   if (member.offset > bytes.size() || bytes.size() - member.offset < 30 ||
       bytes.substr(member.offset, 4) != kLocal) {
-    fail(file, "arr_0 is damaged");
+    fail(file, array + " is damaged");
   }
   const uint64_t begin =
       member.offset + 30 + number(bytes, member.offset + 26, 2) + number(bytes, member.offset + 28, 2);
@@ -124,14 +128,14 @@ std::string read_member(std::string_view bytes, const std::string& file) {
   const std::string_view packed = bytes.substr(begin, member.packed_size);
   std::string out;
   if (member.method == 0) {
-    if (member.packed_size != member.size) fail(file, "arr_0 is damaged");
+    if (member.packed_size != member.size) fail(file, array + " is damaged");
     out = packed;
   } else if (member.method == 8) {
-    out = unpack(packed, member.size, file);
+    out = unpack(packed, member.size, array, file);
   } else {
-    fail(file, "arr_0 is packed by a method other than deflate");
+    fail(file, array + " is packed by a method other than deflate");
   }
-  if (crc_of(out) != member.crc) fail(file, "arr_0 is damaged: its checksum is wrong");
+  if (crc_of(out) != member.crc) fail(file, array + " is damaged: its checksum is wrong");
   return out;
 }
 
@@ -161,33 +165,85 @@ std::optional<std::vector<int64_t>> sizes_of(std::string_view text) {
   return sizes;
 }
 
-}  // namespace
+// An array of NumPy: what its header says, and its numbers.
+struct Array {
+  std::string type, shape_text;
+  bool is_fortran;
+  std::optional<std::vector<int64_t>> shape;
+  std::string numbers;
+};
 
-NpzImages parse_npz(std::string_view bytes, const std::string& file) {
-  const std::string array = read_member(bytes, file);
-  if (!array.starts_with(kMagic) || array.size() < 12) fail(file, "arr_0 is no array of NumPy");
+Array read_array(std::string_view bytes, const std::string& name, const std::string& file) {
+  std::string array = read_member(bytes, name, file);
+  if (!array.starts_with(kMagic) || array.size() < 12) fail(file, name + " is no array of NumPy");
   const size_t width = array[6] == 1 ? 2 : 4;
   const uint64_t header_size = number(array, 8, width), begin = 8 + width + header_size;
-  if (begin > array.size()) fail(file, "arr_0 is no array of NumPy");
+  if (begin > array.size()) fail(file, name + " is no array of NumPy");
   const std::string_view header = std::string_view(array).substr(8 + width, header_size);
-  const std::string_view type = value_of(header, "descr"), shape = value_of(header, "shape");
-  const auto sizes = sizes_of(shape);
-  const std::string expected = "; expected uint8 pictures [n, height, width, 3]";
-  if (type != "'|u1'" && type != "'<u1'") fail(file, "arr_0 holds " + quote(type) + expected);
-  if (value_of(header, "fortran_order") != "False") fail(file, "arr_0 is in Fortran's order" + expected);
-  if (!sizes || sizes->size() != 4 || (*sizes)[3] != 3) {
-    fail(file, "arr_0 has the shape " + quote(std::string(shape) + ")") + expected);
-  }
-  uint64_t total = 1;
-  for (const int64_t size : *sizes) {
-    if (size < 1 || static_cast<uint64_t>(size) > array.size() / total) {
-      fail(file, "arr_0 has the shape " + quote(std::string(shape) + ")") + ", which its bytes do not fill");
+  const std::string_view shape = value_of(header, "shape");
+  Array out = {.type = std::string(value_of(header, "descr")),
+               .shape_text = std::string(shape) + ")",
+               .is_fortran = value_of(header, "fortran_order") != "False",
+               .shape = sizes_of(shape)};
+  out.numbers = std::move(array);
+  out.numbers.erase(0, begin);
+  return out;
+}
+
+// Errors (UserError): the array does not have so many bytes as its shape says.
+void check_bytes(const Array& array, size_t each, const std::string& name, const std::string& file) {
+  uint64_t total = each;
+  for (const int64_t size : *array.shape) {
+    if (size < 1 || static_cast<uint64_t>(size) > array.numbers.size() / total) {
+      fail(file, name + " has the shape " + quote(array.shape_text) + ", which its bytes do not fill");
     }
     total *= static_cast<uint64_t>(size);
   }
-  if (array.size() - begin != total) fail(file, "arr_0 has not as many bytes as its shape says");
-  return {
-      (*sizes)[0], (*sizes)[1], (*sizes)[2], {array.begin() + static_cast<ptrdiff_t>(begin), array.end()}};
+  if (array.numbers.size() != total) fail(file, name + " has not as many bytes as its shape says");
+}
+
+float half(uint16_t bits) {
+  const int exponent = bits >> 10 & 31;
+  const auto fraction = static_cast<float>(bits & 1023);
+  const float size = exponent == 0    ? std::ldexp(fraction, -24)
+                     : exponent == 31 ? (fraction == 0 ? INFINITY : NAN)
+                                      : std::ldexp(fraction + 1024, exponent - 25);
+  return (bits >> 15) != 0 ? -size : size;
+}
+
+}  // namespace
+
+NpzImages parse_npz(std::string_view bytes, const std::string& file) {
+  const Array array = read_array(bytes, kImages, file);
+  const std::string expected = "; expected uint8 pictures [n, height, width, 3]";
+  if (array.type != "'|u1'" && array.type != "'<u1'")
+    fail(file, "arr_0 holds " + quote(array.type) + expected);
+  if (array.is_fortran) fail(file, "arr_0 is in Fortran's order" + expected);
+  if (!array.shape || array.shape->size() != 4 || (*array.shape)[3] != 3) {
+    fail(file, "arr_0 has the shape " + quote(array.shape_text) + expected);
+  }
+  check_bytes(array, 1, kImages, file);
+  const std::vector<int64_t>& sizes = *array.shape;
+  return {sizes[0], sizes[1], sizes[2], {array.numbers.begin(), array.numbers.end()}};
+}
+
+NpzNumbers parse_npz_numbers(std::string_view bytes, const std::string& name, const std::string& file) {
+  const Array array = read_array(bytes, name, file);
+  const bool is_half = array.type == "'<f2'";
+  if (!is_half && array.type != "'<f4'") {
+    fail(file, name + " holds " + quote(array.type) + "; expected float16 or float32");
+  }
+  if (array.is_fortran || !array.shape) {
+    fail(file, name + " has the shape " + quote(array.shape_text) + "; expected numbers in C's order");
+  }
+  const size_t each = is_half ? 2 : 4;
+  check_bytes(array, each, name, file);
+  NpzNumbers out = {*array.shape, std::vector<float>(array.numbers.size() / each)};
+  for (size_t i = 0; i < out.values.size(); ++i) {
+    const auto bits = static_cast<uint32_t>(number(array.numbers, i * each, each));
+    out.values[i] = is_half ? half(static_cast<uint16_t>(bits)) : std::bit_cast<float>(bits);
+  }
+  return out;
 }
 
 void write_npz(const std::filesystem::path& file, const NpzImages& images) {

@@ -21,6 +21,14 @@ struct NpzImages {
 // file is damaged.
 NpzImages parse_npz(std::string_view bytes, const std::string& file);
 
+// An array of floating-point numbers.
+struct NpzNumbers {
+  std::vector<int64_t> shape;
+  std::vector<float> values;  // in C's order
+};
+// The array `name` of float16 or float32 numbers. Throws UserError as parse_npz.
+NpzNumbers parse_npz_numbers(std::string_view bytes, const std::string& name, const std::string& file);
+
 // Replaces the file: not compressed, up to 2^31 pictures of less than 4 GB in all. Throws
 // std::invalid_argument if the pixels are not as many as the shape says.
 void write_npz(const std::filesystem::path& file, const NpzImages& images);

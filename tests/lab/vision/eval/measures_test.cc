@@ -132,6 +132,33 @@ TEST(Npz, ReadsPackedOnes) {
   }
 }
 
+TEST(Npz, ReadsNumbers) {
+  const auto parse = [](const std::string& type, const std::string& shape, const std::string& data) {
+    const std::string header =
+        "{'descr': '" + type + "', 'fortran_order': False, 'shape': " + shape + ", }\n";
+    return parse_npz_numbers(archive_of("moments.npy", array_of(header, data), true), "moments", "a.npz");
+  };
+  // Of float16: 1, -2, the largest, the smallest normal and subnormal numbers, both zeros, infinity.
+  std::string halves;
+  for (const int bits : {0x3c00, 0xc000, 0x7bff, 0x0400, 0x0001, 0x0000, 0x8000, 0x7c00}) {
+    halves += little_endian(static_cast<uint64_t>(bits), 2);
+  }
+  const NpzNumbers half = parse("<f2", "(2, 4)", halves);
+  EXPECT_EQ(half.shape, (std::vector<int64_t>{2, 4}));
+  EXPECT_EQ(half.values, (std::vector<float>{1, -2, 65504, std::ldexp(1.0F, -14), std::ldexp(1.0F, -24), 0, 0,
+                                             std::numeric_limits<float>::infinity()}));
+  EXPECT_TRUE(std::signbit(half.values[6]));
+  EXPECT_TRUE(std::isnan(parse("<f2", "(1,)", little_endian(0x7e00, 2)).values[0]));
+  const NpzNumbers whole = parse("<f4", "(2,)", little_endian(0x3fc00000, 4) + little_endian(0xc0490fdb, 4));
+  EXPECT_EQ(whole.values, (std::vector<float>{1.5F, -3.14159274F}));
+  EXPECT_EQ(user_error([&] { parse("<f8", "(1,)", std::string(8, 'x')); }),
+            "a.npz: moments holds \"'<f8'\"; expected float16 or float32");
+  EXPECT_EQ(user_error([&] { parse("<f4", "(2,)", std::string(7, 'x')); }),
+            "a.npz: moments has the shape \"(2,)\", which its bytes do not fill");
+  EXPECT_EQ(user_error([&] { parse_npz_numbers(written(some_images()), "moments", "a.npz"); }),
+            "a.npz: has no array moments, but \"arr_0.npy\"");
+}
+
 TEST(Npz, SaysWhatIsThereInstead) {
   const auto error = [](const std::string& bytes) { return user_error([&] { parse_npz(bytes, "a.npz"); }); };
   const auto of = [&](const std::string& header, const std::string& data) {
@@ -146,7 +173,9 @@ TEST(Npz, SaysWhatIsThereInstead) {
             "a.npz: arr_0 has the shape \"(12,)\"" + expected);
   EXPECT_EQ(of("{'descr': '|u1', 'fortran_order': True, 'shape': (1, 2, 2, 3), }", std::string(12, 'x')),
             "a.npz: arr_0 is in Fortran's order" + expected);
-  EXPECT_EQ(of("{'descr': '|u1', 'fortran_order': False, 'shape': (1, 2, 2, 3), }", "x"),
+  EXPECT_EQ(of("{'descr': '|u1', 'fortran_order': False, 'shape': (1, 2, 2, 3), }", std::string(11, 'x')),
+            "a.npz: arr_0 has the shape \"(1, 2, 2, 3)\", which its bytes do not fill");
+  EXPECT_EQ(of("{'descr': '|u1', 'fortran_order': False, 'shape': (1, 2, 2, 3), }", std::string(13, 'x')),
             "a.npz: arr_0 has not as many bytes as its shape says");
   EXPECT_EQ(
       of("{'descr': '|u1', 'fortran_order': False, 'shape': (9999999999, 9999999999, 9999999999, 3), }", "x"),
