@@ -26,21 +26,12 @@ void check_devices(const Norm& norm, const Tensor& x, const Tensor& residual,
   for (int p = 0; p < kNumParams; ++p) check(name_of(static_cast<Param>(p)), params[static_cast<Param>(p)]);
 }
 
-Options options_for(const NormSpec& spec, int64_t dim) {
-  Options options = spec.options;
-  const int64_t heads = spec.divisor == NormSpec::Divisor::kHeadWidth ? options.num_heads : 1;
-  if (spec.divisor != NormSpec::Divisor::kOne) {
-    options.dot_scale /= static_cast<double>(dim / std::max<int64_t>(heads, 1));
-  }
-  return options;
-}
-
 }  // namespace
 
 NormLayer::NormLayer(const NormSpec& spec, int64_t dim, Affine affine)
     : torch::nn::Module(spec.name),
       spec_(spec),
-      layer_(spec.name, dim, options_for(spec, dim)),
+      layer_(spec.layer(dim)),
       is_conditioned_(affine == Affine::kOfSample) {
   if (layer_.info().needs_condition() && !is_conditioned_) {
     throw std::invalid_argument("[" + spec.name +

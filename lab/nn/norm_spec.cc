@@ -48,6 +48,8 @@ E choice(std::string_view spec, std::string_view key, std::string_view value, in
   fail(spec, std::string(key) + ": expected one of " + all + ", got \"" + std::string(value) + "\"");
 }
 
+constexpr const char* kBatchNorm = "batch_norm";
+
 constexpr std::array kSettings = {"num_heads",  "eps",   "sigma", "dot_scale", "dropout",
                                   "alpha_init", "gamma", "alpha", "beta"};
 
@@ -101,6 +103,15 @@ NormSpec NormSpec::parse(std::string_view text) {
       rest = rest.substr(std::min(comma + 1, rest.size()));
     }
   }
+  if (out.is_batch_norm()) {
+    const double eps = out.options.eps;
+    if (!(eps > 0 && eps <= 1)) fail(text, "eps: expected more than 0, at most 1");
+    NormSpec known;
+    known.name = out.name;
+    known.options.eps = eps;
+    if (out.text() != known.text()) fail(text, "batch_norm has the setting eps only");
+    return out;
+  }
   const int64_t width = std::max<int64_t>(out.options.num_heads, 1);
   const seednorm::Norm layer(out.name, width, out.options);  // throws for what the layer itself refuses
   if (out.alpha_init && layer.kind(Param::kAlpha) == ParamKind::kAbsent)
@@ -113,9 +124,24 @@ NormSpec NormSpec::parse(std::string_view text) {
   return out;
 }
 
+bool NormSpec::is_batch_norm() const { return name == kBatchNorm; }
+
+seednorm::Norm NormSpec::layer(int64_t dim) const {
+  if (is_batch_norm()) {
+    throw std::invalid_argument(
+        "[batch_norm] norm: normalizes a channel over the pictures of a batch; only ConvNeXt has sites for "
+        "it");
+  }
+  Options own = options;
+  const int64_t heads = divisor == Divisor::kHeadWidth ? std::max<int64_t>(own.num_heads, 1) : 1;
+  if (divisor != Divisor::kOne) own.dot_scale /= static_cast<double>(std::max<int64_t>(dim / heads, 1));
+  return {name, dim, own};
+}
+
 NormSpec NormSpec::with_eps(double eps) const {
   NormSpec out = *this;
-  if (options.eps == Options().eps && norm_info(name).has_eps) out.options.eps = eps;
+  const bool has_eps = is_batch_norm() || norm_info(name).has_eps;
+  if (options.eps == Options().eps && has_eps) out.options.eps = eps;
   return out;
 }
 

@@ -196,7 +196,7 @@ ImageModelFile read_image_model_file(const fs::path& folder) {
 void load_image_weights(ImageModel& model, const fs::path& folder, const std::string& weights) {
   const fs::path file = folder / weights;
   const auto ignore_none = [](const std::string&) { return false; };
-  load_stored(read_safetensors(file), model.params(), own_name, ignore_none, file.string());
+  load_stored(read_safetensors(file), model.state(), own_name, ignore_none, file.string());
 }
 
 std::shared_ptr<ImageModel> load_image_model(const fs::path& folder, const std::string& weights) {
@@ -207,7 +207,7 @@ std::shared_ptr<ImageModel> load_image_model(const fs::path& folder, const std::
 
 void write_image_model(const ImageModel& model, const ImagePreprocessing& preprocessing,
                        const fs::path& folder) {
-  write_safetensors(folder / kImageWeightsFile, stored_sources(model.params(), own_name));
+  write_safetensors(folder / kImageWeightsFile, stored_sources(model.state(), own_name));
   replace_file(folder / kConfigFile, image_model_json(model.config(), preprocessing).dump(2) + "\n");
 }
 

@@ -1,5 +1,6 @@
 #include "lab/vision/models/config.h"
 
+#include <algorithm>
 #include <charconv>
 #include <numeric>
 #include <stdexcept>
@@ -85,6 +86,11 @@ void ImageModelConfig::set_family(ImageFamily other) {
   norms.declare(norm_sites(other), NormSpec::parse("layer_norm"));
 }
 
+bool ImageModelConfig::has_batch_norm() const {
+  return std::any_of(norms.begin(), norms.end(),
+                     [](const NormSites::Entry& e) { return e.spec.is_batch_norm(); });
+}
+
 int64_t ImageModelConfig::num_blocks() const {
   if (family == ImageFamily::k_vit) return num_layers;
   return std::accumulate(stage_layers.begin(), stage_layers.end(), int64_t{0});
@@ -125,7 +131,8 @@ void ImageModelConfig::check() const {
   for (const NormPlace& place : norm_places(*this)) {
     const NormSpec& spec = norms[place.site];
     try {
-      const seednorm::Norm layer(spec.name, place.width, spec.options);
+      if (family == ImageFamily::k_convnext && spec.is_batch_norm()) continue;
+      const seednorm::Norm layer = spec.layer(place.width);
       if (layer.info().needs_condition()) {
         throw std::invalid_argument("[" + spec.name +
                                     "] norm: needs a condition for each sample, which classifiers lack");

@@ -42,6 +42,7 @@ struct ImageModelConfig {
 
   // The sites of another family; those that both have keep their norms.
   void set_family(ImageFamily other);
+  bool has_batch_norm() const;
   // Blocks of all stages, of ViT its layers.
   int64_t num_blocks() const;
   // About how many parameters the model has, without building it.

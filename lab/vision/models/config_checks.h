@@ -47,7 +47,7 @@ inline void require_norm(const NormSites& norms, const std::string& site, int64_
                          bool has_condition = false) {
   const NormSpec& spec = norms[site];
   try {
-    const seednorm::Norm layer(spec.name, width, spec.options);
+    const seednorm::Norm layer = spec.layer(width);
     if (layer.info().needs_condition() && !has_condition) {
       throw std::invalid_argument("[" + spec.name +
                                   "] norm: needs a condition for each sample, which this model lacks");

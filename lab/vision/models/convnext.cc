@@ -3,12 +3,15 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
+#include <cmath>
+
 #include "lab/vision/models/image_model.h"
 #include "lab/vision/nn/depthwise_conv.h"
 #include "lab/vision/nn/drop_path.h"
 #include "lab/vision/nn/holder.h"
 #include "lab/vision/nn/mlp.h"
 #include "lab/vision/nn/patch_conv.h"
+#include "lab/vision/nn/site_norm.h"
 
 namespace seednorm::lab {
 namespace {
@@ -20,16 +23,16 @@ constexpr int64_t kKernel = 7, kHidden = 4;  // the MLP's width, times the block
 // x + gamma mlp(norm(conv(x))), gamma a factor for each channel.
 class ConvNextBlock : public torch::nn::Module, public HasRoles {
  public:
-  ConvNextBlock(int64_t width, double layer_scale, std::shared_ptr<NormLayer> norm)
+  ConvNextBlock(int64_t width, double layer_scale, const NormSpec& norm)
       : gamma_(register_parameter("gamma", at::full({width}, layer_scale))) {
     conv_ = register_module("conv_dw", std::make_shared<DepthwiseConv>(width, kKernel));
-    norm_ = register_module("norm", std::move(norm));
+    norm_ = SiteNorm(*this, "norm", norm, width);
     mlp_ = register_module("mlp", std::make_shared<Mlp>(width, kHidden * width));
   }
 
   // x [N, H, W, C] -> the same.
-  Tensor forward(const Tensor& x, const DropPath& drop, int64_t branch) const {
-    const Tensor out = mlp_->forward(norm_->forward(conv_->forward(x)));
+  Tensor forward(const Tensor& x, const DropPath& drop, int64_t branch, bool training) const {
+    const Tensor out = mlp_->forward(norm_.forward(conv_->forward(x), training));
     return x + drop.apply(out * gamma_.to(x.scalar_type()), branch);
   }
 
@@ -38,12 +41,12 @@ class ConvNextBlock : public torch::nn::Module, public HasRoles {
  private:
   Tensor gamma_;
   std::shared_ptr<DepthwiseConv> conv_;
-  std::shared_ptr<NormLayer> norm_;
+  SiteNorm norm_;
   std::shared_ptr<Mlp> mlp_;
 };
 
 struct Stage {
-  std::shared_ptr<NormLayer> norm;   // before it; null for the first stage
+  SiteNorm norm;                     // before it, of all stages but the first
   std::shared_ptr<PatchConv> halve;  // its sides
   std::vector<std::shared_ptr<ConvNextBlock>> blocks;
 };
@@ -54,13 +57,13 @@ class ConvNext : public ImageModel {
       : ImageModel(c), rates_(drop_path_rates(c.drop_path, c.num_blocks())) {
     const auto stem = register_module("stem", std::make_shared<ModuleHolder>());
     stem_ = stem->register_module("0", std::make_shared<PatchConv>(3, c.stage_dims[0], c.patch_size));
-    stem_norm_ = stem->register_module("1", make_norm("stem", c.stage_dims[0]));
+    stem_norm_ = SiteNorm(*stem, "1", config().norms["stem"], c.stage_dims[0]);
     const auto stages = register_module("stages", std::make_shared<ModuleHolder>());
     for (size_t s = 0; s < c.stage_dims.size(); ++s) {
       add_stage(*stages->register_module(std::to_string(s), std::make_shared<ModuleHolder>()), s);
     }
     const auto head = register_module("head", std::make_shared<ModuleHolder>());
-    head_norm_ = head->register_module("norm", make_norm("head", c.stage_dims.back()));
+    head_norm_ = SiteNorm(*head, "norm", config().norms["head"], c.stage_dims.back());
     head_ = head->register_module("fc", std::make_shared<Dense>(c.stage_dims.back(), c.num_classes));
   }
 
@@ -80,6 +83,16 @@ class ConvNext : public ImageModel {
     return 6 * products;
   }
 
+  double norm_rows(const std::string& norm) const override {
+    if (norm.starts_with("head.")) return 1;
+    auto side = static_cast<double>(config().image_size / config().patch_size);
+    if (norm.starts_with("stages.")) {
+      const int halvings = std::stoi(norm.substr(7)) - (norm.find(".downsample.") != std::string::npos);
+      side = std::ldexp(side, -halvings);
+    }
+    return side * side;
+  }
+
  private:
   void add_stage(torch::nn::Module& module, size_t s) {
     const ImageModelConfig& c = config();
@@ -87,28 +100,29 @@ class ConvNext : public ImageModel {
     Stage& stage = stages_.emplace_back();
     if (s > 0) {
       const auto downsample = module.register_module("downsample", std::make_shared<ModuleHolder>());
-      stage.norm = downsample->register_module("0", make_norm("downsample", c.stage_dims[s - 1]));
+      stage.norm = SiteNorm(*downsample, "0", c.norms["downsample"], c.stage_dims[s - 1]);
       stage.halve =
           downsample->register_module("1", std::make_shared<PatchConv>(c.stage_dims[s - 1], width, 2));
     }
     const auto blocks = module.register_module("blocks", std::make_shared<ModuleHolder>());
     for (int64_t b = 0; b < c.stage_layers[s]; ++b) {
       stage.blocks.push_back(blocks->register_module(
-          std::to_string(b),
-          std::make_shared<ConvNextBlock>(width, c.layer_scale, make_norm("block", width))));
+          std::to_string(b), std::make_shared<ConvNextBlock>(width, c.layer_scale, c.norms["block"])));
     }
   }
 
-  Tensor forward(const Tensor& pixels, const Pass& pass) override {
+  Tensor pooled(const Tensor& pixels, const Pass& pass) override {
     const DropPath drop(rates_, pixels.size(0), pass, pixels.device());
-    Tensor x = stem_norm_->forward(stem_->forward(pixels));
+    Tensor x = stem_norm_.forward(stem_->forward(pixels), pass.training);
     int64_t branch = 0;
     for (const Stage& stage : stages_) {
-      if (stage.halve) x = stage.halve->forward(stage.norm->forward(x));
-      for (const auto& block : stage.blocks) x = block->forward(x, drop, branch++);
+      if (stage.halve) x = stage.halve->forward(stage.norm.forward(x, pass.training));
+      for (const auto& block : stage.blocks) x = block->forward(x, drop, branch++, pass.training);
     }
-    return head_->forward(head_norm_->forward(x.mean(at::IntArrayRef{1, 2})));
+    return head_norm_.forward(x.mean(at::IntArrayRef{1, 2}), pass.training);
   }
+
+  Tensor classified(const Tensor& features) const override { return head_->forward(features); }
 
   // "stages.S.downsample..." is one with the first block of its stage.
   int64_t layer_of(const std::string& param) const override {
@@ -124,7 +138,7 @@ class ConvNext : public ImageModel {
 
   std::vector<double> rates_;
   std::shared_ptr<PatchConv> stem_;
-  std::shared_ptr<NormLayer> stem_norm_, head_norm_;
+  SiteNorm stem_norm_, head_norm_;
   std::vector<Stage> stages_;
   std::shared_ptr<Dense> head_;
 };

@@ -138,6 +138,8 @@ Tensor Dit::forward(const Tensor& x, const Tensor& t, const Tensor& labels) {
 
 std::vector<std::pair<std::string, NormLayer*>> Dit::norms() const { return norms_of(*this); }
 
+double Dit::norm_rows(const std::string&) const { return static_cast<double>(side_ * side_); }
+
 double Dit::flops_per_image() const {
   const DitConfig& c = config_;
   const auto tokens = static_cast<double>(side_ * side_), width = static_cast<double>(c.dim),

@@ -41,6 +41,8 @@ class Dit : public torch::nn::Module {
   std::vector<std::pair<std::string, NormLayer*>> norms() const;
   // Of forward and backward.
   double flops_per_image() const;
+  // Rows of a picture that the norm of this name sees.
+  double norm_rows(const std::string& norm) const;
 
  private:
   // [N, dim] float32, behind the SiLU that all modulations begin with.

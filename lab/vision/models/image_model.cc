@@ -6,8 +6,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "lab/nn/initial.h"
 #include "lab/vision/data/draws.h"
+#include "lab/vision/models/initialize.h"
+#include "lab/vision/nn/batch_norm.h"
 
 namespace seednorm::lab {
 namespace {
@@ -32,8 +33,20 @@ std::shared_ptr<NormLayer> ImageModel::make_norm(const std::string& site, int64_
 }
 
 Tensor ImageModel::logits(const Tensor& pixels, const Pass& pass) {
+  return classified(pooled_in_pass(pixels, pass)).to(at::kFloat);
+}
+
+Tensor ImageModel::features(const Tensor& pixels, const Pass& pass) {
+  return pooled_in_pass(pixels, pass).to(at::kFloat);
+}
+
+int64_t ImageModel::num_features() const {
+  return config_.family == ImageFamily::k_vit ? config_.dim : config_.stage_dims.back();
+}
+
+Tensor ImageModel::pooled_in_pass(const Tensor& pixels, const Pass& pass) {
   if (has_dropout_) set_dropout(pass);
-  return forward(pixels.to(dtype_), pass).to(at::kFloat);
+  return pooled(pixels.to(dtype_), pass);
 }
 
 void ImageModel::set_dropout(const Pass& pass) const {
@@ -57,13 +70,18 @@ std::vector<ParamInfo> ImageModel::params(double layer_decay) const {
   return out;
 }
 
-std::vector<std::pair<std::string, NormLayer*>> ImageModel::norms() const {
-  std::vector<std::pair<std::string, NormLayer*>> out;
+std::vector<ParamInfo> ImageModel::state() const {
+  std::vector<ParamInfo> out = params();
   for (const auto& module : named_modules({}, /*include_self=*/false)) {
-    if (auto* norm = dynamic_cast<NormLayer*>(module.value().get())) out.emplace_back(module.key(), norm);
+    if (dynamic_cast<const BatchNorm*>(module.value().get()) == nullptr) continue;
+    for (const auto& buffer : module.value()->named_buffers()) {
+      out.push_back({module.key() + "." + buffer.key(), buffer.value(), Role::kStatic});
+    }
   }
   return out;
 }
+
+std::vector<std::pair<std::string, NormLayer*>> ImageModel::norms() const { return norms_of(*this); }
 
 // timm cuts the normal distribution off at an absolute 2, which is never.
 void ImageModel::initialize(uint64_t seed) {

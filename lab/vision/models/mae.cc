@@ -127,6 +127,11 @@ Tensor Mae::forward(const Tensor& pixels, const Masking& masking) {
 
 std::vector<std::pair<std::string, NormLayer*>> Mae::norms() const { return norms_of(*this); }
 
+double Mae::norm_rows(const std::string& norm) const {
+  const int64_t patches = norm.starts_with("decoder_") ? config_.num_patches() : config_.num_kept();
+  return static_cast<double>(patches + 1);
+}
+
 double Mae::flops_per_image() const {
   const MaeConfig& c = config_;
   const auto number = [](int64_t n) { return static_cast<double>(n); };

@@ -56,6 +56,8 @@ class Mae : public torch::nn::Module, public HasRoles {
   std::vector<std::pair<std::string, NormLayer*>> norms() const;
   // Of forward and backward.
   double flops_per_image() const;
+  // Rows of a picture that the norm of this name sees.
+  double norm_rows(const std::string& norm) const;
 
   Role role(const std::string&) const override { return Role::kEmbedding; }
 

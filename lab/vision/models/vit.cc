@@ -47,6 +47,10 @@ class Vit : public ImageModel, public HasRoles {
                 (tokens - 1) * window * width + width * static_cast<double>(c.num_classes));
   }
 
+  double norm_rows(const std::string& norm) const override {
+    return norm == "fc_norm" ? 1 : static_cast<double>(side_ * side_ + 1);
+  }
+
   // The patch embedding keeps the initial values of PyTorch's convolutions.
   void initialize(uint64_t seed) override {
     ImageModel::initialize(seed);
@@ -65,7 +69,7 @@ class Vit : public ImageModel, public HasRoles {
     return out;
   }
 
-  Tensor forward(const Tensor& pixels, const Pass& pass) override {
+  Tensor pooled(const Tensor& pixels, const Pass& pass) override {
     const int64_t rows = pixels.size(0), width = config().dim;
     const Tensor patches = patch_embed_->forward(pixels).view({rows, side_ * side_, width});
     const Tensor tokens = at::cat({cls_token_.to(dtype()).expand({rows, 1, width}), patches}, 1);
@@ -74,9 +78,10 @@ class Vit : public ImageModel, public HasRoles {
     for (size_t i = 0; i < blocks_.size(); ++i) {
       stream = blocks_[i]->forward(stream, drop, 2 * static_cast<int64_t>(i));
     }
-    const Tensor pooled = stream.sum().narrow(1, 1, side_ * side_).mean(1);
-    return head_->forward(fc_norm_->forward(pooled));
+    return fc_norm_->forward(stream.sum().narrow(1, 1, side_ * side_).mean(1));
   }
+
+  Tensor classified(const Tensor& features) const override { return head_->forward(features); }
 
   int64_t layer_of(const std::string& param) const override {
     if (param == "cls_token" || param == "pos_embed" || param.starts_with("patch_embed.")) return 0;

@@ -127,6 +127,44 @@ TEST(ImageModels, NormsThatCannotStandSomewhereAreRefused) {
                   .starts_with("norm.head: fc_norm, of width 24: "));
 }
 
+// BatchNorm has two parameters a channel, as LayerNorm, and statistics that are kept beside them.
+TEST(ImageModels, BatchNormStandsInConvNeXtOnly) {
+  const auto model = make_image_model(small(ImageFamily::k_convnext, "batch_norm"));
+  const auto plain = make_image_model(small(ImageFamily::k_convnext, "layer_norm"));
+  EXPECT_EQ(count(*model), count(*plain));
+  EXPECT_EQ(model->state().size(), model->params().size() + 2 * plain->norms().size());
+  EXPECT_EQ(plain->state().size(), plain->params().size());
+  model->initialize(1);
+  const at::NoGradGuard no_grad;
+  const Tensor x = pictures(4, 12) * 3 + 1, fresh = model->logits(x);
+  // In training a picture's logits depend on the others; otherwise on what training has seen.
+  const Tensor together = model->logits(x, {.training = true});
+  EXPECT_FALSE(at::equal(together.narrow(0, 0, 2), model->logits(x.narrow(0, 0, 2), {.training = true})));
+  const Tensor later = model->logits(x);
+  EXPECT_FALSE(at::equal(later, fresh));
+  EXPECT_TRUE(at::equal(later, model->logits(x)));
+  try {
+    make_image_model(small(ImageFamily::k_vit, "batch_norm"));
+    ADD_FAILURE() << "ViT with BatchNorm";
+  } catch (const std::invalid_argument& e) {
+    EXPECT_EQ(std::string(e.what()),
+              "norm.block: blocks.0.norm1, of width 24: [batch_norm] norm: normalizes a channel over the "
+              "pictures of a batch; only ConvNeXt has sites for it");
+  }
+}
+
+TEST(ImageModels, RowsOfNorms) {
+  const auto total = [](const ImageModel& model) {
+    double rows = 0;
+    for (const auto& [name, norm] : model.norms()) rows += model.norm_rows(name);
+    return rows;
+  };
+  // Two norms in each of three layers of 3 x 3 patches and a class token, and one of the mean.
+  EXPECT_EQ(total(*make_image_model(small(ImageFamily::k_vit, "dyt"))), 2 * 3 * 10 + 1);
+  // 6 x 6 positions at the stem, in the one block of the first stage and before the second, 3 x 3 in its two.
+  EXPECT_EQ(total(*make_image_model(small(ImageFamily::k_convnext, "dyt"))), 36 + 36 + 36 + 2 * 9 + 1);
+}
+
 TEST(ImageModels, SitesTakeTheirOwnNorms) {
   ImageModelConfig c = small(ImageFamily::k_convnext, "layer_norm");
   c.norms["downsample"] = NormSpec::parse("rms_norm");
