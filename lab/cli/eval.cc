@@ -28,6 +28,7 @@ struct Arguments {
   EvalOptions options;
   std::string predictions;  // these three for classifiers of pictures
   bool average = false, skip_damaged = false;
+  std::vector<std::string> pairs;
 };
 
 struct Names {
@@ -158,7 +159,30 @@ void check_kind(const Arguments& a, bool of_images) {
   refuse("--skip-damaged", !of_images && a.skip_damaged);
 }
 
+void run_pairs(const Arguments& a) {
+  const auto refuse = [](const char* option, bool given) {
+    if (given) throw UserError(std::string(option) + ": has no meaning with --pairs");
+  };
+  refuse("--data", !a.data.empty());
+  refuse("--tasks", !a.tasks.empty());
+  refuse("--out", !a.out.empty());
+  refuse("--context", a.context != 0);
+  refuse("--dump-requests", !a.dump.empty());
+  refuse("--predictions", !a.predictions.empty());
+  refuse("--skip-damaged", a.skip_damaged);
+  a.model.set_threads();
+  eval_pairs({.model = a.model.folder,
+              .json = a.json,
+              .sets = a.pairs,
+              .limit = a.limit,
+              .rows = a.options.batch,
+              .average = a.average});
+}
+
 void run_eval(const Arguments& arguments) {
+  if (!arguments.pairs.empty()) return run_pairs(arguments);
+  if (arguments.data.empty())
+    throw UserError("--data: is required, unless --pairs names two sets of pictures");
   const bool of_images = is_image_model(arguments.model.folder);
   check_kind(arguments, of_images);
   if (of_images) {
@@ -211,7 +235,6 @@ void add_eval(CLI::App& app) {
       ->type_name("LIST");
   app.add_option("--data", a.data,
                  "The folder with the files of tasks and sets; for a classifier a set of pictures")
-      ->required()
       ->type_name("DIR");
   app.add_option("--limit", a.limit,
                  "Use only the first N documents of each task and the first N chunks of each set; of "
@@ -235,6 +258,12 @@ void add_eval(CLI::App& app) {
       ->type_name("FILE");
   app.add_flag("--average", a.average, "Use the averaged weights of a checkpoint of a classifier");
   app.add_flag("--skip-damaged", a.skip_damaged, "Count pictures that cannot be read and go on without them");
+  app.add_option(
+         "--pairs", a.pairs,
+         "Compare two sets of pictures by the Frechet distance of a classifier's features: folders, .npz "
+         "files. With a .safetensors file of the Inception network of 2015 as --model it is the FID")
+      ->expected(2)
+      ->type_name("SET");
   add_json_option(app, a.json);
   app.callback([arguments] { run_eval(*arguments); });
 }

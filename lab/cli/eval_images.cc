@@ -1,5 +1,6 @@
 #include "lab/cli/eval_images.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
@@ -51,6 +52,42 @@ AugmentOptions augment_of(const ImageModelFile& model) {
   return out;
 }
 
+double percent(const Accuracy::OfClass& c) {
+  return 100 * static_cast<double>(c.right) / static_cast<double>(c.images);
+}
+
+Json classes_json(const ImageSet& set, const Accuracy& a) {
+  Json out = Json::array();
+  for (size_t i = 0; i < a.classes.size(); ++i) {
+    const Accuracy::OfClass& c = a.classes[i];
+    out.push_back({{"name", set.classes()[i]}, {"images", c.images}});
+    out.back()["acc1"] = c.images > 0 ? Json(percent(c)) : Json();
+  }
+  return out;
+}
+
+// The classes that have pictures, or of many those that do worst.
+void print_classes(const ImageSet& set, const Accuracy& a) {
+  constexpr size_t kShown = 20;
+  std::vector<size_t> order;
+  for (size_t i = 0; i < a.classes.size(); ++i) {
+    if (a.classes[i].images > 0) order.push_back(i);
+  }
+  const size_t shown = std::min(order.size(), kShown);
+  if (shown < order.size()) {
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t i, size_t j) { return percent(a.classes[i]) < percent(a.classes[j]); });
+  }
+  std::printf("\nclass                     pictures   Acc@1\n");
+  for (size_t i = 0; i < shown; ++i) {
+    const Accuracy::OfClass& c = a.classes[order[i]];
+    std::printf("%-24s %9lld %6.2f%%\n", set.classes()[order[i]].c_str(), static_cast<long long>(c.images),
+                percent(c));
+  }
+  if (shown < order.size())
+    std::printf("and %zu classes that do better; --json has all\n", order.size() - shown);
+}
+
 }  // namespace
 
 bool is_image_model(const std::string& folder) {
@@ -89,13 +126,15 @@ void eval_images(const ImageEvalOptions& options) {
   std::printf("pictures  %lld\nAcc@1     %.2f%%\nAcc@5     %.2f%%\nloss      %.4f nats per image\n",
               static_cast<long long>(a.images), a.acc1(), a.acc5(), a.loss());
   if (a.damaged > 0) std::printf("damaged   %lld, not among them\n", static_cast<long long>(a.damaged));
+  print_classes(*set, a);
   write_json(options.json, {{"model", options.model},
                             {"data", options.data},
                             {"images", a.images},
                             {"acc1", a.acc1()},
                             {"acc5", a.acc5()},
                             {"loss", a.loss()},
-                            {"damaged", a.damaged}});
+                            {"damaged", a.damaged},
+                            {"classes", classes_json(*set, a)}});
 }
 
 }  // namespace seednorm::lab

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace seednorm::lab {
 
@@ -21,6 +22,17 @@ bool is_image_model(const std::string& folder);
 // `predictions`, a new file, writes a line of JSON for each picture: its file, label and logits. Errors
 // (UserError): model or pictures that cannot be read, or have other numbers of classes.
 void eval_images(const ImageEvalOptions& options);
+
+struct PairOptions {
+  std::string model, json;
+  std::vector<std::string> sets;  // two
+  int64_t limit = 0, rows = 64;   // pictures of each set (0: every one), and in a pass
+  bool average = false;           // the averaged weights of a checkpoint
+};
+
+// Prints the Frechet distance of two sets of pictures by the features of `model`, as open_feature_net and
+// open_pictures open them. Errors (UserError): theirs; a set with fewer than two pictures.
+void eval_pairs(const PairOptions& options);
 
 }  // namespace seednorm::lab
 

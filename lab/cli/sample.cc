@@ -13,6 +13,7 @@
 #include "lab/base/progress.h"
 #include "lab/base/split_list.h"
 #include "lab/cli/verb.h"
+#include "lab/tensors/safetensors.h"
 #include "lab/train/threads.h"
 #include "lab/vision/data/encode_png.h"
 #include "lab/vision/diffuse/sampler.h"
@@ -31,6 +32,7 @@ constexpr int64_t kMaxCount = 1'000'000, kMaxShown = 256;
 struct Arguments {
   std::string model, out, labels, weights = "average", json;
   int64_t count = 16, threads = 0;
+  double latent_scale = 0.18215;
   SampleOptions options;
 };
 
@@ -56,10 +58,6 @@ std::shared_ptr<Dit> load_model(const Arguments& a) {
   std::shared_ptr<Dit> model = load_dit(a.model);
   const fs::path average = fs::path(a.model) / kAverageFile;
   if (a.weights == "average" && fs::exists(average)) load_dit_weights(*model, average);
-  if (model->config().channels != 3) {
-    throw UserError(a.model + ": makes latents of " + std::to_string(model->config().channels) +
-                    " channels, which nothing here can decode; expected a model of pictures");
-  }
   return model;
 }
 
@@ -75,6 +73,14 @@ void write_pictures(const Arguments& a, const at::Tensor& bytes) {
   const auto columns = static_cast<int>(std::ceil(std::sqrt(static_cast<double>(shown))));
   replace_file(folder.path() / "samples.png",
                encode_png(make_grid(images_of(rows.narrow(0, 0, shown)), columns)));
+  folder.commit();
+}
+
+// As an autoencoder decodes them: [count, channels, size, size], divided by the factor that training had.
+void write_latents(const Arguments& a, const at::Tensor& latents) {
+  NewFolder folder(a.out);
+  write_safetensors(folder.path() / "latents.safetensors",
+                    {source_of("latents", (latents.permute({0, 3, 1, 2}) / a.latent_scale).contiguous())});
   folder.commit();
 }
 
@@ -100,9 +106,15 @@ void run_sample(const Arguments& a) {
       throw UserError(e.what());
     }
   }
-  write_pictures(a, sampled_bytes(pixels));
-  std::printf("%s: %lld pictures, in samples.npz and side by side in samples.png\n", a.out.c_str(),
-              static_cast<long long>(a.count));
+  if (file.config.channels == 3) {
+    write_pictures(a, sampled_bytes(pixels));
+    std::printf("%s: %lld pictures, in samples.npz and side by side in samples.png\n", a.out.c_str(),
+                static_cast<long long>(a.count));
+  } else {
+    write_latents(a, pixels);
+    std::printf("%s: %lld latents, in latents.safetensors for their autoencoder to decode\n", a.out.c_str(),
+                static_cast<long long>(a.count));
+  }
   write_json(a.json, {{"count", a.count},
                       {"labels", labels},
                       {"steps", options.steps},
@@ -119,7 +131,8 @@ void add_sample(CLI::App& app) {
   app.add_option("--model", a.model, "A DiT's folder: a checkpoint, or one of diffusers")
       ->required()
       ->type_name("DIR");
-  app.add_option("--out", a.out, "A new folder for samples.npz and samples.png")
+  app.add_option("--out", a.out,
+                 "A new folder for samples.npz and samples.png; of latents latents.safetensors")
       ->required()
       ->type_name("DIR");
   app.add_option("--count", a.count, "How many pictures")
@@ -133,9 +146,13 @@ void add_sample(CLI::App& app) {
       ->capture_default_str()
       ->type_name("S");
   app.add_option("--cfg-channels", a.options.cfg_channels, "Channels that are guided; 0: all")
-      ->check(CLI::Range(0, 3))
+      ->check(CLI::Range(0, 4096))
       ->capture_default_str()
       ->type_name("N");
+  app.add_option("--latent-scale", a.latent_scale, "Of a model of latents: what they are divided by")
+      ->check(CLI::Range(1e-6, 1e6))
+      ->capture_default_str()
+      ->type_name("S");
   app.add_option("--steps", a.options.steps, "Steps from noise to picture")
       ->check(CLI::Range(int64_t{2}, kMaxCount))
       ->capture_default_str()

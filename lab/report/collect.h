@@ -17,7 +17,8 @@ enum class RunState { kFinished, kDiverged, kUnfinished };
 struct ReportRun {
   RunSummary summary;  // from results.json if it has the run, else from the curves
   RunState state = RunState::kUnfinished;
-  std::string config;  // TOML
+  std::string config;       // TOML
+  std::string first_batch;  // a PNG in base64; empty if there is none
   Curves curves;
 };
 

@@ -48,6 +48,7 @@ class Reader {
       out_.norms.push_back({{"step", line["step"]}, {"norms", numbers_of(line["norms"])}});
     }
     add_samples(line);
+    add_classes(line);
     if (line.value("diverged", Json()) == true)
       out_.diverged_at = static_cast<int64_t>(number_at(line, "step"));
     return true;
@@ -116,6 +117,21 @@ class Reader {
       if (item.contains("text") || item.contains("image")) items.push_back(std::move(item));
     }
     if (!items.empty()) out_.samples.push_back({{"step", line["step"]}, {"items", std::move(items)}});
+  }
+
+  void add_classes(const Json& line) {
+    const Json accuracy = line.value("accuracy", Json());
+    if (!accuracy.is_object()) return;
+    const Json weights = accuracy.value("average", accuracy.value("weights", Json()));
+    const Json found = weights.is_object() ? weights.value("classes", Json()) : Json();
+    Json classes = Json::object();
+    if (!found.is_object()) return;
+    for (const auto& [name, counts] : found.items()) {
+      const bool whole = counts.is_array() && counts.size() == 2 && counts[0].is_number_unsigned() &&
+                         counts[1].is_number_unsigned();
+      if (whole) classes[name] = counts;
+    }
+    if (!classes.empty()) out_.classes = {{"step", line["step"]}, {"classes", std::move(classes)}};
   }
 
   RunInfo& info_;

@@ -32,7 +32,10 @@ struct Curves {
   nlohmann::ordered_json samples =
       nlohmann::ordered_json::array();  // [{"step", "items": [{"title", "text" or
                                         //   "image": PNG in base64}]}]
-  std::optional<int64_t> diverged_at;   // the step
+  // {"step", "classes": {name: [pictures, right ones]}} of the last line that has them; null if none has. Of
+  // averaged weights where they are measured.
+  nlohmann::ordered_json classes;
+  std::optional<int64_t> diverged_at;  // the step
 };
 
 // `info` has the unit and the metrics; metrics that it lacks but undescribed_metric knows are added to it.

@@ -141,6 +141,10 @@ Json group_json(const ReportGroup& group) {
               {"config", group.config}};
   put_statistics(out, group.race);
   if (group.race.machine.is_object()) out["machine"] = group.race.machine;
+  // All runs of a race see the same pictures.
+  for (const ReportRun& run : group.runs) {
+    if (!run.first_batch.empty() && !out.contains("first_batch")) out["first_batch"] = run.first_batch;
+  }
   if (!group.command.empty()) out["command"] = group.command;
   if (!group.interval_command.empty()) out["interval_command"] = group.interval_command;
   return out;
@@ -168,6 +172,7 @@ Json run_json(const ReportRun& run, size_t group, size_t max_image_bytes) {
               {"samples", samples_json(run.curves.samples, max_image_bytes)}};
   if (s.diverged_at) out["diverged_at"] = *s.diverged_at;
   if (!s.convergence.empty()) out["convergence"] = s.convergence;
+  if (run.curves.classes.is_object() && !s.diverged) out["classes"] = run.curves.classes;
   return out;
 }
 

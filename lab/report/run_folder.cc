@@ -4,6 +4,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "lab/base/base64.h"
 #include "lab/base/file.h"
 #include "lab/base/json_field.h"
 #include "lab/report/compatibility.h"
@@ -16,6 +17,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 using Notes = std::vector<std::string>;
 
+constexpr size_t kMaxPictureBytes = 3 << 20;
 constexpr size_t kMaxConfigBytes = size_t{1} << 20, kMaxResultsBytes = size_t{1} << 28;
 
 // Fills in the values that results.json would have for a run.
@@ -40,6 +42,17 @@ void summarize(ReportRun& run) {
   out.diverged_at = curves.diverged_at;
   const bool is_done = !curves.train.empty() && setting_of(run.config, "steps") == std::to_string(out.steps);
   run.state = out.diverged ? RunState::kDiverged : is_done ? RunState::kFinished : RunState::kUnfinished;
+}
+
+std::string read_first_batch(const fs::path& dir, Notes& notes) {
+  const fs::path file = dir / kFirstBatchFile;
+  std::error_code none;
+  if (!fs::is_regular_file(file, none)) return "";
+  const std::string bytes =
+      fs::file_size(file, none) <= kMaxPictureBytes ? read_file(file, kMaxPictureBytes) : "";
+  if (bytes.starts_with("\x89PNG\r\n\x1a\n")) return base64(bytes);
+  notes.push_back(file.string() + " was left out: not PNG, or larger than 3 MB.");
+  return "";
 }
 
 }  // namespace
@@ -87,6 +100,7 @@ ReportRun read_run(const fs::path& dir, const std::string& entrant, int64_t seed
   const fs::path config = dir / "config.toml";
   if (fs::is_regular_file(config)) run.config = read_file(config, kMaxConfigBytes);
   if (run.config.empty()) notes.push_back(config.string() + " is missing or empty.");
+  run.first_batch = read_first_batch(dir, notes);
   run.curves = read_metrics(dir / "metrics.jsonl", info, notes);
   summarize(run);
   return run;

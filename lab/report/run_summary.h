@@ -18,6 +18,7 @@ namespace seednorm::lab {
 // The kind of a run: RUN/run.json.
 //   {"format": 1, "workload": "language", "unit": "token",
 //    "metrics": [{"name", "title", "unit", "lower_is_better"}]}, the most important metric first
+inline constexpr const char* kFirstBatchFile = "first_batch.png";  // beside run.json, of runs on pictures
 struct RunInfo {
   std::string workload;
   std::string unit;  // the unit of data: "token", "image"; its plural adds an s

@@ -5,11 +5,14 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <optional>
 
 #include "lab/base/atomic_file.h"
 #include "lab/base/error.h"
+#include "lab/base/file.h"
 #include "lab/base/interrupt.h"
+#include "lab/base/json_field.h"
 #include "lab/base/smoothing.h"
 #include "lab/base/stopwatch.h"
 #include "lab/nn/cpu/machine_products.h"
@@ -43,6 +46,8 @@ class Run {
 
  private:
   void resume_from(const fs::path& checkpoint);
+  // Tells the probes what was measured before the checkpoint.
+  void recall();
   // Takes a step and logs it. Returns whether training can continue.
   bool step(bool is_last);
   // Does what is due after the finished steps, and everything at the end. Returns false if the user
@@ -106,7 +111,18 @@ void Run::open_directory() {
   group_.on_main([&] {
     directory_->describe(result_.info);
     log_ = std::make_unique<RunLog>(spec_.dir, log_of_steps_, result_.info.unit);
+    const std::string png = has_checkpoint ? "" : workload_->first_batch_png();
+    if (!png.empty()) replace_file(spec_.dir / kFirstBatchFile, png);
   });
+  if (!checkpoint.empty()) recall();
+}
+
+void Run::recall() {
+  std::ifstream lines(spec_.dir / kMetricsFile);
+  for (std::string text; std::getline(lines, text);) {
+    const nlohmann::json line = parse_json_or_null(text);
+    for (const auto& probe : probes_) probe->recall(line);
+  }
 }
 
 // All ranks take what rank 0 measured, since bits depend on it.

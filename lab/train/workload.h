@@ -76,6 +76,8 @@ class Probe {
   // Does not change the model. Every rank of the group calls it, and may measure a part and exchange the
   // results, or measure everything. Errors (Interrupted): the user stopped the program.
   virtual Measurement run(const Group& group) = 0;
+  // Before the first measurement of a resumed run, for each earlier line of metrics.jsonl in order.
+  virtual void recall(const nlohmann::json& /*line*/) {}
 };
 
 class WeightAverage;
@@ -109,6 +111,9 @@ class Workload {
   // Reads everything that the probes will need, so that mistakes show before the first step. The workload
   // must outlive them.
   virtual std::vector<std::unique_ptr<Probe>> probes() = 0;
+
+  // What the model sees of its first batch, as a PNG; empty for data that are no pictures.
+  virtual std::string first_batch_png() const { return ""; }
 
   // Writes the model directory into an existing folder.
   virtual void save(const std::filesystem::path& folder) const = 0;

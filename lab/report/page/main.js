@@ -7,6 +7,7 @@ import {differences} from "./differences.js";
 import {statistics} from "./statistics.js";
 import {curves} from "./curves.js";
 import {norms} from "./norms.js";
+import {classes, firstBatches} from "./pictures.js";
 import {samples} from "./samples.js";
 import {evaluations} from "./evaluations.js";
 import {configuration, machines} from "./setup.js";
@@ -15,7 +16,7 @@ const notes = data.notes.length && h("div", {class: "card notes"},
   h("strong", {}, "What is missing here"), h("ul", {}, data.notes.map(n => h("li", {}, n))));
 const sections = [
   notes, data.groups.length && [h("h2", {}, "Results"), results()], differences(), statistics(), curves(), norms(),
-  samples(), evaluations(), configuration(), machines()];
+  classes(), samples(), firstBatches(), evaluations(), configuration(), machines()];
 document.getElementById("title").textContent = data.title;
 document.getElementById("answer").textContent = data.answer;
 document.getElementById("main").replaceChildren(...sections.flat(Infinity).filter(Boolean));

@@ -4,8 +4,8 @@
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <map>
 
 #include "lab/base/interrupt.h"
 #include "lab/dist/divide.h"
@@ -19,6 +19,7 @@ namespace {
 using at::Tensor;
 
 constexpr int64_t kTop = 5;
+constexpr size_t kMaxListed = 1000;  // classes in metrics.jsonl
 
 double cross_entropy(std::span<const float> logits, int64_t label) {
   double largest = logits[0], sum = 0;
@@ -49,9 +50,22 @@ class AccuracyProbe : public Probe {
       const std::string prefix = average ? "ema_" : "", of = average ? " of averaged weights" : "";
       out.push_back({.name = prefix + "acc1", .title = "Acc@1" + of, .unit = "%", .lower_is_better = false});
       out.push_back({.name = prefix + "acc5", .title = "Acc@5" + of, .unit = "%", .lower_is_better = false});
+      out.push_back({.name = "best_" + prefix + "acc1",
+                     .title = "Best Acc@1 so far" + of,
+                     .unit = "%",
+                     .lower_is_better = false});
       out.push_back({.name = prefix + "val_loss", .title = "Validation loss" + of, .unit = "nats per image"});
     }
     return out;
+  }
+
+  void recall(const nlohmann::json& line) override {
+    const nlohmann::json metrics = line.is_object() ? line.value("metrics", nlohmann::json()) : line;
+    if (!metrics.is_object()) return;
+    for (const char* name : {"acc1", "ema_acc1"}) {
+      const nlohmann::json value = metrics.value(name, nlohmann::json());
+      if (value.is_number()) improve(name, value.get<double>());
+    }
   }
 
   Measurement run(const Group& group) override {
@@ -65,19 +79,52 @@ class AccuracyProbe : public Probe {
   }
 
  private:
-  void add(const std::string& prefix, const Group& group, Measurement* out) const {
+  // The best value of this metric so far, this one included.
+  double improve(const std::string& name, double value) {
+    const auto [found, is_first] = best_.try_emplace(name, value);
+    return found->second = std::max(found->second, value);
+  }
+
+  void add(const std::string& prefix, const Group& group, Measurement* out) {
     const Accuracy a = measure_accuracy(workload_.model(), *set_, options_, {}, group);
-    out->values.insert(
-        out->values.end(),
-        {{prefix + "acc1", a.acc1()}, {prefix + "acc5", a.acc5()}, {prefix + "val_loss", a.loss()}});
-    out->line["accuracy"][prefix.empty() ? "weights" : "average"] = {
+    const std::string acc1 = prefix + "acc1";
+    out->values.insert(out->values.end(), {{acc1, a.acc1()},
+                                           {prefix + "acc5", a.acc5()},
+                                           {"best_" + acc1, improve(acc1, a.acc1())},
+                                           {prefix + "val_loss", a.loss()}});
+    nlohmann::ordered_json& line = out->line["accuracy"][prefix.empty() ? "weights" : "average"];
+    line = {
         {"images", a.images}, {"top1", a.top1}, {"top5", a.top5}, {"loss", a.loss()}, {"damaged", a.damaged}};
+    if (a.classes.size() > kMaxListed) return;
+    for (size_t c = 0; c < a.classes.size(); ++c) {
+      line["classes"][set_->classes()[c]] = {a.classes[c].images, a.classes[c].right};
+    }
   }
 
   const ClassifyWorkload& workload_;
   std::unique_ptr<ImageSet> set_;
   AccuracyOptions options_;
+  std::map<std::string, double> best_;  // by metric
 };
+
+// As ranks exchange them.
+std::vector<double> numbers_of(const Accuracy& a) {
+  std::vector<double> out = {a.loss_sum};
+  for (const int64_t n : {a.images, a.top1, a.top5, a.damaged}) out.push_back(static_cast<double>(n));
+  for (const Accuracy::OfClass& c : a.classes) {
+    out.insert(out.end(), {static_cast<double>(c.images), static_cast<double>(c.right)});
+  }
+  return out;
+}
+
+void add_numbers(const double* numbers, Accuracy* a) {
+  a->loss_sum += *numbers++;
+  for (int64_t* n : {&a->images, &a->top1, &a->top5, &a->damaged}) *n += std::llround(*numbers++);
+  for (Accuracy::OfClass& c : a->classes) {
+    c.images += std::llround(*numbers++);
+    c.right += std::llround(*numbers++);
+  }
+}
 
 }  // namespace
 
@@ -100,6 +147,7 @@ Accuracy measure_accuracy(ImageModel& model, const ImageSet& set, const Accuracy
                            .num_workers = options.workers});
   const auto measure = [&](int64_t step) {
     Accuracy out;
+    out.classes.resize(set.classes().size());
     check_interrupt();
     ImageBatch batch = loader.read(step);
     const std::vector<int>& labels = batch.labels;
@@ -115,28 +163,23 @@ Accuracy measure_accuracy(ImageModel& model, const ImageSet& set, const Accuracy
       if (on_prediction) on_prediction(batch.indices[row], labels[row], own);
       const int64_t rank = rank_of(own, labels[row]);
       ++out.images;
+      ++out.classes[labels[row]].images;
+      out.classes[labels[row]].right += rank < 1;
       out.top1 += rank < 1;
       out.top5 += rank < std::min<int64_t>(kTop, logits.size(1));
       out.loss_sum += cross_entropy(own, labels[row]);
     }
     return out;
   };
-  constexpr int64_t kNumbers = 5;
-  const Tensor steps = divided(group, loader.num_steps(), kNumbers, [&](int64_t step, double* out) {
-    const Accuracy a = measure(step);
-    const auto count = [](int64_t n) { return static_cast<double>(n); };
-    const std::array<double, kNumbers> all = {count(a.images), count(a.top1), count(a.top5), count(a.damaged),
-                                              a.loss_sum};
-    std::copy(all.begin(), all.end(), out);
-  });
   Accuracy out;
+  out.classes.resize(set.classes().size());
+  const auto width = static_cast<int64_t>(numbers_of(out).size());
+  const Tensor steps = divided(group, loader.num_steps(), width, [&](int64_t step, double* numbers) {
+    const std::vector<double> all = numbers_of(measure(step));
+    std::copy(all.begin(), all.end(), numbers);
+  });
   for (int64_t step = 0; step < steps.size(0); ++step) {
-    const double* of_step = steps.const_data_ptr<double>() + step * kNumbers;
-    out.images += std::llround(of_step[0]);
-    out.top1 += std::llround(of_step[1]);
-    out.top5 += std::llround(of_step[2]);
-    out.damaged += std::llround(of_step[3]);
-    out.loss_sum += of_step[4];
+    add_numbers(steps.const_data_ptr<double>() + step * width, &out);
   }
   return out;
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "lab/train/workload.h"
 #include "lab/vision/data/loader.h"
@@ -18,6 +19,10 @@ struct Accuracy {
   int64_t images = 0, top1 = 0, top5 = 0;
   int64_t damaged = 0;  // that could not be read; not among the images
   double loss_sum = 0;  // plain cross entropy, nats
+  struct OfClass {
+    int64_t images = 0, right = 0;  // by Acc@1
+  };
+  std::vector<OfClass> classes;
 
   double loss() const { return loss_sum / static_cast<double>(images); }
   // Percent.
@@ -46,8 +51,8 @@ Accuracy measure_accuracy(ImageModel& model, const ImageSet& set, const Accuracy
                           const OnPrediction& on_prediction = {}, const Group& group = Group::alone());
 
 class ClassifyWorkload;
-// Loss, Acc@1 and Acc@5 of the weights, and of their average where there is one. Errors (UserError): the set
-// is missing, is the training set itself, or has other classes.
+// Loss, Acc@1 and Acc@5 of the weights, and of their average where there is one, and the best Acc@1 of the
+// run so far. Errors (UserError): the set is missing, is the training set itself, or has other classes.
 std::unique_ptr<Probe> accuracy_probe(const ClassifyWorkload& workload);
 
 }  // namespace seednorm::lab

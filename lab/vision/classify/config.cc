@@ -55,6 +55,9 @@ Settings ClassifyConfig::settings() {
          normalization = value;
        },
        [this] { return normalization; }},
+      {"init_from",
+       "ViT: model directory of a masked autoencoder, with whose encoder training begins; empty: none",
+       init_from},
       {"layer_decay", "factor on the learning rate for each layer further from the head", layer_decay},
   };
   out.insert(out.end(), rest.begin(), rest.end());
@@ -72,6 +75,9 @@ void ClassifyConfig::check() const {
   require(label_smoothing >= 0 && label_smoothing < 1, "label_smoothing", "a number from 0 to below 1",
           label_smoothing);
   require(crop_part >= 0.25 && crop_part <= 1, "crop_part", "0.25 to 1", crop_part);
+  if (!init_from.empty() && model.family != ImageFamily::k_vit) {
+    throw std::invalid_argument("init_from: a masked autoencoder's encoder is a ViT; expected family=vit");
+  }
   require(layer_decay > 0 && layer_decay <= 1, "layer_decay", "more than 0, at most 1", layer_decay);
   average.check();
   ImageModelConfig complete = model;

@@ -29,6 +29,7 @@ struct ClassifyConfig : WorkloadConfig {
   double crop_part = 0.875;  // of the short side, when it is measured
   std::string normalization = "imagenet";
 
+  std::string init_from;   // model directory of a masked autoencoder, whose encoder the ViT begins with
   double layer_decay = 1;  // factor on the learning rate from layer to layer, downwards
   AverageConfig average;
 

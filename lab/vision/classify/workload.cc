@@ -9,7 +9,10 @@
 #include "lab/base/machine.h"
 #include "lab/base/progress.h"
 #include "lab/vision/classify/accuracy.h"
+#include "lab/vision/interop/mae_dir.h"
+#include "lab/vision/models/initialize.h"
 #include "lab/vision/pictures/picture_data.h"
+#include "lab/vision/pictures/picture_grid.h"
 
 namespace seednorm::lab {
 namespace {
@@ -41,16 +44,23 @@ ClassifyWorkload::ClassifyWorkload(const ClassifyConfig& config, const TrainConf
 
 void ClassifyWorkload::open_data() {
   set_ = open_training_set(config_.pictures);
-  config_.model.num_classes = classes_of(config_.pictures, *set_, config_.model.num_classes);
-  loader_ = std::make_unique<ImageLoader>(
-      *set_, LoaderOptions{.batch_size = train_.batch_size,
-                           .seed = static_cast<uint64_t>(train_.data_seed),
-                           .augment = config_.training_augment(),
-                           .mix = config_.mix(),
-                           .smoothing = config_.label_smoothing,
-                           .skip_damaged = config_.pictures.skip_damaged,
-                           .num_workers = static_cast<int>(config_.pictures.workers),
-                           .rows_at_once = train_.micro_rows()});
+  config_.model.num_classes = classes_of(config_.pictures, set_->classes(), config_.model.num_classes);
+  loader_ = std::make_unique<ImageLoader>(*set_, loader_options());
+}
+
+LoaderOptions ClassifyWorkload::loader_options() const {
+  return {.batch_size = train_.batch_size,
+          .seed = static_cast<uint64_t>(train_.data_seed),
+          .augment = config_.training_augment(),
+          .mix = config_.mix(),
+          .smoothing = config_.label_smoothing,
+          .skip_damaged = config_.pictures.skip_damaged,
+          .num_workers = static_cast<int>(config_.pictures.workers),
+          .rows_at_once = train_.micro_rows()};
+}
+
+std::string ClassifyWorkload::first_batch_png() const {
+  return set_ ? lab::first_batch_png(*set_, loader_options()) : "";
 }
 
 void ClassifyWorkload::build_model(Purpose purpose) {
@@ -66,16 +76,44 @@ void ClassifyWorkload::build_model(Purpose purpose) {
   if (drops_ && train_.micro_rows() != train_.batch_size) {
     throw UserError("micro_batch_size: the dropout of norms draws for a whole batch; expected 0");
   }
+  if (config_.model.has_batch_norm()) check_whole_batch(train_.micro_rows());
   if (purpose == Purpose::kCounting) return;
   model_->initialize(static_cast<uint64_t>(train_.seed));
+  if (purpose == Purpose::kTraining && !config_.init_from.empty()) begin_with_encoder();
   model_->set_dtype(train_.dtype == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat);
   if (config_.average.decay > 0) {
-    average_ = std::make_unique<WeightAverage>(model_->params(), config_.average);
+    average_ = std::make_unique<WeightAverage>(model_->state(), config_.average);
   }
 }
 
+// As MAE's code: the head begins near 0.
+void ClassifyWorkload::begin_with_encoder() {
+  constexpr double kHeadStd = 2e-5;
+  if (!fs::exists(fs::path(config_.init_from) / "config.json")) {
+    throw UserError(
+        "init_from: " + config_.init_from +
+        " has no config.json; expected the model directory of a masked autoencoder, as a checkpoint "
+        "of the workload mae or transformers' ViTMAE");
+  }
+  load_encoder(*model_, config_.init_from);
+  const at::NoGradGuard no_grad;
+  for (const ParamInfo& p : model_->params()) {
+    if (p.name == "head.weight") fill_normal(p, kHeadStd, static_cast<uint64_t>(train_.seed));
+  }
+}
+
+void ClassifyWorkload::check_whole_batch(int64_t rows) const {
+  if (rows != train_.batch_size) {
+    throw UserError("micro_batch_size: batch_norm takes its statistics from the whole batch of " +
+                    std::to_string(train_.batch_size) + " pictures, which a pass of " + std::to_string(rows) +
+                    " would change; expected 0, and one process");
+  }
+  if (rows < 2) throw UserError("batch_size: batch_norm needs 2 pictures or more, got 1");
+}
+
 Counts ClassifyWorkload::counts() const {
-  return counts_of(model_->params(), model_->norms(), model_->flops_per_image());
+  return counts_of(*model_, model_->flops_per_image(),
+                   [&](const std::string& norm) { return model_->norm_rows(norm); });
 }
 
 Batch ClassifyWorkload::batch(int64_t step, RowRange rows) const {
@@ -102,6 +140,7 @@ Loss ClassifyWorkload::loss(const Batch& batch, double share) {
                      .seed = static_cast<uint64_t>(train_.data_seed),
                      .step = batch.step,
                      .first_row = batch.first_row};
+  if (config_.model.has_batch_norm()) check_whole_batch(batch.units);
   const Tensor logits = model_->logits(batch.tensors[0], pass);
   const Tensor total =
       -(at::log_softmax(logits, -1) * batch.tensors[1]).sum() * (share / static_cast<double>(logits.size(0)));

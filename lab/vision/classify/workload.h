@@ -33,6 +33,7 @@ class ClassifyWorkload : public Workload {
   WeightAverage* weight_average() const override { return average_.get(); }
   Loss loss(const Batch& batch, double share) override;
   std::vector<std::unique_ptr<Probe>> probes() override;
+  std::string first_batch_png() const override;
   void save(const std::filesystem::path& folder) const override;
   void load(const std::filesystem::path& folder) override;
   std::string fingerprint() const override;
@@ -47,7 +48,11 @@ class ClassifyWorkload : public Workload {
 
  private:
   void open_data();
+  LoaderOptions loader_options() const;
   void build_model(Purpose purpose);
+  void begin_with_encoder();
+  // That a pass has all rows of a step, as the statistics of BatchNorm need. Errors (UserError): it has not.
+  void check_whole_batch(int64_t rows) const;
   ImagePreprocessing preprocessing() const;
 
   ClassifyConfig config_;

@@ -20,7 +20,8 @@ enum class DrawsFor : uint32_t {
   kDiffuse = 5,
   kSample = 6,
   kDropPath = 7,
-  kDropout = 8
+  kDropout = 8,
+  kLatent = 9
 };
 
 // The numbers of one row of one step: a pure function of (seed, purpose, step, row), so that all runs see the

@@ -22,11 +22,6 @@ std::string lower(std::string text) {
   return text;
 }
 
-bool is_picture(const std::string& file) {
-  const std::string end = lower(fs::path(file).extension().string());
-  return end == ".jpg" || end == ".jpeg" || end == ".png";
-}
-
 // Pictures that are files of their own, or members of archives.
 class EncodedSet : public ImageSet {
  public:
@@ -191,6 +186,11 @@ class EncodedSet : public ImageSet {
 };
 
 }  // namespace
+
+bool is_picture(const std::string& file) {
+  const std::string end = lower(fs::path(file).extension().string());
+  return end == ".jpg" || end == ".jpeg" || end == ".png";
+}
 
 std::unique_ptr<ImageSet> open_class_folders(const fs::path& folder, const ImageSetOptions& options) {
   auto set = std::make_unique<EncodedSet>(folder, options);

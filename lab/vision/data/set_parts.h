@@ -24,6 +24,9 @@ void check_classes(const std::vector<std::string>& classes, const std::vector<in
 // Names of classes that files give as numbers: those of `folder`/classes.txt, or else the numbers.
 std::vector<std::string> numbered_classes(const std::filesystem::path& folder, int max_label);
 
+// Whether a file is named as a picture: .jpg, .jpeg, .png.
+bool is_picture(const std::string& file);
+
 // The lines of a text that are not empty.
 std::vector<std::string> lines_of(const std::string& text);
 

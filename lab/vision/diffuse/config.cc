@@ -26,7 +26,7 @@ Settings DiffuseConfig::settings() {
   DitConfig& m = model;
   Settings out = {
       {"input_size", "height and width of a picture", m.input_size, Scope::kMeasurement},
-      {"channels", "of a picture, 3; models of latents have others, and can be counted only", m.channels,
+      {"channels", "3: of pictures; others, as 4: of latents, which train_data then has", m.channels,
        Scope::kMeasurement},
       {"num_classes", "classes; 0: those of the data", m.num_classes, Scope::kMeasurement},
       {"patch_size", "side of the patches", m.patch_size},
@@ -42,12 +42,17 @@ Settings DiffuseConfig::settings() {
   for (auto& [site, spec] : m.norms) out.emplace_back("norm." + site.name, site.help, spec);
   for (Setting& s : picture_settings(pictures)) out.push_back(std::move(s));
   const Settings rest = {
+      {"latent_scale", "factor of latents", latent_scale, Scope::kMeasurement},
       {"diffusion_steps", "steps from a picture to noise", diffusion_steps, Scope::kMeasurement},
       {"label_dropout", "probability that a picture is shown without its label", label_dropout},
       {"sample_count", "pictures that are made for the report; 0: none", sample_count},
       {"sample_steps", "steps from noise to such a picture", sample_steps},
       {"cfg_scale", "scale of classifier-free guidance for them; 1: none", cfg_scale},
       {"cfg_channels", "channels that are guided; 0: all", cfg_channels},
+      {"frechet_model", "classifier by whose features made pictures are compared with real ones; empty: none",
+       frechet_model, Scope::kMeasurement},
+      {"frechet_count", "pictures that are made for that at each measurement", frechet_count,
+       Scope::kMeasurement},
   };
   out.insert(out.end(), rest.begin(), rest.end());
   for (Setting& s : average_settings(average)) out.push_back(std::move(s));
@@ -71,9 +76,16 @@ void DiffuseConfig::check() const {
   require(cfg_scale >= 0 && cfg_scale <= 1e6, "cfg_scale", "0 to 1e6", cfg_scale);
   require(cfg_channels >= 0 && cfg_channels <= model.channels, "cfg_channels",
           "0 to the channels of a picture", cfg_channels);
+  require(frechet_count >= 2 && frechet_count <= 1'000'000, "frechet_count", "2 to 1000000", frechet_count);
+  require(latent_scale > 0 && latent_scale <= 1e6, "latent_scale", "more than 0, at most 1e6", latent_scale);
+  if (has_latents()) {
+    require(sample_count == 0, "sample_count", "0, as latents cannot be shown", sample_count);
+    require(frechet_model.empty(), "frechet_model", "none, as latents cannot be shown", frechet_model);
+  }
   // Only a model that also learned without labels can be guided.
-  require(sample_count == 0 || cfg_scale == 1 || label_dropout > 0, "cfg_scale",
-          "1, since label_dropout is 0", cfg_scale);
+  const bool samples = sample_count > 0 || !frechet_model.empty();
+  require(!samples || cfg_scale == 1 || label_dropout > 0, "cfg_scale", "1, since label_dropout is 0",
+          cfg_scale);
 }
 
 AugmentOptions DiffuseConfig::training_augment() const {

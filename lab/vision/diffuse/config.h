@@ -17,8 +17,10 @@ namespace seednorm::lab {
 struct DiffuseConfig : WorkloadConfig {
   DiffuseConfig();
 
-  DitConfig model;  // of pictures: 3 channels
+  DitConfig model;  // 3 channels: of pictures; others: of latents
   PictureConfig pictures;
+
+  double latent_scale = 0.18215;  // factor of latents; that of the autoencoder of Stable Diffusion 1
 
   int64_t diffusion_steps = 1000;
   double label_dropout = 0.1;  // probability that a picture is shown without its label
@@ -28,6 +30,11 @@ struct DiffuseConfig : WorkloadConfig {
   int64_t sample_steps = 250;
   double cfg_scale = 1.5;
   int64_t cfg_channels = 3;  // 0: all
+
+  std::string frechet_model;  // a classifier whose features compare made pictures with real ones; empty: none
+  int64_t frechet_count = 256;  // pictures that are made for it at each measurement
+
+  bool has_latents() const { return model.channels != 3; }
 
   std::unique_ptr<WorkloadConfig> clone() const override { return std::make_unique<DiffuseConfig>(*this); }
   std::string unit() const override { return "image"; }

@@ -9,7 +9,7 @@
 
 #include "lab/nn/device.h"
 #include "lab/vision/data/draws.h"
-#include "lab/vision/diffuse/noise.h"
+#include "lab/vision/data/normals.h"
 #include "lab/vision/diffusion/diffusion.h"
 
 namespace seednorm::lab {

@@ -7,8 +7,9 @@
 #include "lab/base/machine.h"
 #include "lab/base/progress.h"
 #include "lab/vision/data/draws.h"
-#include "lab/vision/diffuse/noise.h"
+#include "lab/vision/data/normals.h"
 #include "lab/vision/interop/dit_dir.h"
+#include "lab/vision/pictures/latent_data.h"
 
 namespace seednorm::lab {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using at::Tensor;
 
-constexpr int64_t kImageNetClasses = 1000, kPictureChannels = 3;
+constexpr int64_t kImageNetClasses = 1000;
 
 }  // namespace
 
@@ -44,17 +45,20 @@ DiffuseWorkload::DiffuseWorkload(const DiffuseConfig& config, const TrainConfig&
 }
 
 void DiffuseWorkload::open_data() {
-  if (config_.model.channels != kPictureChannels) {
-    throw UserError("channels: expected 3, those of pictures, got " + std::to_string(config_.model.channels) +
-                    "; latents cannot be read yet");
+  const DitConfig& c = config_.model;
+  if (config_.has_latents()) {
+    data_ = std::make_unique<LatentData>(config_.pictures, train_, c.channels, c.input_size,
+                                         config_.latent_scale);
+  } else {
+    data_ = std::make_unique<PictureData>(config_.pictures, train_, config_.training_augment(),
+                                          config_.evaluation_augment());
   }
-  data_ = std::make_unique<PictureData>(config_.pictures, train_, config_.training_augment(),
-                                        config_.evaluation_augment());
-  config_.model.num_classes = classes_of(config_.pictures, data_->train_set(), config_.model.num_classes);
+  config_.model.num_classes = classes_of(config_.pictures, data_->classes(), c.num_classes);
 }
 
 Counts DiffuseWorkload::counts() const {
-  return counts_of(model_->params(), model_->norms(), model_->flops_per_image());
+  return counts_of(*model_, model_->flops_per_image(),
+                   [&](const std::string& norm) { return model_->norm_rows(norm); });
 }
 
 DiffusionDraws DiffuseWorkload::draw(uint64_t seed, int64_t step, int64_t first_row, int64_t rows) const {
@@ -120,14 +124,15 @@ void DiffuseWorkload::load(const fs::path& folder) {
   load_dit_weights(*model_, folder / "model.safetensors");
 }
 
-std::string DiffuseWorkload::fingerprint() const { return data_ ? data_->train_set().fingerprint() : ""; }
+std::string DiffuseWorkload::fingerprint() const { return data_ ? data_->fingerprint() : ""; }
 
 std::string DiffuseWorkload::summary() const {
   std::string out = "DiT, " + with_unit(static_cast<double>(counts().params)) +
                     " parameters; norms: " + to_text(config_.model.norms) + "\n";
   if (data_) {
-    out += with_unit(static_cast<double>(data_->train_set().size())) + " pictures in " +
-           std::to_string(data_->train_set().classes().size()) + " classes\n";
+    out += with_unit(static_cast<double>(data_->size())) +
+           (config_.has_latents() ? " latents in " : " pictures in ") +
+           std::to_string(data_->classes().size()) + " classes\n";
   }
   return out;
 }

@@ -26,8 +26,8 @@ struct DiffusionDraws {
 class DiffuseWorkload : public Workload {
  public:
   // No classes become those of the data, in a benchmark ImageNet's 1,000. Errors (UserError): see
-  // PictureData; data with other classes than the model; a model larger than the machine's memory. Errors
-  // (std::invalid_argument): settings that cannot be.
+  // PictureData and LatentData; data with other classes than the model; a model larger than the machine's
+  // memory. Errors (std::invalid_argument): settings that cannot be.
   DiffuseWorkload(const DiffuseConfig& config, const TrainConfig& train,
                   Purpose purpose = Purpose::kTraining);
 
@@ -42,6 +42,7 @@ class DiffuseWorkload : public Workload {
   WeightAverage* weight_average() const override { return average_.get(); }
   Loss loss(const Batch& batch, double share) override;
   std::vector<std::unique_ptr<Probe>> probes() override;
+  std::string first_batch_png() const override { return data_ ? data_->first_batch_png() : ""; }
   void save(const std::filesystem::path& folder) const override;
   void load(const std::filesystem::path& folder) override;
   std::string fingerprint() const override;
@@ -52,7 +53,7 @@ class DiffuseWorkload : public Workload {
   const TrainConfig& train() const { return train_; }
   Dit& model() const { return *model_; }
   // Null without data.
-  const PictureData* data() const { return data_.get(); }
+  const PictureSource* data() const { return data_.get(); }
 
   // For rows first_row, first_row + 1, ... of a step: a function of (seed, step, row) alone.
   DiffusionDraws draw(uint64_t seed, int64_t step, int64_t first_row, int64_t rows) const;
@@ -66,7 +67,7 @@ class DiffuseWorkload : public Workload {
   DiffuseConfig config_;
   TrainConfig train_;
   Diffusion diffusion_;
-  std::unique_ptr<PictureData> data_;
+  std::unique_ptr<PictureSource> data_;
   std::shared_ptr<Dit> model_;
   std::unique_ptr<WeightAverage> average_;  // null: none is wanted
 };

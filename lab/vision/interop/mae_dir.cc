@@ -2,6 +2,8 @@
 
 #include <ATen/Functions.h>
 
+#include <sstream>
+
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/tensors/strict_json.h"
@@ -111,6 +113,30 @@ void check_positions(const TensorMap& stored, const char* name, const Tensor& ex
   throw UserError(file + ": tensor " + quote(name) + ": these are not the fixed positions of MAE");
 }
 
+// Errors (UserError): the encoder of `mae` is not the ViT without its head.
+void check_encoder(const ImageModelConfig& vit, const MaeConfig& mae, const std::string& place) {
+  const auto expect = [&](const char* setting, const auto& of_vit, const auto& of_mae) {
+    if (of_vit == of_mae) return;
+    std::ostringstream text;
+    text << setting << ": the masked autoencoder in " << place << " has " << of_mae << ", the classifier "
+         << of_vit;
+    throw UserError(text.str());
+  };
+  expect("image_size", vit.image_size, mae.image_size);
+  expect("patch_size", vit.patch_size, mae.patch_size);
+  expect("dim", vit.dim, mae.dim);
+  expect("num_layers", vit.num_layers, mae.num_layers);
+  expect("num_heads", vit.num_heads, mae.num_heads);
+  expect("ffn_dim", vit.ffn_dim, mae.ffn_dim);
+  expect("norm_eps", vit.norm_eps, mae.norm_eps);
+  const auto text_of = [](NormSpec spec) {
+    spec.options.dropout = 0;
+    return spec.text();
+  };
+  expect("norm.block", text_of(vit.norms["block"].with_eps(vit.norm_eps)),
+         text_of(mae.norms["encoder"].with_eps(mae.norm_eps)));
+}
+
 }  // namespace
 
 Json mae_json(const MaeConfig& c) {
@@ -172,6 +198,20 @@ void load_mae_weights(Mae& model, const fs::path& folder) {
       stored, model.params(), stored_names(is_other ? kOtherDecoderLayers : kDecoderLayers),
       [](const std::string& tensor) { return tensor == kPositions || tensor == kDecoderPositions; },
       file.string());
+}
+
+void load_encoder(ImageModel& vit, const fs::path& folder) {
+  const MaeConfig c = read_mae_config(folder);
+  check_encoder(vit.config(), c, folder.string());
+  const std::shared_ptr<Mae> mae = load_mae(folder);
+  const auto encoder = mae->named_parameters();
+  const at::NoGradGuard no_grad;
+  for (const ParamInfo& p : vit.params()) {
+    if (p.name == "pos_embed") Tensor(p.tensor).copy_(stored_positions(c.dim, c));
+    const bool is_shared =
+        p.name == "cls_token" || p.name.starts_with("patch_embed.") || p.name.starts_with("blocks.");
+    if (is_shared) Tensor(p.tensor).copy_(encoder[p.name]);
+  }
 }
 
 void write_mae(const Mae& model, const fs::path& folder) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "lab/vision/models/image_model.h"
 #include "lab/vision/models/mae.h"
 
 namespace seednorm::lab {
@@ -23,6 +24,12 @@ void load_mae_weights(Mae& model, const std::filesystem::path& folder);
 // config.json and model.safetensors, in a folder that exists (a checkpoint that is being written). With
 // LayerNorm transformers reads them.
 void write_mae(const Mae& model, const std::filesystem::path& folder);
+
+// For fine-tuning, copies the encoder of the masked autoencoder in `folder` to a ViT: patch embedding, class
+// token, blocks and the fixed positions, which the ViT goes on to train. The ViT's norm of the mean and its
+// head stay as they are, and the encoder's last norm is left out. Nothing is changed when it throws. Errors
+// (UserError): as load_mae; an encoder of other sizes or norms, whose dropout alone may differ.
+void load_encoder(ImageModel& vit, const std::filesystem::path& folder);
 
 }  // namespace seednorm::lab
 

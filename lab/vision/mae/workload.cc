@@ -46,7 +46,8 @@ MaeWorkload::MaeWorkload(const MaeWorkloadConfig& config, const TrainConfig& tra
 }
 
 Counts MaeWorkload::counts() const {
-  return counts_of(model_->params(), model_->norms(), model_->flops_per_image());
+  return counts_of(*model_, model_->flops_per_image(),
+                   [&](const std::string& norm) { return model_->norm_rows(norm); });
 }
 
 Batch MaeWorkload::batch(int64_t step, RowRange rows) const {
@@ -79,12 +80,12 @@ void MaeWorkload::save(const fs::path& folder) const { write_mae(*model_, folder
 
 void MaeWorkload::load(const fs::path& folder) { load_mae_weights(*model_, folder); }
 
-std::string MaeWorkload::fingerprint() const { return data_ ? data_->train_set().fingerprint() : ""; }
+std::string MaeWorkload::fingerprint() const { return data_ ? data_->fingerprint() : ""; }
 
 std::string MaeWorkload::summary() const {
   std::string out = "masked autoencoder, " + with_unit(static_cast<double>(counts().params)) +
                     " parameters; norms: " + to_text(config_.model.norms) + "\n";
-  if (data_) out += with_unit(static_cast<double>(data_->train_set().size())) + " pictures\n";
+  if (data_) out += with_unit(static_cast<double>(data_->size())) + " pictures\n";
   return out;
 }
 

@@ -31,6 +31,7 @@ class MaeWorkload : public Workload {
   Batch batch(int64_t step, RowRange rows) const override;
   Loss loss(const Batch& batch, double share) override;
   std::vector<std::unique_ptr<Probe>> probes() override;
+  std::string first_batch_png() const override { return data_ ? data_->first_batch_png() : ""; }
   void save(const std::filesystem::path& folder) const override;
   void load(const std::filesystem::path& folder) override;
   std::string fingerprint() const override;

@@ -6,7 +6,10 @@
 
 #include "lab/base/error.h"
 #include "lab/base/interrupt.h"
+#include "lab/nn/norm_flops.h"
 #include "lab/vision/data/image_subset.h"
+#include "lab/vision/nn/batch_norm.h"
+#include "lab/vision/pictures/picture_grid.h"
 
 namespace seednorm::lab {
 
@@ -60,8 +63,8 @@ std::unique_ptr<ImageSet> open_measured_set(const PictureConfig& config, const I
   return out;
 }
 
-int64_t classes_of(const PictureConfig& config, const ImageSet& training, int64_t wanted) {
-  const auto found = static_cast<int64_t>(training.classes().size());
+int64_t classes_of(const PictureConfig& config, const std::vector<std::string>& classes, int64_t wanted) {
+  const auto found = static_cast<int64_t>(classes.size());
   if (wanted != 0 && wanted != found) {
     throw UserError("num_classes: " + config.train_data + " has " + std::to_string(found) +
                     " classes, the model " + std::to_string(wanted));
@@ -71,17 +74,20 @@ int64_t classes_of(const PictureConfig& config, const ImageSet& training, int64_
 
 PictureData::PictureData(const PictureConfig& config, const TrainConfig& train,
                          const AugmentOptions& training, const AugmentOptions& evaluation)
-    : config_(config), evaluation_(evaluation) {
+    : config_(config),
+      training_({.batch_size = train.batch_size,
+                 .seed = static_cast<uint64_t>(train.data_seed),
+                 .augment = training,
+                 .skip_damaged = config.skip_damaged,
+                 .num_workers = static_cast<int>(config.workers),
+                 .rows_at_once = train.micro_rows()}),
+      evaluation_(evaluation) {
   train_set_ = open_training_set(config);
   measured_ = open_measured_set(config, *train_set_, train.eval_rows);
-  loader_ = std::make_unique<ImageLoader>(*train_set_,
-                                          LoaderOptions{.batch_size = train.batch_size,
-                                                        .seed = static_cast<uint64_t>(train.data_seed),
-                                                        .augment = training,
-                                                        .skip_damaged = config.skip_damaged,
-                                                        .num_workers = static_cast<int>(config.workers),
-                                                        .rows_at_once = train.micro_rows()});
+  loader_ = std::make_unique<ImageLoader>(*train_set_, training_);
 }
+
+std::string PictureData::first_batch_png() const { return lab::first_batch_png(*train_set_, training_); }
 
 PictureRows PictureData::read(int64_t step, RowRange rows) const {
   return rows_of(loader_->read(step, rows.first, rows.count));
@@ -110,14 +116,24 @@ PictureRows PictureData::first_measured(int64_t count) const {
   return whole_rows(rows_of(loader.read(0)));
 }
 
-Counts counts_of(const std::vector<ParamInfo>& params,
-                 const std::vector<std::pair<std::string, NormLayer*>>& norms, double flops_per_image) {
+Counts counts_of(const torch::nn::Module& model, double flops_per_image, const NormRows& rows) {
+  constexpr double kPasses = 3;  // backward needs twice the FLOPs of forward
   Counts out;
-  for (const ParamInfo& p : params) out.params += p.tensor.numel();
-  for (const auto& [name, norm] : norms) {
-    for (const auto& p : norm->named_parameters()) out.norm_params += p.value().numel();
-    // What RMSNorm would have there.
-    if (norm->affine() == Affine::kOwn) out.extra_params -= norm->layer().dim();
+  for (const ParamInfo& p : params_of(model)) out.params += p.tensor.numel();
+  const auto add = [&](const std::string& name, const torch::nn::Module& norm, double flops,
+                       int64_t replaced) {
+    for (const auto& p : norm.named_parameters()) out.norm_params += p.value().numel();
+    out.extra_params -= replaced;
+    out.norm_flops_per_unit += kPasses * rows(name) * flops;
+  };
+  for (const auto& module : model.named_modules({}, /*include_self=*/false)) {
+    if (const auto* norm = dynamic_cast<const NormLayer*>(module.value().get())) {
+      // What RMSNorm would have there.
+      add(module.key(), *norm, flops_of_row(*norm), norm->affine() == Affine::kOwn ? norm->layer().dim() : 0);
+    } else if (const auto* batch = dynamic_cast<const BatchNorm*>(module.value().get())) {
+      constexpr double kOperations = 5;  // for each channel
+      add(module.key(), *batch, kOperations * static_cast<double>(batch->channels()), batch->channels());
+    }
   }
   out.extra_params += out.norm_params;
   out.active_params = out.params;

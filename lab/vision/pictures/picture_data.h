@@ -28,30 +28,48 @@ std::unique_ptr<ImageSet> open_measured_set(const PictureConfig& config, const I
                                             int64_t rows);
 // The number of classes of these pictures, which a model must have. Errors (UserError): its configuration
 // wants another number; 0 accepts any.
-int64_t classes_of(const PictureConfig& config, const ImageSet& training, int64_t wanted);
+int64_t classes_of(const PictureConfig& config, const std::vector<std::string>& classes, int64_t wanted);
 
 // The pictures of one pass.
 struct PictureRows {
-  at::Tensor pixels;            // [rows, size, size, 3] float32
+  at::Tensor pixels;            // [rows, size, size, 3] float32; of latents [rows, size, size, channels]
   std::vector<int64_t> labels;  // [rows]
 };
 
-class PictureData {
+// What a model learns from and is measured on: pictures, or latents of them.
+class PictureSource {
+ public:
+  virtual ~PictureSource() = default;
+  // Of the training set.
+  virtual int64_t size() const = 0;
+  virtual const std::vector<std::string>& classes() const = 0;
+  virtual std::string fingerprint() const = 0;
+  // What the model sees of the first batch, as a PNG; empty if it cannot be shown.
+  virtual std::string first_batch_png() const = 0;
+  // Rows of a training step.
+  virtual PictureRows read(int64_t step, RowRange rows) const = 0;
+  // All that is measured in order, `rows` at a time; `first` counts them. Damaged ones are left out where the
+  // recipe skips them. Errors (UserError): a damaged picture. (Interrupted): the user stopped the program.
+  virtual void for_measured(
+      int64_t rows, const std::function<void(int64_t first, const PictureRows& rows)>& work) const = 0;
+};
+
+class PictureData : public PictureSource {
  public:
   // Errors (UserError): see open_training_set and open_measured_set.
   PictureData(const PictureConfig& config, const TrainConfig& train, const AugmentOptions& training,
               const AugmentOptions& evaluation);
 
-  const ImageSet& train_set() const { return *train_set_; }
-  // Rows of a training step.
-  PictureRows read(int64_t step, RowRange rows) const;
+  int64_t size() const override { return train_set_->size(); }
+  const std::vector<std::string>& classes() const override { return train_set_->classes(); }
+  std::string fingerprint() const override { return train_set_->fingerprint(); }
+  std::string first_batch_png() const override;
+  PictureRows read(int64_t step, RowRange rows) const override;
 
   // Pictures that are measured: train.eval_rows of them.
   int64_t num_measured() const { return measured_->size(); }
-  // All of them in order, `rows` at a time; `first` counts them. Damaged ones are left out where the recipe
-  // skips them. Errors (UserError): a damaged picture. (Interrupted): the user stopped the program.
   void for_measured(int64_t rows,
-                    const std::function<void(int64_t first, const PictureRows& rows)>& work) const;
+                    const std::function<void(int64_t first, const PictureRows& rows)>& work) const override;
   // The first `count` of them, or fewer.
   PictureRows first_measured(int64_t count) const;
 
@@ -59,14 +77,17 @@ class PictureData {
   LoaderOptions measuring(int64_t rows) const;
 
   PictureConfig config_;
+  LoaderOptions training_;
   AugmentOptions evaluation_;
   std::unique_ptr<ImageSet> train_set_, measured_;
   std::unique_ptr<ImageLoader> loader_;
 };
 
-// Parameters, and what norms have of them; FLOPs are the caller's.
-Counts counts_of(const std::vector<ParamInfo>& params,
-                 const std::vector<std::pair<std::string, NormLayer*>>& norms, double flops_per_image);
+// The rows that a norm of this name has for each picture.
+using NormRows = std::function<double(const std::string& norm)>;
+// Parameters of a model, what its norms have of them, and the norms' FLOPs. FLOPs of matrix products are the
+// caller's. BatchNorm counts as flops_of_row's norms with its two parameters.
+Counts counts_of(const torch::nn::Module& model, double flops_per_image, const NormRows& rows);
 
 }  // namespace seednorm::lab
 

@@ -3,10 +3,13 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "lab/base/base64.h"
 #include "lab/vision/data/encode_png.h"
+#include "lab/vision/pictures/picture_data.h"
 
 namespace seednorm::lab {
 
@@ -29,6 +32,22 @@ std::vector<Image> images_of(const Tensor& bytes) {
 
 nlohmann::ordered_json sample_of(const std::string& title, const std::vector<Image>& images, int columns) {
   return {{"title", title}, {"image", base64(encode_png(make_grid(images, columns)))}};
+}
+
+std::string first_batch_png(const ImageSet& set, LoaderOptions options) {
+  constexpr int64_t kMaxPixels = 1'000'000, kMaxPictures = 64;
+  const int64_t size = options.augment.size;
+  // An even number, as mixing needs.
+  const int64_t shown = std::clamp<int64_t>(kMaxPixels / (size * size), 2, kMaxPictures) / 2 * 2;
+  options.num_rows = std::min(options.batch_size, shown);
+  options.rows_at_once = 0;
+  options.num_ahead = 1;
+  ImageLoader loader(set, options);
+  ImageBatch batch = loader.read(0);
+  const int64_t rows = batch.rows();
+  const Tensor pixels = tensor_of(std::move(batch.pixels), rows, batch.size);
+  const auto columns = static_cast<int>(std::ceil(std::sqrt(static_cast<double>(rows))));
+  return encode_png(make_grid(images_of(bytes_of(pixels, options.augment.normalization)), columns));
 }
 
 }  // namespace seednorm::lab

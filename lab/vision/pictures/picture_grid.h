@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lab/vision/data/image.h"
+#include "lab/vision/data/loader.h"
 #include "lab/vision/data/transforms.h"
 
 namespace seednorm::lab {
@@ -20,6 +21,10 @@ at::Tensor bytes_of(const at::Tensor& pixels, const Normalization& normalization
 std::vector<Image> images_of(const at::Tensor& bytes);
 // A member of a line of metrics.jsonl's "samples", which the report shows: the pictures side by side.
 nlohmann::ordered_json sample_of(const std::string& title, const std::vector<Image>& images, int columns);
+
+// The first rows of the first batch of training as a PNG, about a million pixels of them. Errors (UserError):
+// see ImageLoader.
+std::string first_batch_png(const ImageSet& set, LoaderOptions options);
 
 }  // namespace seednorm::lab
 

@@ -61,6 +61,12 @@ class ClassifyCase(unittest.TestCase):
         self.assertEqual(len({line["file"] for line in lines}), 20)
         right = sum(max(range(CLASSES), key=line["logits"].__getitem__) == line["label"] for line in lines)
         self.assertEqual(accuracy["images"], 20)
+        for i, of in enumerate(accuracy["classes"]):
+            own = [line for line in lines if line["label"] == i]
+            right = sum(max(range(CLASSES), key=line["logits"].__getitem__) == i for line in own)
+            self.assertEqual((of["name"], of["images"]), (str(i), len(own)))
+            self.assertAlmostEqual(of["acc1"], 100 * right / len(own))
+        right = sum(max(range(CLASSES), key=line["logits"].__getitem__) == line["label"] for line in lines)
         self.assertAlmostEqual(accuracy["acc1"], 100 * right / 20)
         # The same as at the end of training.
         last = self.metrics("run")[-1]["metrics"]

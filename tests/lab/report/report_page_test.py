@@ -178,13 +178,15 @@ def write_vision_race(folder):
             run.mkdir(parents=True)
             (run / "config.toml").write_text(f"steps = 20\nseed = {seed}\n")
             (run / "run.json").write_text(json.dumps(info))
+            (run / "first_batch.png").write_bytes(base64.b64decode(png(100)))
             top1, diverged, lines = 50 + 2 * i + seed, label == "wild", []
             for step in range(1, 8 if diverged else 21):
                 common = {"step": step, "images": step * 64, "seconds": step * (0.5 - 0.1 * i)}
                 lines.append(common | {"loss": 3 - step / 20, "loss_ema": 3 - step / 20})
                 if step % 5 == 0:
                     samples = [{"image": png(40 * step % 256), "title": f"class {k}"} for k in range(2)]
-                    lines.append(common | {"top1": top1 - 10 + step / 2, "samples": samples})
+                    accuracy = {"weights": {"classes": {"cat": [10, step // 5 + i], "dog": [30, 2 * seed]}}}
+                    lines.append(common | {"top1": top1 - 10 + step / 2, "samples": samples, "accuracy": accuracy})
             if diverged:
                 lines.append({"step": 8, "images": 512, "diverged": True})
             (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -362,7 +364,10 @@ class Page(unittest.TestCase):
         folder = self.folder / "images"
         write_vision_race(folder)
         self.open(folder)
-        images = "[...document.querySelectorAll('img')]"
+        batches = "[...document.querySelectorAll('figure.card img')]"
+        self.assertEqual(self.value(batches + ".length"), 1)  # all runs of a race see the same
+        self.assertTrue(self.value(batches + ".every(x => x.complete && x.naturalWidth === 2 && x.alt.length > 5)"))
+        images = "[...document.querySelectorAll('.card .sample:not(.card) img')]"
         self.assertEqual(self.value(images + ".length"), 3 * 2 - 2)  # the one that diverged has none at the last step
         self.assertTrue(self.value(images + ".every(x => x.complete && x.naturalWidth === 2 && x.alt.length > 5)"))
         first = self.value(images + "[0].src")
@@ -373,6 +378,16 @@ class Page(unittest.TestCase):
         self.assertEqual(self.value(images + ".length"), 6)
         self.assertNotEqual(self.value(images + "[0].src"), first)
         self.assertIn("class 1", self.text_of("figcaption"))
+        self.assertEqual(self.browser.errors(), [])
+
+    def test_classes(self):
+        """A row for each class, a column for each entrant that has not diverged, means over seeds."""
+        folder = self.folder / "classes"
+        write_vision_race(folder)
+        self.open(folder)
+        table = "[...document.querySelectorAll('table')].find(t => t.caption.innerText.includes('by class'))"
+        rows = self.value(f"[...{table}.tBodies[0].rows].map(r => [...r.cells].map(c => c.innerText.trim()))")
+        self.assertEqual(rows, [["cat", "10", "40.0", "50.0"], ["dog", "30", "3.3", "3.3"]])
         self.assertEqual(self.browser.errors(), [])
 
     def test_charts_are_saved(self):

@@ -180,6 +180,25 @@ TEST_F(ReportTest, CommandOfASweep) {
             "--out NEW_FOLDER");
 }
 
+// The pictures of the first batch, once for a race, and the last counts of each class. Damaged ones are left
+// out.
+TEST_F(ReportTest, PicturesAndClasses) {
+  write_race();
+  const std::string png = "\x89PNG\r\n\x1a\n and more";
+  write(folder_ / "runs/rms_norm-s0/first_batch.png", png);
+  write(folder_ / "runs/evil-s0/first_batch.png", "GIF");
+  const std::string counts =
+      R"({"step":4,"accuracy":{"weights":{"classes":{"a":[5,1]}},"average":{"classes":{"a":[5,2],"b":[5,5],"c":[1,-1],"d":7}}}})";
+  write(folder_ / "runs/rms_norm-s0/metrics.jsonl",
+        metrics(4, 3) + R"({"step":2,"accuracy":{"weights":{"classes":{"a":[5,0]}}}})" + "\n" + counts +
+            "\n" + R"({"step":4,"accuracy":{"average":7}})" + "\n");
+  const json data = report();
+  EXPECT_EQ(data["groups"][0]["first_batch"], "iVBORw0KGgogYW5kIG1vcmU=");
+  EXPECT_EQ(data["runs"][0]["classes"], json({{"step", 4}, {"classes", {{"a", {5, 2}}, {"b", {5, 5}}}}}));
+  EXPECT_FALSE(data["runs"][1].contains("classes"));
+  EXPECT_TRUE(has_note(data, "first_batch.png was left out: not PNG, or larger than 3 MB."));
+}
+
 TEST_F(ReportTest, SaysTheAnswer) {
   results_["pairs"][0]["b"] = race_["entrants"][1]["label"] = results_["runs"][1]["norm"] = "seed_norm";
   write_race();

@@ -7,6 +7,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
+#include <map>
 #include <sstream>
 
 #include "lab/base/file.h"
@@ -120,17 +121,20 @@ TEST_F(ClassifyTest, LearnsAndMeasuresBothWeights) {
       metrics.push_back(m.name);
       EXPECT_EQ(m.lower_is_better, m.name.find("acc") == std::string::npos) << m.name;
     }
-    EXPECT_EQ(metrics, (std::vector<std::string>{"ema_acc1", "ema_acc5", "ema_val_loss", "acc1", "acc5",
-                                                 "val_loss", "train_loss"}));
+    EXPECT_EQ(metrics, (std::vector<std::string>{"ema_acc1", "ema_acc5", "best_ema_acc1", "ema_val_loss",
+                                                 "acc1", "acc5", "best_acc1", "val_loss", "train_loss"}));
   }
 }
 
 // With everything that draws random numbers, on another number of workers.
 TEST_F(ClassifyTest, ResumedEqualsUninterrupted) {
-  for (const bool vit : {true, false}) {
-    const std::vector<std::string> family =
-        vit ? std::vector<std::string>{"norm=seed_norm(num_heads=4, dropout=0.3)"} : convnext();
-    const std::string whole = vit ? "vit" : "convnext", cut = whole + "-cut";
+  std::vector<std::string> batch_norm = convnext();
+  batch_norm.back() = "norm=batch_norm";
+  for (const auto& [whole, family] :
+       std::map<std::string, std::vector<std::string>>{{"vit", {"norm=seed_norm(num_heads=4, dropout=0.3)"}},
+                                                       {"convnext", convnext()},
+                                                       {"batch_norm", batch_norm}}) {
+    const std::string cut = whole + "-cut";
     Recipe r = recipe(family);
     run(r, whole);
     run(r, cut);
@@ -153,6 +157,27 @@ TEST_F(ClassifyTest, ACheckpointIsAModelDirectory) {
   const auto theirs = same->module().named_parameters();
   for (const ParamInfo& p : model->params()) EXPECT_TRUE(at::equal(p.tensor, theirs[p.name])) << p.name;
   EXPECT_EQ(model->config().norms["block"].text(), "seed_norm(num_heads=4)");
+}
+
+// The statistics of BatchNorm are part of the model, and averaged as the weights are.
+TEST_F(ClassifyTest, ACheckpointHasTheStatisticsOfBatchNorm) {
+  std::vector<std::string> settings = convnext();
+  settings.back() = "norm=batch_norm";
+  const RunResult result = run(recipe(settings), "run");
+  const fs::path folder = folder_ / "run/checkpoints/step-00000006";
+  const auto set = open_image_set(folder_ / "valid", {.is_test = true});
+  for (const auto& [weights, metric] :
+       {std::pair{"model.safetensors", "val_loss"}, {"average.safetensors", "ema_val_loss"}}) {
+    const auto model = load_image_model(folder, weights);
+    const AccuracyOptions options = {.augment =
+                                         recipe(settings).config_as<ClassifyConfig>().evaluation_augment()};
+    EXPECT_NEAR(measure_accuracy(*model, *set, options).loss(), result.value(metric), 1e-6) << weights;
+    for (const ParamInfo& p : model->state()) {
+      if (p.name.ends_with("running_mean")) {
+        EXPECT_NE(p.tensor.abs().max().item<float>(), 0) << p.name;
+      }
+    }
+  }
 }
 
 TEST_F(ClassifyTest, BatchesAreTheSameForAllNormsAndMicroBatches) {
@@ -197,6 +222,76 @@ TEST_F(ClassifyTest, ASubsetIsEvenlySpaced) {
   EXPECT_EQ(probe->run(Group::alone()).line.at("accuracy").at("weights").at("images"), 6);
 }
 
+// Over the whole run, also of its part before it was resumed.
+TEST_F(ClassifyTest, TheBestAccuracyIsKept) {
+  run(recipe({"lr=1e-2", "steps=12", "mixup=0", "cutmix=0", "eval_every=2"}), "run");
+  double best = 0, last = 0;
+  for (const nlohmann::json& line : metrics("run")) {
+    if (!line.contains("metrics")) continue;
+    last = line["metrics"]["acc1"];
+    best = std::max(best, last);
+    EXPECT_EQ(line["metrics"]["best_acc1"], best);
+  }
+  const auto w = workload();
+  const auto probe = std::move(w->probes()[0]);
+  const auto best_of = [&](const char* name) {
+    for (const auto& [metric, value] : probe->run(Group::alone()).values) {
+      if (metric == name) return value;
+    }
+    return -1.0;
+  };
+  probe->recall({{"loss", 1}});
+  probe->recall({{"metrics", {{"acc1", 99.5}}}});
+  probe->recall({{"metrics", {{"acc1", 12}}}});
+  probe->recall(nullptr);
+  EXPECT_EQ(best_of("best_acc1"), 99.5);
+  EXPECT_TRUE(best_of("best_ema_acc1") < 99.5);
+}
+
+// A run that was stopped tells its probes what it had measured.
+TEST_F(ClassifyTest, TheBestAccuracySurvivesAPause) {
+  const Recipe r = recipe({"eval_every=1"});
+  run(r, "run");
+  fs::remove_all(folder_ / "run/checkpoints/step-00000006");
+  const fs::path log = fs::path(folder_ / "run") / "metrics.jsonl";
+  std::string text = read_file(log, 1 << 20);
+  // The measurement after step 1, of the same length, so that the checkpoint's sizes still hold.
+  const std::string key = "\"metrics\":{\"ema_acc1\":";
+  const size_t at = text.find(key) + key.size();
+  const size_t length = text.find(',', at) - at;
+  text.replace(at, length, std::string(length, '9'));
+  write(log.string(), text);
+  const double best = run(r, "run", /*resume=*/true).value("best_ema_acc1");
+  EXPECT_TRUE(best >= 0.99 * std::pow(10, length)) << best << " with " << length << " digits";
+}
+
+// The pictures that training sees, as many as a million pixels.
+TEST_F(ClassifyTest, TheFirstBatchIsAPicture) {
+  run(recipe(), "run");
+  const std::string png = read_file(fs::path(folder_ / "run") / "first_batch.png", 1 << 20);
+  EXPECT_EQ(decode_image(png, "first_batch.png").width(), 3 * kSide + 2 * 2)
+      << "eight pictures, three in a row";
+  const auto other = workload({"norm=dyt", "seed=3", "workers=2"});
+  EXPECT_EQ(other->first_batch_png(), png);
+  EXPECT_NE(workload({"data_seed=1"})->first_batch_png(), other->first_batch_png());
+}
+
+TEST_F(ClassifyTest, CountsOfClassesAddUp) {
+  const auto w = workload();
+  const auto line = w->probes()[0]->run(Group::alone()).line;
+  for (const char* weights : {"weights", "average"}) {
+    const auto& of = line.at("accuracy").at(weights);
+    int64_t images = 0, right = 0;
+    ASSERT_EQ(of.at("classes").size(), kClasses);
+    for (const auto& [name, counts] : of.at("classes").items()) {
+      images += counts[0].get<int64_t>();
+      right += counts[1].get<int64_t>();
+    }
+    EXPECT_EQ(images, of.at("images"));
+    EXPECT_EQ(right, of.at("top1"));
+  }
+}
+
 TEST(Accuracy, RankOfTheLabel) {
   const std::vector<float> logits = {1, 3, 3, 2};
   EXPECT_EQ(rank_of(logits, 1), 0);
@@ -227,6 +322,17 @@ TEST_F(ClassifyTest, MistakesAreNamed) {
   EXPECT_NE(message({"batch_size=7"}).find("even number"), std::string::npos);
   EXPECT_TRUE(
       message({"norm=seed_norm(dropout=0.1)", "micro_batch_size=4"}).starts_with("micro_batch_size: "));
+  std::vector<std::string> batch_norm = convnext();
+  batch_norm.back() = "norm=batch_norm";
+  batch_norm.emplace_back("micro_batch_size=4");
+  EXPECT_TRUE(message(batch_norm).starts_with("micro_batch_size: batch_norm takes its statistics from the"));
+  batch_norm.back() = "batch_size=1";
+  batch_norm.insert(batch_norm.end(), {"mixup=0", "cutmix=0"});
+  EXPECT_EQ(message(batch_norm), "batch_size: batch_norm needs 2 pictures or more, got 1");
+  EXPECT_TRUE(
+      message({"norm=batch_norm"}).starts_with("norm.block: blocks.0.norm1, of width 16: [batch_norm]"));
+  EXPECT_EQ(message({"norm=batch_norm(num_heads=2)"}),
+            "norm.block: norm \"batch_norm(num_heads=2)\": batch_norm has the setting eps only");
   EXPECT_TRUE(message({"norm.block=seed_norm(num_heads=3)"})
                   .starts_with("norm.block: blocks.0.norm1, of width 16: "));
   EXPECT_EQ(message({"norm.blok=dyt"}), "no setting \"norm.blok\" (did you mean norm.block?)");
@@ -250,6 +356,24 @@ TEST(Recipes, OfPicturesAreCounted) {
     const auto w = make_workload(load_recipe(name), Purpose::kCounting);
     EXPECT_EQ(w->counts().params, params) << name;
   }
+}
+
+// Of forward and backward: 24 norms of 197 tokens and one of their mean, 5 FLOPs a channel for LayerNorm and
+// BatchNorm, 8 for SeeDNorm. The statistics of BatchNorm are no parameters.
+TEST(Recipes, FlopsOfNorms) {
+  const auto counts = [](const std::string& name, const std::string& norm) {
+    Recipe r = load_recipe(name);
+    apply_setting(r, "norm=" + norm);
+    return make_workload(r, Purpose::kCounting)->counts();
+  };
+  const double rows = 24 * 197 + 1;
+  EXPECT_EQ(counts("vit-b", "layer_norm").norm_flops_per_unit, 3 * rows * 5 * 768);
+  EXPECT_EQ(counts("vit-b", "seed_norm(num_heads=16)").norm_flops_per_unit, 3 * rows * 8 * 768);
+  const Counts layer = counts("convnext-b", "layer_norm"), batch = counts("convnext-b", "batch_norm");
+  EXPECT_EQ(batch.norm_flops_per_unit, layer.norm_flops_per_unit);
+  EXPECT_EQ(batch.norm_params, layer.norm_params);
+  EXPECT_EQ(batch.extra_params, layer.extra_params);
+  EXPECT_EQ(batch.params, 88591464);
 }
 
 }  // namespace

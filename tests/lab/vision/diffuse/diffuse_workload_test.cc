@@ -1,9 +1,11 @@
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
 #include "lab/vision/diffuse/sampler.h"
 #include "lab/vision/diffuse/workload.h"
 #include "lab/vision/interop/dit_dir.h"
+#include "lab/vision/pictures/latent_set.h"
 #include "tests/lab/vision/picture_runs.h"
 
 namespace seednorm::lab {
@@ -107,11 +109,123 @@ TEST_F(DiffuseRuns, NamesMistakes) {
   EXPECT_EQ(user_error([&] { make_workload(small({"num_classes=7"})); }),
             "num_classes: " + folder_ / "train" + " has 3 classes, the model 7");
   EXPECT_EQ(user_error([&] { make_workload(small({"channels=4"})); }),
-            "channels: expected 3, those of pictures, got 4; latents cannot be read yet");
+            "sample_count: expected 0, as latents cannot be shown, got 4");
+  EXPECT_TRUE(user_error([&] {
+                make_workload(small({"channels=4", "sample_count=0"}));
+              }).ends_with("train/class0: has no latents; expected .npz or .safetensors files"));
   EXPECT_EQ(user_error([&] { make_workload(small({"sample_steps=1001"})); }),
             "diffusion_steps, sample_steps: steps of sampling: expected 2 to 1000, got 1001");
   EXPECT_EQ(user_error([&] { make_workload(small({"label_dropout=0"})); }),
             "cfg_scale: expected 1, since label_dropout is 0, got 1.5");
+}
+
+// Latents of 4 channels, of which each class has one file.
+class LatentRuns : public DiffuseRuns {
+ protected:
+  LatentRuns() {
+    for (const auto& [name, each] : {std::pair{"latents", 5}, {"measured", 3}}) {
+      for (int c = 0; c < kClasses; ++c) write_moments(name, c, each, {8, 12, 12});
+    }
+  }
+
+  void write_moments(const std::string& set, int label, int64_t count, std::vector<int64_t> shape,
+                     bool mirrored = true) const {
+    const auto folder = std::filesystem::path(folder_ / set) / ("class" + std::to_string(label));
+    std::filesystem::create_directories(folder);
+    shape.insert(shape.begin(), count);
+    std::vector<TensorSource> tensors;
+    for (const char* name : {"moments", "moments_flip"}) {
+      const auto seed = static_cast<uint64_t>(label * 2 + count + (*(name + 7) != '\0'));
+      tensors.push_back(
+          source_of(name, at::randn(shape, at::detail::createCPUGenerator(seed), at::kFloat).to(at::kHalf)));
+    }
+    if (!mirrored) tensors.pop_back();
+    write_safetensors(folder / "part.safetensors", tensors);
+  }
+
+  Recipe of_latents(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> settings = {"channels=4", "sample_count=0", "norm=ada_seed_norm",
+                                         "train_data=" + folder_ / "latents",
+                                         "valid_data=" + folder_ / "measured"};
+    settings.insert(settings.end(), more.begin(), more.end());
+    return small(settings);
+  }
+};
+
+TEST_F(LatentRuns, TrainsAndResumes) {
+  expect_resumes(of_latents(), {"model.safetensors", "optimizer.safetensors", "average.safetensors"});
+  const nlohmann::json last = metrics("whole").back();
+  EXPECT_EQ(last.at("valid").at("images"), 9);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "whole/first_batch.png"));
+  expect_rows_alone(*make_workload(of_latents()));
+}
+
+// A sample of the distribution that the moments tell, times the factor, with channels last.
+TEST_F(LatentRuns, AreSampledFromTheirMoments) {
+  const at::Tensor noise = at::randn({4, 3, 3}), mean = at::randn({4, 3, 3}),
+                   variance = at::rand({4, 3, 3}) + 0.1;
+  const at::Tensor z = sampled_latent(at::cat({mean, variance.log()}), noise, 0.5);
+  const at::Tensor expected = (mean + variance.sqrt() * noise) / 2;
+  EXPECT_TRUE((z - expected.permute({1, 2, 0})).abs().max().item<float>() <= 1e-5F);
+  EXPECT_TRUE(
+      sampled_latent(at::full({2, 1, 1}, 1e4F), at::ones({1, 1, 1}), 1).isfinite().all().item<bool>());
+
+  // Over many steps each latent's mean is that of its moments: logarithms of 0 make deviations of 1.
+  const auto folder = std::filesystem::path(folder_ / "known");
+  for (int c = 0; c < kClasses; ++c) {
+    const auto place = folder / ("class" + std::to_string(c));
+    std::filesystem::create_directories(place);
+    const at::Tensor means = at::full({1, 4, 12, 12}, 10.0F * static_cast<float>(c));
+    write_safetensors(place / "a.safetensors",
+                      {source_of("moments", at::cat({means, at::zeros_like(means)}, 1)),
+                       source_of("moments_flip", at::cat({-means, at::zeros_like(means)}, 1))});
+  }
+  const auto workload =
+      make_workload(of_latents({"train_data=" + folder.string(), "valid_data=" + folder_ / "measured",
+                                "latent_scale=0.5", "label_dropout=0", "cfg_scale=1"}));
+  int mirrored = 0;
+  double squares = 0;
+  for (int64_t step = 0; step < 30; ++step) {
+    const Batch batch = workload->batch(step, {.first = 0, .count = 4});
+    ASSERT_EQ(batch.tensors[0].sizes(), (std::vector<int64_t>{4, 12, 12, 4}));
+    for (int64_t row = 0; row < 4; ++row) {
+      const double label = batch.tensors[1][row].item<double>();
+      const double middle = batch.tensors[0][row].mean().item<double>();
+      // 576 numbers of deviation 0.5.
+      EXPECT_TRUE(std::abs(std::abs(middle) - 5 * label) <= 0.12) << middle << " of class " << label;
+      mirrored += middle < -1;
+      squares += (batch.tensors[0][row] - middle).pow(2).mean().item<double>() / 120;
+    }
+  }
+  EXPECT_TRUE(std::abs(squares - 0.25) <= 0.01) << squares;
+  EXPECT_TRUE(mirrored >= 25 && mirrored <= 55) << mirrored << " of 80";
+}
+
+TEST_F(LatentRuns, NamesMistakes) {
+  const auto message = [&](const std::vector<std::string>& more) {
+    return user_error([&] {
+      const auto workload = make_workload(of_latents(more));
+      for (int64_t step = 0; step < 4; ++step) workload->batch(step, {.first = 0, .count = 4});
+    });
+  };
+  EXPECT_TRUE(message({"valid_data="}).starts_with("valid_data: expected a folder with a folder of latents"));
+  EXPECT_TRUE(message({"valid_data=" + folder_ / "latents"}).find("is the training set itself") !=
+              std::string::npos);
+  EXPECT_TRUE(message({"train_data=" + folder_ / "nowhere"}).ends_with("nowhere: no such folder"));
+  write_moments("wrong", 0, 2, {8, 12, 11});
+  EXPECT_TRUE(
+      message({"train_data=" + folder_ / "wrong"})
+          .ends_with("class0/part.safetensors: moments has the shape [8, 12, 11] for a picture; expected "
+                     "moments of [8, 12, 12] numbers for each picture"));
+  write_moments("plain", 0, 2, {8, 12, 12}, /*mirrored=*/false);
+  for (int c = 1; c < kClasses; ++c) write_moments("plain", c, 2, {8, 12, 12}, /*mirrored=*/false);
+  EXPECT_TRUE(message({"train_data=" + folder_ / "plain"}).find("which flip=0 does without") !=
+              std::string::npos);
+  make_workload(of_latents({"train_data=" + folder_ / "plain", "flip=0"}))
+      ->batch(0, {.first = 0, .count = 4});
+  write_moments("fewer", 0, 2, {8, 12, 12});
+  EXPECT_TRUE(message({"train_data=" + folder_ / "fewer"}).find("has other classes than") !=
+              std::string::npos);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "lab/vision/interop/mae_dir.h"
 #include "lab/vision/mae/workload.h"
+#include "lab/vision/nn/sincos_positions.h"
 #include "tests/lab/vision/picture_runs.h"
 
 namespace seednorm::lab {
@@ -59,6 +60,54 @@ TEST_F(MaeRuns, ACheckpointIsAModelDirectory) {
   for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i].tensor, b[i].tensor)) << a[i].name;
   EXPECT_TRUE(user_error([&] { make_workload(small({"ffn_dim=32"}))->load(folder); }).find("its shape is") !=
               std::string::npos);
+}
+
+// Fine-tuning (Table 15) begins with the encoder: the head is new and small, positions are trained.
+TEST_F(MaeRuns, AClassifierBeginsWithTheEncoder) {
+  run(small({"norm=seed_norm(num_heads=4)"}), "a");
+  const std::string folder = folder_ / "a/checkpoints/step-00000006";
+  const auto tuned = [&](const std::vector<std::string>& more = {}) {
+    return recipe("vit-micro-finetune",
+                  {"image_size=12", "patch_size=3", "dim=16", "num_layers=2", "num_heads=2", "ffn_dim=24",
+                   "norm=seed_norm(num_heads=4, dropout=0.2)", "init_from=" + folder},
+                  more);
+  };
+  const auto workload = make_workload(tuned()), fresh = make_workload(tuned({"init_from="}));
+  const auto mae = load_mae(folder);
+  const auto encoder = mae->named_parameters();
+  const auto untouched = fresh->module().named_parameters();
+  for (const ParamInfo& p : workload->params()) {
+    if (p.name == "pos_embed") {
+      EXPECT_TRUE(p.tensor.requires_grad());
+      EXPECT_EQ(p.tensor[0][0].abs().max().item<float>(), 0) << "the class token's";
+      EXPECT_TRUE(at::allclose(p.tensor[0].slice(0, 1), sincos_positions(16, 4)));
+    } else if (p.name == "head.weight") {
+      const double largest = p.tensor.abs().max().item<double>();
+      EXPECT_TRUE(largest > 0 && largest <= 1e-4) << largest;
+    } else if (p.name.starts_with("head.") || p.name.starts_with("fc_norm.")) {
+      EXPECT_TRUE(at::equal(p.tensor, untouched[p.name])) << p.name;
+    } else {
+      EXPECT_TRUE(at::equal(p.tensor, encoder[p.name])) << p.name;
+    }
+    EXPECT_EQ(p.lr_scale < 1, !p.name.starts_with("head.") && !p.name.starts_with("fc_norm.")) << p.name;
+  }
+  expect_resumes(tuned(), {"model.safetensors", "optimizer.safetensors"});
+
+  const auto message = [&](const std::string& setting) {
+    return user_error([&] { make_workload(tuned({setting})); });
+  };
+  EXPECT_EQ(message("ffn_dim=32"),
+            "ffn_dim: the masked autoencoder in " + folder + " has 24, the classifier 32");
+  EXPECT_EQ(message("norm=seed_norm(num_heads=2)"),
+            "norm.block: the masked autoencoder in " + folder +
+                " has seed_norm(num_heads=4), the classifier seed_norm(num_heads=2)");
+  EXPECT_TRUE(message("init_from=" + folder_.path().string()).starts_with("init_from: "));
+  EXPECT_TRUE(message("init_from=" + folder_ / "a/checkpoints").starts_with("init_from: "));
+  EXPECT_TRUE(user_error([&] {
+                make_workload(recipe("convnext-micro", {"init_from=" + folder}));
+              }).starts_with("init_from: a masked autoencoder's encoder is a ViT"));
+  const auto vit = folder_ / "whole/checkpoints/step-00000006";
+  EXPECT_NE(message("init_from=" + vit).find("model_type: expected \"vit_mae\""), std::string::npos);
 }
 
 TEST_F(MaeRuns, NamesMistakes) {

@@ -1,6 +1,6 @@
 // Normal numbers of a row.
-#ifndef SEEDNORM_LAB_VISION_DIFFUSE_NOISE_H_
-#define SEEDNORM_LAB_VISION_DIFFUSE_NOISE_H_
+#ifndef SEEDNORM_LAB_VISION_DATA_NORMALS_H_
+#define SEEDNORM_LAB_VISION_DATA_NORMALS_H_
 
 #include <span>
 
@@ -18,4 +18,4 @@ inline void fill_normal(Draws& draws, std::span<float> out) {
 
 }  // namespace seednorm::lab
 
-#endif  // SEEDNORM_LAB_VISION_DIFFUSE_NOISE_H_
+#endif  // SEEDNORM_LAB_VISION_DATA_NORMALS_H_
