@@ -170,7 +170,7 @@ void run_pairs(const Arguments& a) {
   refuse("--dump-requests", !a.dump.empty());
   refuse("--predictions", !a.predictions.empty());
   refuse("--skip-damaged", a.skip_damaged);
-  a.model.set_threads();
+  a.model.use_machine();
   eval_pairs({.model = a.model.folder,
               .json = a.json,
               .sets = a.pairs,

@@ -13,6 +13,7 @@
 #include "lab/base/standard_streams.h"
 #include "lab/base/suggest.h"
 #include "lab/cli/verb.h"
+#include "lab/dist/ranks_lost.h"
 #include "seednorm/version.h"
 
 namespace seednorm::lab {
@@ -121,6 +122,9 @@ int run_program(int argc, const char* const* argv) {
     return fail(kBadInput, error.what());
   } catch (const Interrupted& error) {
     return fail(kInterrupted, error.what());
+  } catch (const RanksLost& error) {
+    std::fflush(nullptr);
+    std::_Exit(fail(kFailure, error.what()));
   } catch (const c10::Error& error) {
     return fail(kFailure, message_of(error));
   } catch (const std::bad_alloc&) {

@@ -12,6 +12,7 @@
 
 #include "lab/base/error.h"
 #include "lab/dist/address.h"
+#include "lab/dist/ranks_lost.h"
 
 #ifdef SEEDNORM_HAS_GLOO
 // libtorch uses Gloo but does not bring its headers; no object of Gloo is created here.
@@ -215,9 +216,8 @@ Group::Connection::Connection(const Launch& launch)
   try {
     meet();
   } catch (const c10::Error& e) {
-    throw std::runtime_error("rank 0 at " + place +
-                             " ended or does not answer (noticed while the ranks met: " + first_line(e) +
-                             ")");
+    throw RanksLost("rank 0 at " + place +
+                    " ended or does not answer (noticed while the ranks met: " + first_line(e) + ")");
   }
   auto options = c10d::ProcessGroupGloo::Options::create(limit);
   const char* interface = std::getenv("GLOO_SOCKET_IFNAME");  // as in PyTorch
@@ -323,8 +323,8 @@ void Group::Connection::fail(const char* operation, const std::exception& cause)
   const bool answered = future.wait_for(kTime) == std::future_status::ready;
   const std::string lost = answered ? future.get() : "rank 0 on " + names[0];
   const std::string what = std::string("while ") + operation + ": " + first_line(cause);
-  throw std::runtime_error(lost.empty() ? "the ranks lost each other " + what
-                                        : lost + " ended or does not answer (noticed " + what + ")");
+  throw RanksLost(lost.empty() ? "the ranks lost each other " + what
+                               : lost + " ended or does not answer (noticed " + what + ")");
 }
 
 namespace {

@@ -65,7 +65,10 @@ MaeConfig parse_config(const Json& json) {
       throw UserError(std::string(key) + ": expected " + expected.dump() + ", got " + found.dump());
     }
   };
-  expect("model_type", "vit_mae");
+  // A classifier's configuration in timm's layout has none.
+  if (const Json type = json.value("model_type", Json()); type != "vit_mae") {
+    throw UserError("model_type: expected \"vit_mae\", got " + type.dump());
+  }
   expect("hidden_act", "gelu");
   expect("qkv_bias", true);
   expect("num_channels", 3);
