@@ -67,7 +67,7 @@ struct Api {
   int (*primitive_destroy)(Handle);
 
   Api(void* library, const std::string& path) {
-#define SEEDNORM_LOAD(name) load(library, path, "dnnl_" #name, &name)
+#define SEEDNORM_LOAD(name) load(library, path, "dnnl_" #name, &(name))
     SEEDNORM_LOAD(version);
     SEEDNORM_LOAD(engine_create);
     SEEDNORM_LOAD(engine_destroy);
