@@ -15,7 +15,8 @@
 namespace seednorm::lab {
 
 // One condition of a decision rule. "p" is corrected by Holm's method for the number of conditions of the
-// claim that have one, since these are the comparisons that were announced. The kinds:
+// claim that have one, whether or not their races have run, since these are the comparisons that were
+// announced. The kinds:
 //   better             the difference of `better` from `worse` has the right sign, p < 0.05; with `tuned`
 //                      each of the two is at its best learning rate
 //   not_worse          the 95% interval of that difference ends below `margin`; fails if it begins above it

@@ -236,6 +236,10 @@ Outcome outcome_of(const Expectation& e, const RaceResults& results) {
   return Judge(e, results.at(e.race)).outcome(results);
 }
 
+bool is_judged_by_p(const Expectation& e) {
+  return e.kind == "better" || e.kind == "gains_more" || e.kind == "lead_grows";
+}
+
 Verdict combined(const std::vector<Finding>& findings) {
   const auto any = [&](Verdict v) {
     return std::any_of(findings.begin(), findings.end(), [&](const Finding& f) { return f.verdict == v; });
@@ -267,7 +271,9 @@ Judgement judge(const Claim& claim, const RaceResults& results) {
   std::vector<double> p;
   for (const Expectation& e : claim.expectations) {
     outcomes.push_back(outcome_of(e, results));
-    p.push_back(outcomes.back().p);
+    // A comparison that was announced counts although its race has not run yet, as if it had shown nothing.
+    const bool is_missing = outcomes.back().verdict == Verdict::kNotRun && is_judged_by_p(e);
+    p.push_back(is_missing ? 1 : outcomes.back().p);
   }
   const std::vector<double> corrected = holm(p);
   Judgement out;

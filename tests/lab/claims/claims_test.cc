@@ -168,6 +168,9 @@ TEST(Judge, CorrectsForTheConditionsOfTheClaim) {
   EXPECT_EQ(judge(claim, results).verdict, Verdict::kHolds);
   for (int k = 0; k < 20; ++k) claim.expectations.push_back(claim.expectations[0]);
   EXPECT_EQ(judge(claim, results).findings[0].verdict, Verdict::kUndecided);
+  // Those whose race has not run yet count as well.
+  for (size_t i = 1; i < claim.expectations.size(); ++i) claim.expectations[i].race = "moe-lrs";
+  EXPECT_EQ(judge(claim, results).findings[0].verdict, Verdict::kUndecided);
 }
 
 TEST(Judge, MarginsRatiosAndTrends) {
