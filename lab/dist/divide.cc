@@ -11,7 +11,9 @@ at::Tensor divided(const Group& group, int64_t count, int64_t width,
   const int64_t ranks = group.size(), longest = (count + ranks - 1) / ranks;
   const int64_t first = std::min(count, group.rank() * longest), last = std::min(count, first + longest);
   const at::Tensor mine = at::zeros({longest, width}, at::kDouble);
-  for (int64_t i = first; i < last; ++i) part(i, mine.data_ptr<double>() + (i - first) * width);
+  group.together([&] {
+    for (int64_t i = first; i < last; ++i) part(i, mine.data_ptr<double>() + (i - first) * width);
+  });
   return group.gather(mine).view({ranks * longest, width}).narrow(0, 0, count);
 }
 

@@ -9,7 +9,7 @@
 namespace seednorm::lab {
 
 // Calls part(i, out) for each i below count, on one of the ranks, to write `width` numbers. -> [count, width]
-// float64 on every rank.
+// float64 on every rank. An error on one rank is one on all.
 at::Tensor divided(const Group& group, int64_t count, int64_t width,
                    const std::function<void(int64_t i, double* out)>& part);
 

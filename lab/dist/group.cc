@@ -47,6 +47,8 @@ std::string error_of(const std::function<void()>& work) {
   try {
     work();
     return "";
+  } catch (const RanksLost&) {  // nobody is left to tell
+    throw;
   } catch (const UserError& e) {
     return kUser + std::string(e.what());
   } catch (const std::invalid_argument& e) {
@@ -96,8 +98,7 @@ namespace {
 [[noreturn]] void refuse() {
   throw UserError(
       "this build trains in one process only, because Gloo's headers (libgloo-dev) were missing; install "
-      "them "
-      "and build again, or start one process");
+      "them and build again, or start one process");
 }
 }  // namespace
 Group::Group(const Launch&, at::Device device) : device_(device) { refuse(); }

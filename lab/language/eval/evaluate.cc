@@ -119,17 +119,21 @@ Values log_likelihoods(Model& model, const TaskRequests& requests, const EvalOpt
   for (const EncodedDocument& d : requests.encoded) out.emplace_back(d.continuations.size());
   const int64_t all = requests.num_requests();
   int64_t done = 0, passes = 0;
-  for (size_t next = 0; next < requests.encoded.size();) {
-    check_interrupt();
-    Pass pass;
-    const int64_t until = done + options.batch;
-    for (; next < requests.encoded.size() && done < until; ++next) {
-      for (const Trunk& trunk : trunks_of(requests.encoded[next], next, requests.max_tokens)) pass.add(trunk);
-      done += static_cast<int64_t>(requests.encoded[next].continuations.size());
+  options.group->together([&] {
+    for (size_t next = 0; next < requests.encoded.size();) {
+      check_interrupt();
+      Pass pass;
+      const int64_t until = done + options.batch;
+      for (; next < requests.encoded.size() && done < until; ++next) {
+        for (const Trunk& trunk : trunks_of(requests.encoded[next], next, requests.max_tokens)) {
+          pass.add(trunk);
+        }
+        done += static_cast<int64_t>(requests.encoded[next].continuations.size());
+      }
+      if (passes++ % options.group->size() == options.group->rank()) pass.run(model, out);
+      options.report(done, all);
     }
-    if (passes++ % options.group->size() == options.group->rank()) pass.run(model, out);
-    options.report(done, all);
-  }
+  });
   return options.group->size() == 1 ? out : joined(*options.group, std::move(out));
 }
 
