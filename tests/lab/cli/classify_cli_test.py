@@ -4,23 +4,18 @@ usage: classify_cli_test.py PROGRAM
 """
 import json
 import pathlib
-import random
-import struct
 import subprocess
 import sys
 import tempfile
 import unittest
 
+from stripes import CLASSES, write_stripes
+
 PROGRAM = ""
-SIDE, CLASSES = 8, 3
 SMALL = ["vit-digits", "train_data=stripes", "dim=16", "num_layers=2", "num_heads=2", "ffn_dim=32", "batch_size=16",
          "steps=6", "eval_every=3", "checkpoint_every=3", "threads=1", "norm=seed_norm(num_heads=4)", "drop_path=0.2",
          "mixup=0.8"]
 CHECKPOINT = "run/checkpoints/step-00000006"
-
-
-def write_idx(path, shape, data):
-    path.write_bytes(struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + bytes(data))
 
 
 class ClassifyCase(unittest.TestCase):
@@ -29,14 +24,7 @@ class ClassifyCase(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
         cls.folder = pathlib.Path(folder.name)
-        (cls.folder / "stripes").mkdir()
-        draw = random.Random(1)
-        for part, count in ("train", 64), ("t10k", 20):
-            labels = [i % CLASSES for i in range(count)]
-            pixels = [(200 if ((x, y, x + y)[label]) % 4 < 2 else 20) + draw.randrange(40)
-                      for label in labels for y in range(SIDE) for x in range(SIDE)]
-            write_idx(cls.folder / "stripes" / f"{part}-images-idx3-ubyte", (count, SIDE, SIDE), pixels)
-            write_idx(cls.folder / "stripes" / f"{part}-labels-idx1-ubyte", (count,), labels)
+        write_stripes(cls.folder / "stripes", 64, 20)
         cls.run_program("train", *SMALL, "--out", "run")
 
     @classmethod

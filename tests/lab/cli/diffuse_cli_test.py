@@ -13,8 +13,9 @@ import tempfile
 import unittest
 import zipfile
 
+from stripes import SIDE, write_stripes
+
 PROGRAM = ""
-SIDE, CLASSES = 8, 3
 DATA = ["train_data=stripes", "batch_size=16", "steps=4", "eval_every=2", "threads=1"]
 DIT = ["dit-micro", *DATA, "input_size=8", "patch_size=2", "dim=16", "num_layers=2", "num_heads=2", "ffn_dim=32",
        "norm=ada_seed_norm", "sample_steps=3", "lr=1e-2", "ema_decay=0.9"]
@@ -22,10 +23,6 @@ VIT = ["vit-digits", *DATA, "dim=16", "num_layers=2", "num_heads=2", "ffn_dim=32
 # Long enough for pictures that are not black and white alone.
 TRAINED = [*DIT, "steps=100", "eval_every=100"]
 MODEL, CLASSIFIER = "dit/checkpoints/step-00000100", "vit/checkpoints/step-00000004"
-
-
-def write_idx(path, shape, data):
-    path.write_bytes(struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + bytes(data))
 
 
 def npz(path):
@@ -44,14 +41,7 @@ class DiffuseCase(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
         cls.folder = pathlib.Path(folder.name)
-        (cls.folder / "stripes").mkdir()
-        draw = random.Random(1)
-        for part, count in ("train", 64), ("t10k", 20):
-            labels = [i % CLASSES for i in range(count)]
-            pixels = [(200 if ((x, y, x + y)[label]) % 4 < 2 else 20) + draw.randrange(40)
-                      for label in labels for y in range(SIDE) for x in range(SIDE)]
-            write_idx(cls.folder / "stripes" / f"{part}-images-idx3-ubyte", (count, SIDE, SIDE), pixels)
-            write_idx(cls.folder / "stripes" / f"{part}-labels-idx1-ubyte", (count,), labels)
+        write_stripes(cls.folder / "stripes", 64, 20)
         cls.run_program("train", *VIT, "--out", "vit")
         cls.run_program("train", *TRAINED, "--out", "dit")
 

@@ -11,12 +11,13 @@ import random
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+
+from stripes import write_stripes
 
 PROGRAM = ""
 SETTINGS = ["context=32", "batch_size=8", "micro_batch_size=1", "steps=6", "warmup_tokens=1000", "train_data=tokens",
@@ -166,15 +167,7 @@ class Pictures(DistCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        (cls.folder / "stripes").mkdir()
-        draw = random.Random(1)
-        for part, count in ("train", 48), ("t10k", 21):
-            labels = [i % 3 for i in range(count)]
-            pixels = [(200 if ((x, y, x + y)[label]) % 4 < 2 else 20) + draw.randrange(40)
-                      for label in labels for y in range(8) for x in range(8)]
-            for kind, shape, data in ("images-idx3", (count, 8, 8), pixels), ("labels-idx1", (count,), labels):
-                (cls.folder / "stripes" / f"{part}-{kind}-ubyte").write_bytes(
-                    struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + bytes(data))
+        write_stripes(cls.folder / "stripes", 48, 21)
 
     def test_give_the_same_bits_on_one_two_and_four_ranks(self):
         common = ["train_data=stripes", "batch_size=8", "micro_batch_size=2", "steps=4", "eval_every=2", "threads=1"]
@@ -224,19 +217,16 @@ class Checkpoints(DistCase):
         settings = ["steps=40", "checkpoint_every=1", "eval_every=10"]
         self.train(1, "undisturbed", *settings)
         draw = random.Random(7)
-        unnamed = []
         for _ in range(20):
-            processes = self.start(2, "killed", *settings, "--resume", more={"SEEDNORM_DIST_TIMEOUT": "10"})
+            processes = self.start(2, "killed", *settings, "--resume", more={"SEEDNORM_DIST_TIMEOUT": "5"})
             time.sleep(draw.uniform(0.3, 1.5))
             victim = draw.randrange(2)
             processes[victim].kill()
             begin = time.monotonic()
             lines = self.finish(processes, code=None)
             self.assertLess(time.monotonic() - begin, 30)
-            if processes[1 - victim].returncode != 0 and f"rank {victim}" not in lines[1 - victim]:  # 0: it was over already
-                unnamed.append((victim, lines[1 - victim]))
-        # The signs of life of two ranks may both be late on a machine with far more work than processors.
-        self.assertLessEqual(len(unnamed), 2, unnamed)
+            if processes[1 - victim].returncode != 0:  # otherwise it was over already
+                self.assertIn(f"rank {victim}", lines[1 - victim])
         self.train(2, "killed", *settings, "--resume")
         self.assertEqual(self.weights("killed"), self.weights("undisturbed"))
 
