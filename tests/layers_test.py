@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""script/check_layers finds includes that point up, and lets those pass that point down."""
+"""script/check_layers finds includes that point up and calls that are forbidden, and lets those pass that point down."""
 import pathlib
 import subprocess
 import sys
@@ -18,6 +18,20 @@ def problems(files):
             file.write_text("".join(f'#include "{header}"\n' for header in files.get(path, ())))
         result = subprocess.run([sys.executable, SCRIPT, folder], capture_output=True, text=True)
     return [line for line in result.stdout.splitlines() if "must not include" in line]
+
+
+class Forbidden(unittest.TestCase):
+    def test_call(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, code in (("lab/nn/a.cc", "\n  at::parallel_for(0, n, 1, work);\n"), ("ops/a.cc", "at::parallel_for(0, n);\n"),
+                               ("lab/nn/b.cc", "// Not at::parallel_for.\nparallel_for(0, n, 1, work);\n")):
+                file = pathlib.Path(folder) / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(code)
+            result = subprocess.run([sys.executable, SCRIPT, folder], capture_output=True, text=True)
+        self.assertEqual(result.stdout.splitlines()[:-1],
+                         ["lab/nn/a.cc:2: at::parallel_for: use parallel_for of lab/base/parallel.h; ATen's template needs "
+                          "-fopenmp to be parallel"])
 
 
 class Core(unittest.TestCase):

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "lab/base/median.h"
+#include "lab/base/parallel.h"
 #include "lab/base/stopwatch.h"
 #include "lab/cli/checks.h"
 #include "lab/cli/recipe_options.h"
@@ -63,7 +64,7 @@ double read_seconds(const WeightsOfToken& weights) {
     const auto* words = static_cast<const uint64_t*>(t.const_data_ptr());
     const int64_t count = static_cast<int64_t>(t.nbytes() / sizeof(uint64_t));
     std::vector<uint64_t> sums(static_cast<size_t>(at::get_num_threads()));
-    at::parallel_for(0, count, 4096, [&](int64_t first, int64_t last) {
+    parallel_for(0, count, 4096, [&](int64_t first, int64_t last) {
       sums[static_cast<size_t>(at::get_thread_num())] +=
           std::accumulate(words + first, words + last, uint64_t{0});
     });

@@ -7,6 +7,7 @@
 
 #include "lab/base/error.h"
 #include "lab/base/file.h"
+#include "lab/base/parallel.h"
 #include "lab/base/sha256.h"
 #include "lab/language/interop/model_dir.h"
 #include "lab/nn/cpu/machine_products.h"
@@ -23,7 +24,7 @@ std::string sum_of(const fs::path& path) {
   const std::string_view bytes = file.bytes();
   const auto size = static_cast<int64_t>(bytes.size()), count = (size + kPiece - 1) / kPiece;
   std::vector<std::string> sums(static_cast<size_t>(count));
-  at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       sums[static_cast<size_t>(i)] = sha256_hex(bytes.substr(static_cast<size_t>(i * kPiece), kPiece));
     }

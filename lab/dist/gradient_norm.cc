@@ -1,12 +1,13 @@
 #include "lab/dist/gradient_norm.h"
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <iterator>
+
+#include "lab/base/parallel.h"
 
 namespace seednorm::lab {
 namespace {
@@ -43,7 +44,7 @@ std::vector<double> chunk_sums(const std::vector<Tensor>& gradients) {
     const size_t first = out.size();
     const int64_t count = flat.numel();
     out.resize(first + chunks_of(count));
-    at::parallel_for(0, chunks_of(count), 16, [&](int64_t begin, int64_t end) {
+    parallel_for(0, chunks_of(count), 16, [&](int64_t begin, int64_t end) {
       for (int64_t c = begin; c < end; ++c) {
         out[first + c] = sum_of_squares(x + c * kChunk, std::min(kChunk, count - c * kChunk));
       }

@@ -1,12 +1,12 @@
 #include "lab/nn/feed_forward.h"
 
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <optional>
 #include <vector>
 
+#include "lab/base/parallel.h"
 #include "lab/nn/cpu/few_rows.h"
 #include "lab/nn/cpu/multiply.h"
 #include "lab/nn/cpu/one_thread.h"
@@ -47,7 +47,7 @@ void for_experts(const Tensor& x, const Tensor& ends, int64_t tile, const Work& 
     work(pieces);
   };
   if (together) return run(0, ends.numel());
-  at::parallel_for(0, ends.numel(), 1, run);
+  parallel_for(0, ends.numel(), 1, run);
 }
 
 // The product of what each expert does: in tiles by all threads, or by the expert's own thread.

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "lab/base/parallel.h"
 #include "lab/nn/device.h"
 #include "lab/nn/dtype.h"
 #ifdef SEEDNORM_WITH_CUDA
@@ -167,7 +168,7 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
 Executor torch_executor() {
   return {.run =
               [](void*, int64_t num_tasks, void (*task)(void*, int64_t), void* arg) {
-                at::parallel_for(0, num_tasks, 1, [&](int64_t begin, int64_t end) {
+                parallel_for(0, num_tasks, 1, [&](int64_t begin, int64_t end) {
                   for (int64_t i = begin; i < end; ++i) task(arg, i);
                 });
               },

@@ -3,6 +3,8 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include "lab/base/parallel.h"
+
 namespace seednorm::lab {
 
 void set_training_threads(int64_t count) {
@@ -10,8 +12,7 @@ void set_training_threads(int64_t count) {
   // Each thread has its own mode, and new threads inherit the mode of their creator. The threads may or may
   // not exist already.
   at::Context::setFlushDenormal(true);
-  at::parallel_for(0, at::get_num_threads(), 1,
-                   [](int64_t, int64_t) { at::Context::setFlushDenormal(true); });
+  parallel_for(0, at::get_num_threads(), 1, [](int64_t, int64_t) { at::Context::setFlushDenormal(true); });
 }
 
 }  // namespace seednorm::lab

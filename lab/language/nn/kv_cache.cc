@@ -1,7 +1,6 @@
 #include "lab/language/nn/kv_cache.h"
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "lab/base/parallel.h"
 #include "lab/nn/cpu/row_kernels.h"
 #include "lab/nn/device.h"
 #include "lab/nn/dtype.h"
@@ -84,7 +84,7 @@ Tensor KvLayer::attend(const Tensor& q) const {
   const Tensor queries = q.contiguous(), out = at::empty_like(queries);
   const int64_t longest = *std::max_element(lengths->begin(), lengths->end()) + tokens;
   const int64_t grain = std::max<int64_t>(kThreadProducts / (longest * group * width), 1);
-  at::parallel_for(0, q.size(0) * tokens * kv_heads, grain, [&](int64_t begin, int64_t end) {
+  parallel_for(0, q.size(0) * tokens * kv_heads, grain, [&](int64_t begin, int64_t end) {
     std::vector<float> scores(group * longest);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t head = i % kv_heads, token = i / kv_heads % tokens, row = i / kv_heads / tokens;

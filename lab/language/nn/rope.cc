@@ -2,7 +2,6 @@
 
 #include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/nn/module.h>
@@ -10,6 +9,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "lab/base/parallel.h"
 #include "lab/nn/device.h"
 
 namespace seednorm::lab {
@@ -59,7 +59,7 @@ Tensor rotate(const Tensor& input, const Tensor& cos, const Tensor& sin, float s
     const auto* from = x.const_data_ptr<scalar_t>();
     auto* to = y.mutable_data_ptr<scalar_t>();
     const float *c = cos.const_data_ptr<float>(), *s = sin.const_data_ptr<float>();
-    at::parallel_for(0, x.size(0) * length, 64, [&](int64_t begin, int64_t end) {
+    parallel_for(0, x.size(0) * length, 64, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
         const int64_t begins = first.empty() ? 0 : first[t / length];
         const int64_t angle = (begins + t % length) * half;

@@ -4,13 +4,13 @@
 #include "lab/nn/cpu/causal_attention.h"
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "lab/base/parallel.h"
 #include "lab/nn/cpu/one_thread.h"
 #include "lab/nn/device.h"
 
@@ -67,7 +67,7 @@ class Tile {
 // Runs work(tile, b, h) for all b and h; a thread has one tile.
 template <class Work>
 void for_heads(const Tensor& q, int64_t heads, const Work& work) {
-  at::parallel_for(0, q.size(0) * heads, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, q.size(0) * heads, 1, [&](int64_t begin, int64_t end) {
     const at::AutoDispatchBelowADInplaceOrView no_graph;
     const OneThread alone;
     const Tile tile(q);

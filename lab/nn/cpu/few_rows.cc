@@ -1,12 +1,12 @@
 #include "lab/nn/cpu/few_rows.h"
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <vector>
 
+#include "lab/base/parallel.h"
 #include "lab/nn/cpu/row_kernels.h"
 #include "lab/nn/device.h"
 #include "lab/nn/dtype.h"
@@ -45,8 +45,8 @@ Tensor few_rows_product(const Tensor& x, const Tensor& weight) {
       .dim = dim,
       .num_outputs = outputs,
   };
-  at::parallel_for(0, outputs, std::max<int64_t>(kThreadElements / dim, 1),
-                   [&](int64_t begin, int64_t end) { multiply_rows(args, begin, end); });
+  parallel_for(0, outputs, std::max<int64_t>(kThreadElements / dim, 1),
+               [&](int64_t begin, int64_t end) { multiply_rows(args, begin, end); });
   return y;
 }
 
@@ -57,8 +57,8 @@ Tensor few_rows_gated(const Tensor& gate, const Tensor& up) {
                          .gate = g.const_data_ptr(),
                          .up = u.const_data_ptr(),
                          .out = out.mutable_data_ptr()};
-  at::parallel_for(0, out.numel(), kThreadElements,
-                   [&](int64_t begin, int64_t end) { gate_elements(args, begin, end); });
+  parallel_for(0, out.numel(), kThreadElements,
+               [&](int64_t begin, int64_t end) { gate_elements(args, begin, end); });
   return out;
 }
 

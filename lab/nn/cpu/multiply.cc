@@ -7,6 +7,8 @@
 #include <optional>
 #include <string_view>
 
+#include "lab/base/parallel.h"
+
 namespace seednorm::lab {
 namespace {
 
@@ -117,7 +119,7 @@ void multiply(const Tensor& out, const Tensor& a, const Tensor& b, double scale,
     }
   };
   if (flops < kFlopsForThreads) return run(0, count);
-  at::parallel_for(0, count, 1, run);
+  parallel_for(0, count, 1, run);
 }
 
 }  // namespace seednorm::lab

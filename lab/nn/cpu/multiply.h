@@ -3,12 +3,12 @@
 #ifndef SEEDNORM_LAB_NN_CPU_MULTIPLY_H_
 #define SEEDNORM_LAB_NN_CPU_MULTIPLY_H_
 
-#include <ATen/Parallel.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
 
+#include "lab/base/parallel.h"
 #include "lab/nn/cpu/one_thread.h"
 #include "lab/nn/cpu/product_choice.h"
 #include "lab/nn/device.h"
@@ -40,7 +40,7 @@ void for_row_blocks(const at::Tensor& matrix, const Work& work) {
   if (!uses_cpu_kernels(matrix)) return work(int64_t{0}, rows);
   constexpr int64_t kBlockNumbers = 65536;  // tens of microseconds of the cheapest operation
   const int64_t block = std::max<int64_t>(kBlockNumbers / std::max<int64_t>(row_numbers, 1), 1);
-  at::parallel_for(0, (rows + block - 1) / block, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, (rows + block - 1) / block, 1, [&](int64_t begin, int64_t end) {
     const at::AutoDispatchBelowADInplaceOrView no_graph;
     const OneThread alone;
     for (int64_t i = begin; i < end; ++i) work(i * block, std::min(block, rows - i * block));

@@ -7,7 +7,7 @@ namespace seednorm::lab {
 // While one of these lives, libtorch, MKL and oneDNN use one thread for what the current thread calls, and
 // plan for one: with more, MKL and oneDNN cut long sums among their threads, and libtorch cuts sums over
 // whole tensors and the vectors of silu and sigmoid, so that bits depend on the number of threads. Also
-// inside of at::parallel_for, where oneDNN would still plan for all of them.
+// inside of a parallel loop, where oneDNN would still plan for all of them.
 class OneThread {
  public:
   OneThread();

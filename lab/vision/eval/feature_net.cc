@@ -1,12 +1,12 @@
 #include "lab/vision/eval/feature_net.h"
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 
 #include "lab/base/error.h"
 #include "lab/base/interrupt.h"
+#include "lab/base/parallel.h"
 #include "lab/vision/data/augment.h"
 #include "lab/vision/eval/inception.h"
 #include "lab/vision/interop/image_model_dir.h"
@@ -68,7 +68,7 @@ FeatureMoments moments_of(FeatureNet& net, const ImageSet& set, int64_t rows,
     const int64_t count = std::min(rows, set.size() - first);
     const Tensor pixels = at::empty({count, size, size, 3}, at::kFloat);
     float* data = pixels.data_ptr<float>();
-    at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+    parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         net.prepare(set, first + i, {data + i * each, static_cast<size_t>(each)});
       }

@@ -1,12 +1,12 @@
 #include "lab/vision/pictures/latent_data.h"
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 
 #include "lab/base/error.h"
 #include "lab/base/interrupt.h"
+#include "lab/base/parallel.h"
 #include "lab/base/permutation.h"
 #include "lab/vision/data/draws.h"
 #include "lab/vision/data/normals.h"
@@ -53,7 +53,7 @@ PictureRows LatentData::sampled(const LatentSet& set, const std::vector<int64_t>
                                 uint64_t seed, int64_t step, int64_t first) const {
   const auto rows = static_cast<int64_t>(indices.size());
   PictureRows out = {at::empty({rows, side_, side_, channels_}, at::kFloat), std::vector<int64_t>(rows)};
-  at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
     const at::NoGradGuard no_grad;
     for (int64_t i = begin; i < end; ++i) {
       Draws draws(seed, DrawsFor::kLatent, static_cast<uint64_t>(step), static_cast<uint64_t>(first + i));
