@@ -45,6 +45,7 @@ inline NormInfo info() {
 
 #include <cmath>
 
+#include "core/cpu/hardware_bfloat16-inl.h"
 #include "core/cpu/run-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -203,13 +204,17 @@ class Backward : public SingleSegment {
 
 template <class T>
 void forward_typed(const KernelArgs& args, int64_t begin, int64_t end) {
-  Forward<T> policy(args);
-  run_forward<T>(args, policy, begin, end);
+  with_storage<T>([&]<class S>(StorageType<S>) HWY_ATTR {
+    Forward<S> policy(args);
+    run_forward<S>(args, policy, begin, end);
+  });
 }
 template <class T>
 void backward_typed(const KernelArgs& args, int64_t begin, int64_t end, int64_t chunk) {
-  Backward<T> policy(args);
-  run_backward<T>(args, policy, begin, end, chunk);
+  with_storage<T>([&]<class S>(StorageType<S>) HWY_ATTR {
+    Backward<S> policy(args);
+    run_backward<S>(args, policy, begin, end, chunk);
+  });
 }
 
 }  // namespace seednorm::layer_norm::HWY_NAMESPACE

@@ -39,6 +39,7 @@ inline NormInfo info() {
 #endif
 
 #include "core/cpu/gain-inl.h"
+#include "core/cpu/hardware_bfloat16-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace seednorm::rms_norm::HWY_NAMESPACE {
@@ -46,13 +47,17 @@ using namespace ::seednorm::HWY_NAMESPACE;
 
 template <class T>
 void forward_typed(const KernelArgs& args, int64_t begin, int64_t end) {
-  GainForward<T, RmsScale> policy(args);
-  run_forward<T>(args, policy, begin, end);
+  with_storage<T>([&]<class S>(StorageType<S>) HWY_ATTR {
+    GainForward<S, RmsScale> policy(args);
+    run_forward<S>(args, policy, begin, end);
+  });
 }
 template <class T>
 void backward_typed(const KernelArgs& args, int64_t begin, int64_t end, int64_t chunk) {
-  GainBackward<T, RmsScale> policy(args);
-  run_backward<T>(args, policy, begin, end, chunk);
+  with_storage<T>([&]<class S>(StorageType<S>) HWY_ATTR {
+    GainBackward<S, RmsScale> policy(args);
+    run_backward<S>(args, policy, begin, end, chunk);
+  });
 }
 
 }  // namespace seednorm::rms_norm::HWY_NAMESPACE

@@ -58,6 +58,7 @@ inline NormInfo info() {
 #define SEEDNORM_NORMS_SEED_NORM_INL_H_
 #endif
 
+#include "core/cpu/hardware_bfloat16-inl.h"
 #include "core/cpu/seed_forms-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -66,18 +67,22 @@ using namespace ::seednorm::HWY_NAMESPACE;  // NOLINT: the engine, for the same 
 
 template <class T>
 void forward_typed(const KernelArgs& args, int64_t begin, int64_t end) {
-  const auto run = [&](auto policy) HWY_ATTR { run_forward<T>(args, policy, begin, end); };
-  if (args.options.beta != Form::kVector) return run(SeedFormForward<T>(args));
-  const bool general = args.dropout || !Heads<T>::whole_units(args);
-  return general ? run(SeedForward<T, true, false>(args)) : run(SeedForward<T, false, false>(args));
+  with_storage<T>([&]<class S>(StorageType<S>) HWY_ATTR {
+    const auto run = [&](auto policy) HWY_ATTR { run_forward<S>(args, policy, begin, end); };
+    if (args.options.beta != Form::kVector) return run(SeedFormForward<S>(args));
+    const bool general = args.dropout || !Heads<S>::whole_units(args);
+    return general ? run(SeedForward<S, true, false>(args)) : run(SeedForward<S, false, false>(args));
+  });
 }
 
 template <class T>
 void backward_typed(const KernelArgs& args, int64_t begin, int64_t end, int64_t chunk) {
-  const auto run = [&](auto policy) HWY_ATTR { run_backward<T>(args, policy, begin, end, chunk); };
-  if (args.options.beta != Form::kVector) return run(SeedFormBackward<T>(args));
-  const bool general = args.dropout || !Heads<T>::whole_units(args);
-  return general ? run(SeedBackward<T, true, false>(args)) : run(SeedBackward<T, false, false>(args));
+  with_storage<T>([&]<class S>(StorageType<S>) HWY_ATTR {
+    const auto run = [&](auto policy) HWY_ATTR { run_backward<S>(args, policy, begin, end, chunk); };
+    if (args.options.beta != Form::kVector) return run(SeedFormBackward<S>(args));
+    const bool general = args.dropout || !Heads<S>::whole_units(args);
+    return general ? run(SeedBackward<S, true, false>(args)) : run(SeedBackward<S, false, false>(args));
+  });
 }
 
 }  // namespace seednorm::seed_norm::HWY_NAMESPACE

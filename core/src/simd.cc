@@ -5,6 +5,8 @@
 
 #include <stdexcept>
 
+#include "core/kernel/hardware_rounding.h"
+
 namespace seednorm {
 namespace {
 
@@ -18,26 +20,68 @@ int64_t usable_targets() {
   return targets;
 }
 
+// Whether the processor has AVX512_BF16, which kernels of AVX-512 targets use.
+bool has_hardware_rounding() {
+#if HWY_ARCH_X86
+  return __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+bool hardware_rounding_allowed = true;
+
+// A target of Highway, or its twin that lets the processor round.
+struct Choice {
+  int64_t target;
+  bool hardware_rounding;
+
+  std::string name() const { return hwy::TargetName(target) + std::string(hardware_rounding ? "_BF16" : ""); }
+};
+
+std::vector<Choice> choices() {
+  std::vector<Choice> all;
+  for (int64_t left = usable_targets(); left != 0; left &= left - 1) {
+    const int64_t target = best_of(left);
+    if (target <= HWY_AVX3 && has_hardware_rounding()) all.push_back({target, true});
+    all.push_back({target, false});
+  }
+  return all;
+}
+
+int64_t target_in_use() {
+  usable_targets();
+  return best_of(hwy::SupportedTargets() & HWY_TARGETS);
+}
+
 }  // namespace
+
+bool rounds_in_hardware() {
+  static const bool available = has_hardware_rounding();
+  return available && hardware_rounding_allowed;
+}
 
 std::vector<std::string> simd_targets() {
   std::vector<std::string> names;
-  for (int64_t left = usable_targets(); left != 0; left &= left - 1) {
-    names.emplace_back(hwy::TargetName(best_of(left)));
-  }
+  for (const Choice& choice : choices()) names.push_back(choice.name());
   return names;
 }
 
 std::string simd_target() {
-  usable_targets();
-  return hwy::TargetName(best_of(hwy::SupportedTargets() & HWY_TARGETS));
+  const int64_t target = target_in_use();
+  return Choice{target, target <= HWY_AVX3 && rounds_in_hardware()}.name();
 }
 
 void set_simd_target(const std::string& target) {
-  const int64_t usable = usable_targets();
-  if (target.empty()) return hwy::SetSupportedTargetsForTest(0);
-  for (int64_t left = usable; left != 0; left &= left - 1) {
-    if (target == hwy::TargetName(best_of(left))) return hwy::SetSupportedTargetsForTest(best_of(left));
+  const std::vector<Choice> all = choices();  // reads what is usable before anything narrows it
+  if (target.empty()) {
+    hardware_rounding_allowed = true;
+    return hwy::SetSupportedTargetsForTest(0);
+  }
+  for (const Choice& choice : all) {
+    if (target != choice.name()) continue;
+    hardware_rounding_allowed = choice.hardware_rounding;
+    return hwy::SetSupportedTargetsForTest(choice.target);
   }
   std::string known;
   for (const std::string& name : simd_targets()) known += (known.empty() ? "" : ", ") + name;

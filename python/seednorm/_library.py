@@ -113,7 +113,7 @@ def version() -> str:
 
 
 def simd_target() -> str:
-    """The instruction set in use: "AVX3" (AVX-512), "AVX2", "SSE4", "NEON" or "SCALAR"."""
+    """The instruction set in use: "AVX3_BF16", "AVX3" (AVX-512), "AVX2", "SSE4", "NEON" or "SCALAR"."""
     return _C.seednorm_simd_target().decode()
 
 

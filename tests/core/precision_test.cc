@@ -16,6 +16,14 @@ namespace {
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
+// Whether a subnormal bfloat16 may become zero on the target (seednorm/simd.h).
+bool rounds_in_hardware(const std::string& target) { return target.ends_with("_BF16"); }
+
+std::vector<Bounded> with_error(std::vector<Bounded> values, double error) {
+  for (Bounded& value : values) value.error += error;
+  return values;
+}
+
 class Precision : public EachNorm {
  protected:
   // The simplest case of the norm.
@@ -29,13 +37,19 @@ class Precision : public EachNorm {
     SCOPED_TRACE(describe(c));
     const std::vector<Bounded> y = expected_forward(c, in);
     const Gradients<Bounded> gradients = expected_backward(c, in);
-    for_each_target([&] {
-      LayerRun run(c, in);
-      run.forward();
-      expect_forward(run, in, y);
-      run.backward();
-      expect_backward(run, gradients);
-    });
+    Gradients<Bounded> rounded = gradients;
+    rounded.dx = with_error(rounded.dx, 0x1p-126);
+    for (const std::string& target : kBackend.targets()) {
+      const bool to_zero = c.data == DType::kBFloat16 && rounds_in_hardware(target);
+      const auto test = [&] {
+        LayerRun run(c, in);
+        run.forward();
+        expect_forward(run, in, to_zero ? with_error(y, 0x1p-126) : y);
+        run.backward();
+        expect_backward(run, to_zero ? rounded : gradients);
+      };
+      for_each_target(test, {target});
+    }
   }
 };
 SEEDNORM_EACH_NORM(Precision, norm_names());
@@ -139,6 +153,46 @@ TEST_P(Precision, Subnormals) {
       for (double& element : in.param(p)) element *= 0x1p-100;
     }
     check(c, in);
+  }
+}
+
+// The processor's rounding gives the same bits, except that results that are subnormal before they are
+// rounded become zero; some of them round to 2^-126.
+TEST_P(Precision, HardwareRounding) {
+  LayerCase c = plain(9, 70, DType::kBFloat16);
+  Inputs in = make_inputs(c);
+  for (const Param p : {Param::kGamma, Param::kBeta, Param::kEtaC}) {
+    for (double& element : in.param(p)) element *= 0x1p-126;
+  }
+  const auto results_on = [&](const std::string& target) {
+    std::vector<double> results;
+    const auto collect = [&](const Rows& rows) {
+      for (int64_t i = 0; i < c.rows * c.dim; ++i) results.push_back(rows.get(i / c.dim, i % c.dim));
+    };
+    const auto test = [&] {
+      LayerRun run(c, in);
+      run.forward();
+      collect(run.y());
+      run.backward();
+      collect(run.dx());
+    };
+    for_each_target(test, {target});
+    return results;
+  };
+  for (const std::string& target : kBackend.targets()) {
+    if (!rounds_in_hardware(target)) continue;
+    const std::vector<double> expected = results_on(target.substr(0, target.find("_BF16")));
+    const std::vector<double> results = results_on(target);
+    int zeros = 0;
+    for (size_t i = 0; i < results.size(); ++i) {
+      const bool to_zero = std::fabs(expected[i]) <= 0x1p-126 && results[i] == 0;
+      zeros += to_zero && expected[i] != 0 ? 1 : 0;
+      EXPECT_TRUE(results[i] == expected[i] || to_zero)
+          << target << ", element " << i << ": " << results[i] << " for " << expected[i];
+    }
+    if (norm() == "rms_norm" || norm() == "layer_norm" || norm() == "seed_norm") {
+      EXPECT_GT(zeros, 0) << target << " does not let the processor round";
+    }
   }
 }
 
