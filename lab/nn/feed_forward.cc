@@ -55,6 +55,11 @@ auto product_of(const Tensor& x, const Tensor& ends) {
   return ends.numel() == 1 || !uses_cpu_kernels(x) ? &multiply : &multiply_alone;
 }
 
+// Experts that are multiplied as bfloat16, whose numbers of rows differ in every step (padded_rows).
+bool pads(const Tensor& x, const Tensor& ends, at::ScalarType dtype) {
+  return dtype == at::kBFloat16 && ends.numel() > 1 && uses_cpu_kernels(x);
+}
+
 // Rows that stay in the cache; other devices take them all.
 int64_t tile_of(const Tensor& x, int64_t hidden) {
   return uses_cpu_kernels(x) ? tile_rows(hidden) : std::max<int64_t>(x.size(0), 1);
@@ -91,14 +96,17 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
     const int64_t hidden = gate.size(1), tile = tile_of(x, hidden);
     const at::ScalarType dtype = gate.scalar_type();
     const auto times = product_of(x, ends);
+    const bool padded = pads(x, ends, dtype);
     Tensor g = at::empty({x.size(0), hidden}, x.options()), u = at::empty_like(g), y = at::empty_like(x);
     for_experts(x, ends, tile, [&](const std::vector<Piece>& pieces) {
-      Rows in_rows(x, dtype, tile), g_rows(g, dtype, tile), u_rows(u, dtype, tile), out_rows(y, dtype, tile);
-      const Tensor buffer = at::empty({std::min(tile, x.size(0)), hidden}, gate.options());
+      const auto rows_of = [&](const Tensor& matrix) { return Rows(matrix, dtype, tile, padded); };
+      Rows in_rows = rows_of(x), g_rows = rows_of(g), u_rows = rows_of(u), out_rows = rows_of(y);
+      const int64_t most = std::min(tile, x.size(0));
+      const Tensor buffer = at::empty({padded ? padded_rows(most) : most, hidden}, gate.options());
       for (const auto& [e, first, rows] : pieces) {
         const Tensor in = in_rows.read(first, rows);
         Tensor g_tile = g_rows.target(first, rows), u_tile = u_rows.target(first, rows),
-               out = out_rows.target(first, rows), h = buffer.narrow(0, 0, rows);
+               out = out_rows.target(first, rows), h = buffer.narrow(0, 0, in.size(0));
         times(g_tile, in, gate[e].t(), 1, 0);
         times(u_tile, in, up[e].t(), 1, 0);
         gate_rows(h, h, g_tile, u_tile);
@@ -119,15 +127,19 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
            ddown = at::zeros_like(down);
     const Tensor dy = grads[0].contiguous();
     const auto times = product_of(x, ends);
+    const bool padded = pads(x, ends, dtype);
     for_experts(x, ends, tile, [&](const std::vector<Piece>& pieces) {
-      Rows in_rows(x, dtype, tile), g_rows(saved[5], dtype, tile), u_rows(saved[6], dtype, tile),
-          dout_rows(dy, dtype, tile), din_rows(dx, dtype, tile);
-      const Tensor buffers = at::empty({3, std::min(tile, x.size(0)), hidden}, gate.options());
+      const auto rows_of = [&](const Tensor& matrix) { return Rows(matrix, dtype, tile, padded); };
+      Rows in_rows = rows_of(x), g_rows = rows_of(saved[5]), u_rows = rows_of(saved[6]),
+           dout_rows = rows_of(dy), din_rows = rows_of(dx);
+      const int64_t most = std::min(tile, x.size(0));
+      const Tensor buffers = at::empty({3, padded ? padded_rows(most) : most, hidden}, gate.options());
       for (const auto& [e, first, rows] : pieces) {
         const Tensor in = in_rows.read(first, rows), dout = dout_rows.read(first, rows);
         const Tensor g = g_rows.read(first, rows), u = u_rows.read(first, rows);
-        Tensor s = buffers[0].narrow(0, 0, rows), h = buffers[1].narrow(0, 0, rows),
-               dh = buffers[2].narrow(0, 0, rows), din = din_rows.target(first, rows);
+        const int64_t all = in.size(0);
+        Tensor s = buffers[0].narrow(0, 0, all), h = buffers[1].narrow(0, 0, all),
+               dh = buffers[2].narrow(0, 0, all), din = din_rows.target(first, rows);
         gate_rows(h, s, g, u);
         times(ddown[e], dout.t(), h, 1, 1);
         times(dh, dout, down[e], 1, 0);

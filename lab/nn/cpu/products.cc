@@ -4,6 +4,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <bit>
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -111,18 +113,36 @@ Tensor dots(const Tensor& x, const Tensor& w) {
 
 int64_t tile_rows(int64_t width) { return std::max(kTileNumbers / width, kMinTileRows); }
 
-Rows::Rows(const Tensor& matrix, at::ScalarType dtype, int64_t tile) : matrix_(matrix) {
-  if (matrix.scalar_type() == dtype) return;
-  buffer_ = at::empty({std::min(tile, matrix.size(0)), matrix.size(1)}, matrix.options().dtype(dtype));
+int64_t padded_rows(int64_t count) {
+  constexpr int64_t kLeast = 32;
+  const auto octave =
+      static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(std::max<int64_t>(count, 1))));
+  const int64_t step = std::max(kLeast, octave / 8);
+  return (count + step - 1) / step * step;
+}
+
+Rows::Rows(const Tensor& matrix, at::ScalarType dtype, int64_t tile, bool padded)
+    : matrix_(matrix), padded_(padded) {
+  if (matrix.scalar_type() == dtype && !padded) return;
+  const int64_t most = std::min(tile, matrix.size(0));
+  buffer_ = at::empty({padded ? padded_rows(most) : most, matrix.size(1)}, matrix.options().dtype(dtype));
+}
+
+Tensor Rows::buffer_rows(int64_t count) const {
+  return buffer_.narrow(0, 0, padded_ ? padded_rows(count) : count);
 }
 
 Tensor Rows::read(int64_t first, int64_t count) {
   const Tensor own = matrix_.narrow(0, first, count);
-  return buffer_.defined() ? buffer_.narrow(0, 0, count).copy_(own) : own;
+  if (!buffer_.defined()) return own;
+  const Tensor out = buffer_rows(count);
+  out.narrow(0, 0, count).copy_(own);
+  if (padded_) out.narrow(0, count, out.size(0) - count).zero_();
+  return out;
 }
 
 Tensor Rows::target(int64_t first, int64_t count) {
-  return buffer_.defined() ? buffer_.narrow(0, 0, count) : matrix_.narrow(0, first, count);
+  return buffer_.defined() ? buffer_rows(count) : matrix_.narrow(0, first, count);
 }
 
 void Rows::store(int64_t first, int64_t count) {

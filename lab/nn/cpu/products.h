@@ -26,20 +26,27 @@ at::Tensor dots(const at::Tensor& x, const at::Tensor& w);
 // second-level cache, but never so few rows that products become slow.
 int64_t tile_rows(int64_t width);
 
+// The next number of rows, of few in each octave: oneDNN compiles a kernel for every number of rows of a
+// bfloat16 product, which takes longer than the product. At most an eighth is added to more than 256 rows.
+int64_t padded_rows(int64_t count);
+
 // The rows of a matrix [R, D] in the dtype of products: either the matrix itself, or copies in a buffer of at
-// most `tile` rows.
+// most `tile` rows. If they are padded, there are padded_rows(count) in place of `count` rows.
 class Rows {
  public:
-  Rows(const at::Tensor& matrix, at::ScalarType dtype, int64_t tile);
+  Rows(const at::Tensor& matrix, at::ScalarType dtype, int64_t tile, bool padded = false);
 
-  // Rows first .. first + count - 1, valid until the next call.
+  // Rows first .. first + count - 1, and zeros if they are padded; valid until the next call.
   at::Tensor read(int64_t first, int64_t count);
   // A tensor to write these rows to; store() then copies them to the matrix if necessary.
   at::Tensor target(int64_t first, int64_t count);
   void store(int64_t first, int64_t count);
 
  private:
-  at::Tensor matrix_, buffer_;  // the buffer is undefined if the matrix has the dtype
+  at::Tensor buffer_rows(int64_t count) const;
+
+  at::Tensor matrix_, buffer_;  // the buffer is undefined if the matrix itself is used
+  bool padded_;
 };
 
 }  // namespace seednorm::lab

@@ -5,10 +5,15 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "lab/nn/cpu/causal_attention.h"
+#include "lab/nn/cpu/product_choice.h"
 #include "lab/nn/cpu/products.h"
 #include "lab/nn/feed_forward.h"
 
@@ -164,6 +169,61 @@ TEST(Moe, EqualsTheFormula) {
   for (size_t i = 0; i < in.size(); ++i) {
     EXPECT_LT(distance(dgot[i].view_as(dwant[i]), dwant[i]), kFloat32) << i;
   }
+}
+
+// Numbers of rows around those that products are padded to, and none.
+TEST(Moe, InBFloat16WithAnyNumberOfRows) {
+  at::manual_seed(0);
+  const ProductChoice before = product_choice();
+  constexpr int64_t kRowsOfExperts[] = {0, 1, 32, 33, 300, 257};
+  constexpr int64_t kDim = 24, kHidden = 40, kExperts = std::size(kRowsOfExperts);
+  Moe layer({.dim = kDim, .hidden = kHidden, .num_experts = kExperts, .top_k = 1});
+  const auto params = layer.named_parameters();
+  std::vector<Tensor> marks;
+  for (int64_t e = 0; e < kExperts; ++e) {
+    marks.push_back(8 * at::one_hot(at::full({kRowsOfExperts[e]}, e, at::kLong), kDim));
+  }
+  const Tensor tokens = at::cat(marks).index_select(0, at::randperm(623));
+  const Tensor x = (tokens + 0.25 * at::randn(tokens.sizes())).to(at::kBFloat16).requires_grad_(true);
+  const Tensor wide_x = x.detach().to(at::kDouble).requires_grad_(true);
+  std::vector<Tensor> in = {x}, wide = {wide_x};
+  for (const char* name : {"gate.weight", "gate_proj", "up_proj", "down_proj"}) {
+    const at::NoGradGuard no_grad;
+    Tensor p = params[name];
+    // The marks decide which expert a token gets.
+    if (name == std::string("gate.weight"))
+      p.copy_(at::eye(kExperts, kDim));
+    else
+      p.normal_(0, 0.25).copy_(p.to(at::kBFloat16));
+    in.push_back(p);
+    wide.push_back(p.detach().to(at::kDouble).requires_grad_(true));
+  }
+  const Tensor want = plain_experts(wide_x, {wide.begin() + 1, wide.end()}, 1);
+  const auto dwant = gradients(want, wide);
+  for (const char* choice : {"bfloat16=onednn", "bfloat16=widened"}) {
+    set_product_choice(ProductChoice::parse(choice));
+    const Tensor got = layer.forward(x.unsqueeze(0), nullptr);
+    // Each of four intermediate results is rounded to 8 bits.
+    EXPECT_TRUE(distance(got[0], want) <= 4 * kRoundedToBFloat16) << choice;
+    const auto dgot = gradients(got, in);
+    for (size_t i = 0; i < in.size(); ++i) {
+      if (i == 1) continue;  // the router's is a small difference of large terms
+      EXPECT_TRUE(distance(dgot[i].view_as(dwant[i]), dwant[i]) <= 8 * kRoundedToBFloat16)
+          << choice << " " << i;
+    }
+  }
+  set_product_choice(before);
+}
+
+TEST(Product, NumbersOfRowsAreFewAndHardlyMore) {
+  std::set<int64_t> all;
+  for (int64_t count = 1; count <= 4096; ++count) {
+    const int64_t padded = padded_rows(count);
+    EXPECT_TRUE(padded >= count && padded < count + std::max<int64_t>(32, count / 8 + 1)) << count;
+    EXPECT_EQ(padded_rows(padded), padded);
+    all.insert(padded);
+  }
+  EXPECT_LE(all.size(), 48);
 }
 
 TEST(Product, OfBFloat16RowsWithFloat32Weights) {
