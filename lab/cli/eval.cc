@@ -14,6 +14,7 @@
 #include "lab/cli/model_options.h"
 #include "lab/cli/verb.h"
 #include "lab/language/eval/evaluate.h"
+#include "lab/train/training_device.h"
 
 namespace seednorm::lab {
 namespace {
@@ -97,30 +98,50 @@ void dump_requests(const std::string& file, const Questions& questions) {
 
 class Evaluation {
  public:
-  Evaluation(const Arguments& arguments, Model& model, size_t all)
-      : arguments_(arguments), model_(model), model_fingerprint_(arguments.model.fingerprint()), all_(all) {
-    if (!arguments.out.empty()) store_.emplace(arguments.out);
+  Evaluation(const Arguments& arguments, Model& model, size_t all, const Group& group)
+      : arguments_(arguments),
+        model_(model),
+        model_fingerprint_(arguments.model.fingerprint()),
+        group_(group),
+        all_(all) {
+    group_.on_main([&] {
+      if (!arguments.out.empty()) store_.emplace(arguments.out);
+    });
   }
 
-  // The result of `thing`, a task or a set; one that is in the folder already is not computed again.
+  // The result of `thing`, a task or a set; one that is in the folder already is not computed again. Errors
+  // (UserError): other ranks evaluate something else; those of ResultStore.
   template <class Thing>
   Json result_of(const std::string& name, const std::string& fingerprint, const Thing& thing) {
     ++number_;
     const std::string mine = sha256_hex(model_fingerprint_ + " " + fingerprint);
-    if (store_) {
-      if (auto kept = store_->find(name, mine)) return *kept;
-    }
+    const std::string of_main = group_.broadcast(mine);
+    group_.together([&] {
+      if (of_main != mine) throw UserError(name + ": its model or its data is not that of rank 0");
+    });
+    std::string kept;
+    group_.on_main([&] {
+      if (!store_) return;
+      if (const auto found = store_->find(name, mine)) kept = found->dump();
+    });
+    kept = group_.broadcast(kept);
+    if (!kept.empty()) return Json::parse(kept);
     EvalOptions options = arguments_.options;
+    options.group = &group_;
     options.report = [&, begin = progress_.seconds()](int64_t done, int64_t all) {
-      show(name, done, all, begin);
+      if (group_.is_main()) show(name, done, all, begin);
     };
     const Json result = to_json(evaluate(model_, thing, options));
-    if (store_) store_->keep(name, mine, result);
+    group_.on_main([&] {
+      if (store_) store_->keep(name, mine, result);
+    });
     return result;
   }
 
   void finish(const Json& results) const {
-    if (store_) store_->finish(results);
+    group_.on_main([&] {
+      if (store_) store_->finish(results);
+    });
   }
 
  private:
@@ -137,7 +158,8 @@ class Evaluation {
   const Arguments& arguments_;
   Model& model_;
   std::string model_fingerprint_;
-  std::optional<ResultStore> store_;
+  const Group& group_;
+  std::optional<ResultStore> store_;  // on rank 0
   Progress progress_;
   size_t number_ = 0, all_;
 };
@@ -179,36 +201,20 @@ void run_pairs(const Arguments& a) {
               .average = a.average});
 }
 
-void run_eval(const Arguments& arguments) {
-  if (!arguments.pairs.empty()) return run_pairs(arguments);
-  if (arguments.data.empty())
-    throw UserError("--data: is required, unless --pairs names two sets of pictures");
-  const bool of_images = is_image_model(arguments.model.folder);
-  check_kind(arguments, of_images);
-  if (of_images) {
-    arguments.model.use_machine();
-    return eval_images({.model = arguments.model.folder,
-                        .data = arguments.data,
-                        .predictions = arguments.predictions,
-                        .json = arguments.json,
-                        .limit = arguments.limit,
-                        .rows = arguments.options.batch,
-                        .average = arguments.average,
-                        .skip_damaged = arguments.skip_damaged});
-  }
+void eval_text(const Arguments& arguments, const Group& group) {
   const DataFolder folder(arguments.data);
   parse_names(arguments.tasks, folder);  // a wrong name is found before a large model is read
   const std::unique_ptr<Model> model = arguments.model.load();
   const Tokenizer tokenizer = load_tokenizer(arguments.model.folder, arguments.model.tokenizer, *model);
   const Questions questions = read_questions(arguments, folder, tokenizer, model->config().context);
-  dump_requests(arguments.dump, questions);
+  group.on_main([&] { dump_requests(arguments.dump, questions); });
   Json results = {{"model", arguments.model.folder},
                   {"tokenizer", tokenizer.name()},
                   {"dtype", arguments.model.dtype},
                   {"tasks", Json::object()},
                   {"perplexity", Json::object()}};
   {
-    Evaluation evaluation(arguments, *model, questions.tasks.size() + questions.sets.size());
+    Evaluation evaluation(arguments, *model, questions.tasks.size() + questions.sets.size(), group);
     for (const TaskRequests& task : questions.tasks) {
       results["tasks"][task.task.name] = evaluation.result_of(task.task.name, task.fingerprint(), task);
     }
@@ -217,8 +223,32 @@ void run_eval(const Arguments& arguments) {
     }
     evaluation.finish(results);
   }
+  if (!group.is_main()) return;
   std::fputs(results_table(results).c_str(), stdout);
   write_json(arguments.json, results);
+}
+
+void run_eval(const Arguments& arguments) {
+  const std::shared_ptr<Group> group = training_group("cpu");
+  if (!arguments.pairs.empty()) {
+    if (group->size() > 1) throw UserError("--pairs: runs in one process, not under a launcher of several");
+    return run_pairs(arguments);
+  }
+  if (arguments.data.empty())
+    throw UserError("--data: is required, unless --pairs names two sets of pictures");
+  const bool of_images = is_image_model(arguments.model.folder);
+  check_kind(arguments, of_images);
+  if (!of_images) return eval_text(arguments, *group);
+  arguments.model.use_machine();
+  eval_images({.model = arguments.model.folder,
+               .data = arguments.data,
+               .predictions = arguments.predictions,
+               .json = arguments.json,
+               .limit = arguments.limit,
+               .rows = arguments.options.batch,
+               .average = arguments.average,
+               .skip_damaged = arguments.skip_damaged},
+              *group);
 }
 
 }  // namespace

@@ -19,29 +19,48 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-// A file that appears complete or not at all, and never in the place of another.
+// A file that appears complete or not at all, and never in the place of another. Each rank writes its part of
+// the lines beside it.
 class Predictions {
  public:
-  explicit Predictions(const fs::path& file) : file_(file), partial_(file.string() + ".partial") {
-    if (fs::exists(file)) {
-      throw UserError("--predictions: " + file.string() +
+  Predictions(fs::path file, const Group& group) : file_(std::move(file)), group_(group) {
+    group_.on_main([&] {
+      if (!fs::exists(file_)) return;
+      throw UserError("--predictions: " + file_.string() +
                       " exists already; name a new file, nothing is overwritten");
-    }
-    fs::remove(partial_);
-    out_.emplace(partial_);
+    });
+    group_.together([&] {
+      fs::remove(part_of(group_.rank()));
+      out_.emplace(part_of(group_.rank()));
+    });
   }
   void write(const std::string& name, int label, std::span<const float> logits) {
     Json line = {{"file", name}, {"label", label}, {"logits", Json::array()}};
     for (const float l : logits) line["logits"].push_back(l);
     out_->write(line.dump() + "\n");
   }
+  // Ranks have their pictures one after the other.
   void finish() {
-    out_->close();
-    fs::rename(partial_, file_);
+    group_.together([&] {
+      if (!group_.is_main()) out_->close();
+    });
+    group_.on_main([&] {
+      for (int r = 1; r < group_.size(); ++r) {
+        out_->write(MappedFile(part_of(r)).bytes());
+        fs::remove(part_of(r));
+      }
+      out_->close();
+      fs::rename(part_of(0), file_);
+    });
   }
 
  private:
-  fs::path file_, partial_;
+  fs::path part_of(int rank) const {
+    return file_.string() + (rank == 0 ? ".partial" : ".partial-" + std::to_string(rank));
+  }
+
+  fs::path file_;
+  const Group& group_;
   std::optional<OutputFile> out_;
 };
 
@@ -98,7 +117,7 @@ bool is_image_model(const std::string& folder) {
   return json.is_object() && json.contains("architecture");
 }
 
-void eval_images(const ImageEvalOptions& options) {
+void eval_images(const ImageEvalOptions& options, const Group& group) {
   const ImageModelFile file = read_image_model_file(options.model);
   std::unique_ptr<ImageSet> set =
       open_image_set(options.data, {.is_test = true, .allow_empty_classes = true});
@@ -112,7 +131,7 @@ void eval_images(const ImageEvalOptions& options) {
   const auto model =
       load_image_model(options.model, options.average ? "average.safetensors" : "model.safetensors");
   std::optional<Predictions> predictions;
-  if (!options.predictions.empty()) predictions.emplace(options.predictions);
+  if (!options.predictions.empty()) predictions.emplace(options.predictions, group);
   OnPrediction on_prediction;
   if (predictions) {
     on_prediction = [&](int64_t index, int label, std::span<const float> logits) {
@@ -121,8 +140,9 @@ void eval_images(const ImageEvalOptions& options) {
   }
   const Accuracy a = measure_accuracy(
       *model, *set, {.augment = augment_of(file), .rows = options.rows, .skip_damaged = options.skip_damaged},
-      on_prediction);
+      on_prediction, group);
   if (predictions) predictions->finish();
+  if (!group.is_main()) return;
   std::printf("pictures  %lld\nAcc@1     %.2f%%\nAcc@5     %.2f%%\nloss      %.4f nats per image\n",
               static_cast<long long>(a.images), a.acc1(), a.acc5(), a.loss());
   if (a.damaged > 0) std::printf("damaged   %lld, not among them\n", static_cast<long long>(a.damaged));

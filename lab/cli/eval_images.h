@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "lab/dist/group.h"
+
 namespace seednorm::lab {
 
 struct ImageEvalOptions {
@@ -20,8 +22,9 @@ bool is_image_model(const std::string& folder);
 
 // Prints loss, Acc@1 and Acc@5 on the pictures of `data`, of their test part where they have one. With
 // `predictions`, a new file, writes a line of JSON for each picture: its file, label and logits. Errors
-// (UserError): model or pictures that cannot be read, or have other numbers of classes.
-void eval_images(const ImageEvalOptions& options);
+// (UserError): model or pictures that cannot be read, or have other numbers of classes. The ranks of the
+// group divide the pictures among them.
+void eval_images(const ImageEvalOptions& options, const Group& group);
 
 struct PairOptions {
   std::string model, json;

@@ -8,6 +8,7 @@
 
 #include "lab/base/interrupt.h"
 #include "lab/base/stopwatch.h"
+#include "lab/dist/divide.h"
 #include "lab/language/eval/log_probs.h"
 
 namespace seednorm::lab {
@@ -165,27 +166,27 @@ TaskResult evaluate(Model& model, const TaskRequests& requests, const EvalOption
 SetResult evaluate(Model& model, const PerplexitySet& set, const EvalOptions& options) {
   const at::NoGradGuard no_grad;
   const Stopwatch watch;
-  const int64_t length = set.chunk_tokens();
-  double sum = 0;
-  for (int64_t first = 0; first < set.num_chunks();) {
+  const int64_t length = set.chunk_tokens(), chunks = set.num_chunks();
+  int64_t done = 0;
+  const auto loss_of_pass = [&](int64_t pass) {
     check_interrupt();
-    const int64_t count = std::min(options.batch, set.num_chunks() - first);
-    Tensor chunks = at::empty({count, length}, at::kLong);
+    const int64_t first = pass * options.batch, count = std::min(options.batch, chunks - first);
+    Tensor ids = at::empty({count, length}, at::kLong);
     for (int64_t i = 0; i < count; ++i) {
-      set.read_chunk(first + i,
-                     {chunks.mutable_data_ptr<int64_t>() + i * length, static_cast<size_t>(length)});
+      set.read_chunk(first + i, {ids.mutable_data_ptr<int64_t>() + i * length, static_cast<size_t>(length)});
     }
-    chunks = chunks.to(model.head().device());
-    const Tensor hidden = model.hidden(chunks.narrow(1, 0, length - 1));
-    const Tensor targets = chunks.narrow(1, 1, length - 1).flatten();
+    ids = ids.to(model.head().device());
+    const Tensor hidden = model.hidden(ids.narrow(1, 0, length - 1));
+    const Tensor targets = ids.narrow(1, 1, length - 1).flatten();
     const Tensor values = log_probs(hidden.flatten(0, 1), model.head(), targets);
-    // All chunks have the same length, so the mean of their means is the mean over all tokens.
-    sum -= values.sum(at::kDouble).item<double>();
-    first += count;
-    options.report(first, set.num_chunks());
-  }
-  SetResult out{.tokens = set.num_chunks() * (length - 1), .chunks = set.num_chunks()};
-  out.loss = sum / static_cast<double>(out.tokens);
+    done = std::min(done + count * options.group->size(), chunks);  // about as many on the other ranks
+    options.report(done, chunks);
+    return -values.sum(at::kDouble).item<double>();
+  };
+  const int64_t passes = (chunks + options.batch - 1) / options.batch;
+  SetResult out{.tokens = chunks * (length - 1), .chunks = chunks};
+  // All chunks have the same length, so the mean of their means is the mean over all tokens.
+  out.loss = sum_of_parts(*options.group, passes, loss_of_pass) / static_cast<double>(out.tokens);
   out.perplexity = std::exp(out.loss);
   out.seconds = watch.seconds();
   return out;

@@ -18,7 +18,7 @@ struct EvalOptions {
   int64_t batch = 32;  // least number of requests or chunks per pass; a document's stay together
   // Receives the number of finished requests or chunks, and the total number.
   std::function<void(int64_t done, int64_t all)> report = [](int64_t, int64_t) {};
-  // Its ranks divide the passes over a task's requests among them, and all get every value.
+  // Its ranks divide the passes over requests or chunks among them, and all get the same result.
   const Group* group = &Group::alone();
 };
 

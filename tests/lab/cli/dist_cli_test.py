@@ -56,18 +56,20 @@ class DistCase(unittest.TestCase):
         subprocess.run([PROGRAM, "data", "tokenize", "text.txt", "--tokenizer", "byte", "--out", "tokens"], cwd=cls.folder,
                        check=True, capture_output=True)
 
-    def start(self, size, out, *settings, variables=torchrun_variables, more=None, prefix=lambda rank: [],
-              recipe="olmo2-0.5m", common=SETTINGS, ranks=None, port=None):
+    def start(self, size, out, *settings, recipe="olmo2-0.5m", common=SETTINGS, **options):
         """Starts the ranks of a run."""
+        return self.start_program(size, ["train", recipe, *common, *settings, "--out", out], **options)
+
+    def start_program(self, size, arguments, variables=torchrun_variables, more=None, prefix=lambda rank: [], ranks=None,
+                      port=None):
         port = port or free_port()
         processes = []
         for rank in range(size) if ranks is None else ranks:
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
             environment.update({k: str(v) for k, v in (variables(rank, size, port) if size > 1 else {}).items()})
             environment.update(more or {})
-            processes.append(subprocess.Popen([*prefix(rank), PROGRAM, "train", recipe, *common, *settings, "--out", out],
-                                              cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                              text=True))
+            processes.append(subprocess.Popen([*prefix(rank), PROGRAM, *arguments], cwd=self.folder, env=environment,
+                                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         return processes
 
     def finish(self, processes, code=0):
@@ -87,6 +89,12 @@ class DistCase(unittest.TestCase):
 
     def train(self, size, out, *settings, code=0, **options):
         return self.finish(self.start(size, out, *settings, **options), code)
+
+    def write_task(self):
+        """Questions of the task piqa."""
+        (self.folder / "piqa.validation.jsonl").write_text("".join(
+            json.dumps({"goal": f"{i} and {i * i % 97}", "sol1": "are numbers", "sol2": f"said {i}", "label": i % 2}) + "\n"
+            for i in range(90)))
 
     def weights(self, out):
         newest = sorted((self.folder / out / "checkpoints").glob("step-????????"))[-1]
@@ -134,9 +142,7 @@ class SameBits(DistCase):
         self.assertTrue(abs(loss[0] - loss[1]) < 1e-5, loss)
 
     def test_of_tasks_that_ranks_divide(self):
-        (self.folder / "piqa.validation.jsonl").write_text("".join(
-            json.dumps({"goal": f"{i} and {i * i % 97}", "sol1": "are numbers", "sol2": f"said {i}", "label": i % 2}) + "\n"
-            for i in range(90)))
+        self.write_task()
         settings = ["tasks=piqa", "tasks_data=.", "tasks_every=3"]
         for size in 1, 2:
             self.train(size, f"tasks-{size}", *settings)
@@ -182,6 +188,65 @@ class Pictures(DistCase):
                 for size in 2, 4:
                     self.assertEqual(self.weights(f"{recipe}-{size}"), self.weights(f"{recipe}-1"))
                     self.assertEqual(self.losses(f"{recipe}-{size}"), self.losses(f"{recipe}-1"))
+
+
+class Evaluation(DistCase):
+    """`seednorm eval` gives the same numbers on any number of ranks."""
+
+    def evaluate(self, size, *arguments, code=0, **options):
+        return self.finish(self.start_program(size, ["eval", *arguments], **options), code)
+
+    def result(self, file):
+        """The file's numbers without the seconds."""
+        result = json.loads((self.folder / file).read_text())
+        for kind in "tasks", "perplexity":
+            for value in result.get(kind, {}).values():
+                del value["seconds"]
+        return result
+
+    def test_of_tasks_and_sets_of_text(self):
+        self.write_task()
+        self.train(1, "language")
+        arguments = ["--model", "language/checkpoints/step-00000006", "--data", ".", "--tasks", "piqa,tokens", "--batch", "8",
+                     "--limit", "77"]
+        for size in 1, 2, 3:
+            self.evaluate(size, *arguments, "--json", f"eval-{size}.json")
+            self.assertEqual(self.result(f"eval-{size}.json"), self.result("eval-1.json"))
+        self.assertEqual(self.result("eval-1.json")["perplexity"]["tokens"]["chunks"], 77)
+        # An evaluation that kept its results goes on with any number of ranks.
+        self.evaluate(2, *arguments, "--out", "kept")
+        (self.folder / "kept" / "eval.json").unlink()
+        before = sorted(file.stat().st_mtime_ns for file in (self.folder / "kept").iterdir())
+        self.evaluate(1, *arguments, "--out", "kept", "--json", "kept.json")
+        self.assertEqual(self.result("kept.json"), self.result("eval-1.json"))
+        self.assertEqual(sorted(file.stat().st_mtime_ns for file in (self.folder / "kept").iterdir() if file.name != "eval.json"),
+                         before)
+
+    def test_of_pictures(self):
+        write_stripes(self.folder / "pictures", 64, 41)
+        self.train(1, "pictures-run", "dim=16", "num_layers=2", "num_heads=2", "ffn_dim=32", "batch_size=16", "steps=2",
+                   "train_data=pictures", "threads=1", recipe="vit-digits", common=[])
+        arguments = ["--model", "pictures-run/checkpoints/step-00000002", "--data", "pictures", "--batch", "4"]
+        for size in 1, 2, 3:
+            self.evaluate(size, *arguments, "--json", f"acc-{size}.json", "--predictions", f"predictions-{size}.jsonl")
+            self.assertEqual(self.result(f"acc-{size}.json"), self.result("acc-1.json"))
+            self.assertEqual((self.folder / f"predictions-{size}.jsonl").read_text(),
+                             (self.folder / "predictions-1.jsonl").read_text())
+        self.assertEqual(self.result("acc-1.json")["images"], 41)
+        self.assertEqual([file.name for file in self.folder.glob("*.partial*")], [])
+        for line in self.evaluate(2, *arguments, "--predictions", "predictions-1.jsonl", code=2):
+            self.assertIn("exists already", line)
+
+    def test_of_ranks_with_different_models(self):
+        self.train(1, "first")
+        self.train(1, "second", "seed=5")
+        port = free_port()
+        processes = []
+        for rank, run in enumerate(("first", "second")):
+            processes += self.start_program(2, ["eval", "--model", f"{run}/checkpoints/step-00000006", "--data", ".", "--tasks",
+                                                "tokens", "--limit", "2"], ranks=[rank], port=port)
+        for line in self.finish(processes, code=2):
+            self.assertIn("tokens: its model or its data is not that of rank 0", line)
 
 
 class Checkpoints(DistCase):
