@@ -11,6 +11,7 @@
 #include "lab/nn/cpu/multiply.h"
 #include "lab/nn/cpu/one_thread.h"
 #include "lab/nn/cpu/products.h"
+#include "lab/nn/cpu/row_kernels.h"
 #include "lab/nn/device.h"
 
 namespace seednorm::lab {
@@ -65,22 +66,42 @@ int64_t tile_of(const Tensor& x, int64_t hidden) {
   return uses_cpu_kernels(x) ? tile_rows(hidden) : std::max<int64_t>(x.size(0), 1);
 }
 
-// h = silu(g) u, [R, F] each; s is silu(g), and may be h.
+// libtorch takes several passes over bfloat16 and rounds in each, so that dtype has kernels of its own.
+bool has_gate_kernels(const Tensor& g) { return uses_cpu_kernels(g) && g.scalar_type() == at::kBFloat16; }
+
+// h = silu(g) u, [R, F] each; s is silu(g) where gate_rows_backward needs it, and may be h.
 void gate_rows(const Tensor& h, const Tensor& s, const Tensor& g, const Tensor& u) {
   for_row_blocks(h, [&](int64_t first, int64_t count) {
     const auto rows = [&](const Tensor& t) { return t.narrow(0, first, count); };
     Tensor to = rows(h), silu = rows(s);
+    if (has_gate_kernels(g)) {
+      const GateArgs args = {.dtype = DType::kBFloat16,
+                             .gate = rows(g).const_data_ptr(),
+                             .up = rows(u).const_data_ptr(),
+                             .out = to.mutable_data_ptr()};
+      return gate_elements(args, 0, to.numel());
+    }
     at::silu_out(silu, rows(g));
     at::mul_out(to, silu, rows(u));
   });
 }
 
-// du = s dh and dg = dh u silu'(g), where s is silu(g); du may be s and dg may be dh.
+// du = s dh and dg = dh u silu'(g), where s is silu(g); du may be s and dg may be dh. All are contiguous,
+// [R, F].
 void gate_rows_backward(const Tensor& du, const Tensor& dg, const Tensor& s, const Tensor& dh,
                         const Tensor& g, const Tensor& u) {
   for_row_blocks(dh, [&](int64_t first, int64_t count) {
     const auto rows = [&](const Tensor& t) { return t.narrow(0, first, count); };
     Tensor to_u = rows(du), to_g = rows(dg);
+    if (has_gate_kernels(g)) {
+      const GateGradientArgs args = {.dtype = DType::kBFloat16,
+                                     .gate = rows(g).const_data_ptr(),
+                                     .up = rows(u).const_data_ptr(),
+                                     .dout = rows(dh).const_data_ptr(),
+                                     .dgate = to_g.mutable_data_ptr(),
+                                     .dup = to_u.mutable_data_ptr()};
+      return gate_gradients(args, 0, to_g.numel());
+    }
     at::mul_out(to_u, rows(s), rows(dh));
     at::silu_backward_out(to_g, at::mul_out(to_g, rows(dh), rows(u)), rows(g));
   });

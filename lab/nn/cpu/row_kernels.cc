@@ -130,6 +130,48 @@ void gate(const GateArgs& args, int64_t begin, int64_t end) {
   gate_typed<BFloat16>(args, begin, end);
 }
 
+// silu(g) = g s and silu'(g) = s (1 + g (1 - s)) with s = sigmoid(g); 1 - s = sigmoid(-g) keeps its digits where
+// s is near 1.
+template <class T>
+HWY_NOINLINE void gate_gradients_typed(const GateGradientArgs& a, int64_t begin, int64_t end) {
+  const sn::Tag<T> d;
+  const auto* const gate = static_cast<const T*>(a.gate);
+  const auto* const up = static_cast<const T*>(a.up);
+  const auto* const dout = static_cast<const T*>(a.dout);
+  auto* const dgate = static_cast<T*>(a.dgate);
+  auto* const dup = static_cast<T*>(a.dup);
+  const auto one = hn::Set(d, 1);
+  const auto gradients = [&](const sn::Unit<T>& g, const sn::Unit<T>& u, const sn::Unit<T>& dy,
+                             sn::Unit<T>& dg, sn::Unit<T>& du) SEEDNORM_LAMBDA {
+    sn::for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
+      const auto s = sn::sigmoid(d, g.v[k]), rest = sn::sigmoid(d, hn::Neg(g.v[k]));
+      const auto slope = hn::Mul(s, hn::MulAdd(g.v[k], rest, one));
+      du.v[k] = hn::Mul(hn::Mul(g.v[k], s), dy.v[k]);
+      dg.v[k] = hn::Mul(hn::Mul(dy.v[k], u.v[k]), slope);
+    });
+  };
+  const auto unit = static_cast<int64_t>(sn::unit_cols<T>());
+  sn::Unit<T> dg, du;
+  int64_t i = begin;
+  for (; i + unit <= end; i += unit) {
+    gradients(sn::load_unit(gate + i), sn::load_unit(up + i), sn::load_unit(dout + i), dg, du);
+    sn::store_unit(dg, dgate + i);
+    sn::store_unit(du, dup + i);
+  }
+  if (i < end) {
+    const auto left = static_cast<size_t>(end - i);
+    gradients(sn::load_partial(gate + i, left), sn::load_partial(up + i, left),
+              sn::load_partial(dout + i, left), dg, du);
+    sn::store_partial(dg, dgate + i, left);
+    sn::store_partial(du, dup + i, left);
+  }
+}
+
+void gate_gradients(const GateGradientArgs& args, int64_t begin, int64_t end) {
+  if (args.dtype == DType::kFloat32) return gate_gradients_typed<float>(args, begin, end);
+  gate_gradients_typed<BFloat16>(args, begin, end);
+}
+
 // scores -> softmax(scale scores), in place.
 HWY_INLINE void softmax(float* HWY_RESTRICT scores, size_t length, float scale) {
   const sn::Tag<float> d;
@@ -201,6 +243,7 @@ namespace seednorm::lab {
 
 HWY_EXPORT(multiply);
 HWY_EXPORT(gate);
+HWY_EXPORT(gate_gradients);
 HWY_EXPORT(attend);
 
 void multiply_rows(const ProductArgs& args, int64_t begin, int64_t end) {
@@ -208,6 +251,9 @@ void multiply_rows(const ProductArgs& args, int64_t begin, int64_t end) {
 }
 void gate_elements(const GateArgs& args, int64_t begin, int64_t end) {
   HWY_DYNAMIC_DISPATCH(gate)(args, begin, end);
+}
+void gate_gradients(const GateGradientArgs& args, int64_t begin, int64_t end) {
+  HWY_DYNAMIC_DISPATCH(gate_gradients)(args, begin, end);
 }
 void attend_rows(const AttendArgs& args) { HWY_DYNAMIC_DISPATCH(attend)(args); }
 

@@ -1,5 +1,5 @@
-// Products of a few rows and attention over cached keys and values, on plain arrays, for one step of
-// generation. Without libtorch.
+// Products of a few rows and attention over cached keys and values, for one step of generation, and SwiGLU's
+// gate; on plain arrays, without libtorch.
 #ifndef SEEDNORM_LAB_NN_CPU_ROW_KERNELS_H_
 #define SEEDNORM_LAB_NN_CPU_ROW_KERNELS_H_
 
@@ -28,6 +28,15 @@ struct GateArgs {
   void* out;
 };
 void gate_elements(const GateArgs& args, int64_t begin, int64_t end);
+
+// The gradients of gate and up from that of out, of one dtype, each rounded once: dup[i] = silu(gate[i])
+// dout[i], dgate[i] = dout[i] up[i] silu'(gate[i]). Each array of gradients may be any of the inputs.
+struct GateGradientArgs {
+  DType dtype;
+  const void *gate, *up, *dout;
+  void *dgate, *dup;
+};
+void gate_gradients(const GateGradientArgs& args, int64_t begin, int64_t end);
 
 // Attention of `group` queries that share keys and values, at a position that attends to `length` tokens:
 // out[g] = sum_s softmax_s(scale q[g] . k[s]) v[s] for s < length. q and out [group, width], k and v [length,

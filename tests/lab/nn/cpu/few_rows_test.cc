@@ -6,9 +6,11 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <string>
 
 #include "lab/nn/cpu/few_rows.h"
 #include "lab/nn/cpu/products.h"
+#include "lab/nn/cpu/row_kernels.h"
 #include "seednorm/simd.h"
 
 namespace seednorm::lab {
@@ -84,6 +86,46 @@ TEST(MatrixProduct, ShapesAndGradients) {
   }
   const Tensor leaf = x.detach().requires_grad_(true);
   EXPECT_TRUE(product(leaf, w).requires_grad());
+}
+
+// Gate and gradients against the formulas in double, on every target, at lengths around the vectors' and with
+// the gradients in the place of inputs.
+TEST_P(MatrixProduct, GateAndItsGradients) {
+  const at::ScalarType dtype = GetParam();
+  const DType kind = dtype == at::kFloat ? DType::kFloat32 : DType::kBFloat16;
+  // silu' is a sum of terms below 1.1, of some roundings each, and the result is rounded to the dtype.
+  const double relative = dtype == at::kFloat ? 0x1p-20 : 0x1p-8, absolute = 0x1p-20;
+  const auto expect_near = [&](const Tensor& got, const Tensor& want, const Tensor& magnitude) {
+    const Tensor bound = want.abs() * relative + magnitude.abs() * absolute;
+    EXPECT_TRUE(((got.to(at::kDouble) - want).abs() <= bound).all().item<bool>());
+  };
+  at::manual_seed(0);
+  for (const std::string& target : simd_targets()) {
+    set_simd_target(target);
+    for (const int64_t count : {1, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 1000}) {
+      SCOPED_TRACE(testing::Message() << target << " " << count);
+      Tensor g = (4 * at::randn({count})).to(dtype);
+      if (count >= 7) g.narrow(0, 0, 6).copy_(at::tensor({0.0, -0.0, 90.0, -90.0, 1e4, -1e4}));
+      const Tensor u = at::randn({count}).to(dtype), dy = at::randn({count}).to(dtype);
+      const auto wide = [](const Tensor& t) { return t.to(at::kDouble); };
+      const Tensor s = at::sigmoid(wide(g)), slope = s * (1 + wide(g) * at::sigmoid(-wide(g)));
+      const Tensor out = at::empty_like(g);
+      gate_elements({.dtype = kind, .gate = g.data_ptr(), .up = u.data_ptr(), .out = out.data_ptr()}, 0,
+                    count);
+      expect_near(out, wide(g) * s * wide(u), wide(u));
+      const Tensor dg = dy.clone(), du = u.clone();
+      gate_gradients({.dtype = kind,
+                      .gate = g.data_ptr(),
+                      .up = du.data_ptr(),
+                      .dout = dg.data_ptr(),
+                      .dgate = dg.data_ptr(),
+                      .dup = du.data_ptr()},
+                     0, count);
+      expect_near(dg, wide(dy) * wide(u) * slope, wide(dy) * wide(u));
+      expect_near(du, wide(g) * s * wide(dy), wide(dy));
+    }
+  }
+  set_simd_target("");
 }
 
 }  // namespace
