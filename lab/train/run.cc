@@ -48,8 +48,11 @@ class Run {
   void resume_from(const fs::path& checkpoint);
   // Tells the probes what was measured before the checkpoint.
   void recall();
-  // Takes a step and logs it. Returns whether training can continue.
+  // Takes a step, and logs it and those queued before it if something is due after it. Returns whether
+  // training can continue.
   bool step(bool is_last);
+  bool is_due_after(int64_t done) const;
+  bool take(const StepResult& step, bool is_last);
   // Does what is due after the finished steps, and everything at the end. Returns false if the user
   // interrupted it.
   bool measure(bool at_end);
@@ -72,6 +75,7 @@ class Run {
   std::unique_ptr<RunLog> log_;
   RunLog::Sizes log_of_steps_;         // up to the line of the last step, without what was measured after it
   std::unique_ptr<RunStatus> status_;  // null on other ranks than 0
+  std::vector<QueuedStep> queued_;     // steps whose numbers nobody has asked for yet
   bool stop_ = false;                  // a signal asked to stop
   RunResult result_;
   double loss_ema_ = std::numeric_limits<double>::quiet_NaN();
@@ -92,6 +96,7 @@ Run::Run(const RunSpec& spec) : spec_(spec), group_(*spec.group) {
   });
   check_same_data();
   trainer_ = std::make_unique<Trainer>(*workload_, spec.train, group_, spec.overfit);
+  if (spec.run_ahead) trainer_->set_runs_ahead(true);
   result_.info = info_of(*workload_, probes_);
   if (!spec.dry_run) open_directory();
   if (group_.is_main()) {
@@ -245,13 +250,32 @@ void Run::save() {
                   spec_.train.keep_checkpoints, group_);
 }
 
+bool Run::is_due_after(int64_t done) const {
+  const auto divides = [&](int64_t every) { return every > 0 && done % every == 0; };
+  return divides(spec_.train.log_every) || divides(spec_.train.checkpoint_every) ||
+         std::any_of(probes_.begin(), probes_.end(), [&](const auto& p) { return divides(p->every()); });
+}
+
 bool Run::step(bool is_last) {
   const Stopwatch watch;
-  const StepResult step = trainer_->step(interrupted());
-  stop_ = step.stop;
+  queued_.push_back(trainer_->queue(interrupted()));
+  stop_ = queued_.back().result.stop;
+  std::vector<StepResult> steps;
+  if (!trainer_->runs_ahead() || is_last || stop_ || is_due_after(trainer_->steps_done())) {
+    for (const QueuedStep& queued : queued_) {
+      steps.push_back(trainer_->read(queued));
+      if (!steps.back().finite()) break;
+    }
+    queued_.clear();
+  }
   const double seconds = watch.seconds();
   seconds_ += seconds;
   seconds_here_ += seconds;
+  return std::all_of(steps.begin(), steps.end(),
+                     [&](const StepResult& step) { return take(step, is_last && &step == &steps.back()); });
+}
+
+bool Run::take(const StepResult& step, bool is_last) {
   if (!step.finite()) {
     result_.diverged = true;
     Json line = line_of(step.step + 1, step.units);
@@ -267,7 +291,7 @@ bool Run::step(bool is_last) {
     return false;
   }
   loss_ema_ = smoothed(loss_ema_, step.loss);
-  const int64_t done = trainer_->steps_done();
+  const int64_t done = step.step + 1;
   if (done % spec_.train.log_every == 0 || is_last) {
     Json line = line_of(done, step.units);
     line.update({{"loss", step.loss},

@@ -19,6 +19,8 @@ struct RunSpec {
   std::filesystem::path dir;
   bool resume = false;   // continue from the newest checkpoint, or start if there is no run
   bool dry_run = false;  // build everything and take one step, but write nothing
+  // Reads the numbers of steps only when something is due after one, as on other devices than the CPU.
+  bool run_ahead = false;
   bool overfit = false;  // train on the first batch in every step; a model that cannot learn it is broken
   TrainConfig train;
   std::function<std::unique_ptr<Workload>()> workload;  // opens the data and builds the model

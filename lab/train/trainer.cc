@@ -42,6 +42,7 @@ Trainer::Trainer(Workload& workload, const TrainConfig& config, const Group& gro
       overfit_(overfit),
       device_(model_device(workload.module())),
       optimizer_(param_groups(workload.params(), config), config, group.rank(), group.size()),
+      runs_ahead_(!device_.is_cpu()),
       micro_rows_(config.micro_rows(group.size())) {
   if (group.size() == 1) return;
   for (size_t i = 0; i < optimizer_.params().size(); ++i) {
@@ -154,37 +155,40 @@ void Trainer::agree(bool stop, StepResult* result, std::vector<Tensor>* gradient
   result->stop = any.const_data_ptr<uint8_t>()[params] != 0;
 }
 
-void Trainer::read(const Tensor& norm, StepResult* result) const {
+StepResult Trainer::read(const QueuedStep& queued) {
   using Json = nlohmann::json;
-  std::vector<Tensor> all = values_;
-  all.push_back(norm);
-  const Tensor host = at::stack(all).cpu();  // the one wait for the device
+  if (!queued.numbers.defined()) return queued.result;  // queue() has read them
+  StepResult result = queued.result;
+  const Tensor host = queued.numbers.cpu();  // waits for the device
   const auto* numbers = host.const_data_ptr<double>();
-  result->grad_norm = numbers[values_.size()];
+  const int64_t count = host.numel() - 1;
+  result.grad_norm = numbers[count];
   const std::vector<uint8_t> mine =
-      Json::to_cbor({{"names", names_}, {"values", std::vector<double>(numbers, numbers + values_.size())}});
+      Json::to_cbor({{"names", queued.names}, {"values", std::vector<double>(numbers, numbers + count)}});
   for (const std::string& text : group_.gather(std::string(mine.begin(), mine.end()))) {
     const Json rank = Json::from_cbor(text);
     const auto values = rank["values"].get<std::vector<double>>();
     const auto names = rank["names"].get<std::vector<std::string>>();
-    if (!names.empty()) result->parts.resize(names.size() - 1);
+    if (!names.empty()) result.parts.resize(names.size() - 1);
     for (size_t i = 0; i < values.size(); ++i) {
       const size_t part = i % names.size();
       if (part == 0) {
-        result->loss += values[i];
+        result.loss += values[i];
       } else {
-        result->parts[part - 1].first = names[part];
-        result->parts[part - 1].second += values[i];
+        result.parts[part - 1].first = names[part];
+        result.parts[part - 1].second += values[i];
       }
     }
   }
+  if (!result.finite()) next_ = result.step;
+  return result;
 }
 
-StepResult Trainer::step(bool stop) {
-  StepResult result;
-  result.step = next_;
-  result.units = (next_ + 1) * units_per_step();
-  result.lr = learning_rate(config_, next_, units_per_step());
+QueuedStep Trainer::queue(bool stop) {
+  QueuedStep out;
+  out.result.step = next_;
+  out.result.units = (next_ + 1) * units_per_step();
+  out.result.lr = learning_rate(config_, next_, units_per_step());
   aside_.clear();
   names_.clear();
   values_.clear();
@@ -194,22 +198,25 @@ StepResult Trainer::step(bool stop) {
   if (mine.count == 0) begin_exchange();
   accumulate(mine, /*is_last=*/true);
   std::vector<Tensor> gradients = reduce();
-  agree(stop, &result, &gradients);
+  agree(stop, &out.result, &gradients);
   const Tensor norm = optimizer_.clip(gradients, group_);
-  // On another device the optimizer's step is queued before the host knows whether the gradient is finite,
-  // and changes nothing if it is not.
-  const bool looks_first = device_.is_cpu();
-  if (looks_first) read(norm, &result);
-  if (!looks_first || result.finite()) {
-    optimizer_.step(result.lr, gradients, looks_first ? Tensor() : norm);
-    if (group_.size() > 1) share_params(group_, optimizer_.shards(), optimizer_.params());
+  values_.push_back(norm);
+  out.numbers = at::stack(values_);
+  out.names = names_;
+  ++next_;
+  // A trainer that runs ahead queues the optimizer's step before the host knows whether the gradient is
+  // finite; that step then changes nothing if it is not.
+  if (!runs_ahead_) {
+    out.result = read(out);
+    out.numbers.reset();
+    if (!out.result.finite()) return out;
   }
-  if (!looks_first) read(norm, &result);
-  if (result.finite()) {
-    if (WeightAverage* average = workload_.weight_average()) average->update(next_);
-    ++next_;
-  }
-  return result;
+  optimizer_.step(out.result.lr, gradients, runs_ahead_ ? norm : Tensor());
+  if (group_.size() > 1) share_params(group_, optimizer_.shards(), optimizer_.params());
+  if (WeightAverage* average = workload_.weight_average()) average->update(out.result.step);
+  return out;
 }
+
+StepResult Trainer::step(bool stop) { return read(queue(stop)); }
 
 }  // namespace seednorm::lab

@@ -25,6 +25,13 @@ struct StepResult {
   bool finite() const;  // of the loss and the gradient's norm
 };
 
+// A step that is taken, or queued on the device, whose numbers may not have been read from there yet.
+struct QueuedStep {
+  StepResult result;   // without the numbers that are on the device
+  at::Tensor numbers;  // the parts of the loss of this rank's micro-batches, and the gradient's norm
+  std::vector<std::string> names;  // of the parts
+};
+
 class Trainer {
  public:
   // workload and group must outlive it. Trains on the device of the workload's model. With `overfit` every
@@ -36,6 +43,14 @@ class Trainer {
   // Takes one step with all ranks of the group and returns its result, which is the same on each. If it is
   // not finite, the parameters do not change. `stop` says whether this process was told to stop.
   StepResult step(bool stop = false);
+  // The same in two parts: queue() waits for the device only if the trainer does not run ahead, and read()
+  // does. All ranks must read() after the same steps. The result of a step that was not finite is only known
+  // after read(); the steps that were queued behind it do not count.
+  QueuedStep queue(bool stop = false);
+  StepResult read(const QueuedStep& queued);
+  // Whether steps are queued without a look at the numbers of those before; so on other devices than the CPU.
+  bool runs_ahead() const { return runs_ahead_; }
+  void set_runs_ahead(bool ahead) { runs_ahead_ = ahead; }
 
   // Steps taken so far; set when a run is resumed.
   int64_t steps_done() const { return next_; }
@@ -64,8 +79,6 @@ class Trainer {
   std::vector<at::Tensor> reduce();
   // Tells all ranks whether one was told to stop, and drops gradients of parameters that none has used.
   void agree(bool stop, StepResult* result, std::vector<at::Tensor>* gradients) const;
-  // Reads the losses of all ranks and the norm from the device.
-  void read(const at::Tensor& norm, StepResult* result) const;
   int64_t num_micro_batches() const;
 
   Workload& workload_;
@@ -74,6 +87,7 @@ class Trainer {
   const bool overfit_;
   const at::Device device_;  // of the model
   AdamW optimizer_;
+  bool runs_ahead_;
   int64_t next_ = 0, micro_rows_;
 
   // Of the step in progress.

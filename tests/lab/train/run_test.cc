@@ -351,6 +351,37 @@ TEST_F(RunTest, DivergenceStopsAndKeepsTheLastGoodCheckpoint) {
   EXPECT_TRUE(metrics("a").back().at("diverged").get<bool>());
 }
 
+// As on a GPU, where nothing waits for a step's numbers until a line is due.
+TEST_F(RunTest, RunningAheadLeavesTheSameRun) {
+  for (const int64_t log_every : {1, 3, 5}) {
+    const std::string every = std::to_string(log_every);
+    const std::vector<std::string> settings = {"log_every=" + every};
+    run(recipe(settings), "waits" + every);
+    const Recipe ahead = recipe(settings);
+    RunSpec spec = run_spec(ahead, folder_ / ("ahead" + every));
+    spec.run_ahead = true;
+    const RunResult result = train_run(spec);
+    EXPECT_EQ(result.steps, 8);
+    EXPECT_EQ(metrics("ahead" + every), metrics("waits" + every)) << log_every;
+    EXPECT_EQ(weights("ahead" + every, "step-00000008"), weights("waits" + every, "step-00000008"))
+        << log_every;
+  }
+}
+
+TEST_F(RunTest, RunningAheadNamesTheStepThatDiverged) {
+  const std::vector<std::string> settings = {"lr=1e30",     "warmup_tokens=0", "grad_clip=0",
+                                             "log_every=7", "eval_every=0",    "checkpoint_every=0"};
+  const RunResult waits = run(recipe(settings), "waits");
+  const Recipe recipe_ahead = recipe(settings);
+  RunSpec spec = run_spec(recipe_ahead, folder_ / "ahead");
+  spec.run_ahead = true;
+  const RunResult ahead = train_run(spec);
+  EXPECT_TRUE(waits.diverged && ahead.diverged);
+  EXPECT_EQ(ahead.steps, waits.steps);
+  EXPECT_LT(ahead.steps, 6);
+  EXPECT_EQ(metrics("ahead"), metrics("waits"));
+}
+
 TEST_F(RunTest, DryRunWritesNothing) {
   const Recipe r = recipe();
   RunSpec spec = run_spec(r, folder_ / "a");
