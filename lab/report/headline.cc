@@ -103,11 +103,20 @@ std::string difference(const PairSummary& pair, const MetricInfo& metric, size_t
   return out;
 }
 
-// The pair of the baseline and the best of the others; nothing without a number.
+// Whether this entrant equals the first but for the seed of its weights, so that it measures the noise.
+bool measures_noise(const ReportGroup& group, const std::string& first, const std::string& entrant) {
+  return std::any_of(group.race.noise.begin(), group.race.noise.end(),
+                     [&](const NoiseSummary& n) { return n.a == first && n.b == entrant; });
+}
+
+// The pair of the baseline and the best of the others, of those that measure the noise only if there are no
+// others; nothing without a number.
 std::optional<std::string> best_difference(const ReportGroup& group, const std::vector<EntrantSummary>& all,
                                            const MetricInfo& metric) {
   if (all.size() < 2) return std::nullopt;
   const auto better = [&](const EntrantSummary& x, const EntrantSummary& y) {
+    const bool x_is_noise = measures_noise(group, all[0].label, x.label);
+    if (x_is_noise != measures_noise(group, all[0].label, y.label)) return !x_is_noise;
     if (std::isnan(x.values.mean) || std::isnan(y.values.mean)) {
       return std::isnan(y.values.mean) && !std::isnan(x.values.mean);
     }

@@ -229,6 +229,26 @@ TEST_F(ReportTest, SaysTheAnswer) {
           folder_.path().filename().string() + "-3-seeds'");
 }
 
+// An entrant that measures the noise is not the answer, even if it is the best.
+TEST_F(ReportTest, SaysTheAnswerAboutAnotherNorm) {
+  results_["pairs"][0]["b"] = race_["entrants"][1]["label"] = results_["runs"][1]["norm"] = "seed_norm";
+  race_["entrants"].push_back({{"label", "again"}, {"settings", {"norm=rms_norm", "seed_shift=1000"}}});
+  json run = results_["runs"][1];
+  run["norm"] = "again";
+  run["val_loss"] = 0.1;
+  results_["runs"].push_back(run);
+  json pair = results_["pairs"][0];
+  pair["b"] = "again";
+  results_["pairs"].push_back(pair);
+  const std::string head = "Validation loss, ";
+  write_race();
+  EXPECT_EQ(report()["answer"].get<std::string>().substr(0, head.size() + 5), head + "again");
+  results_["noise"] = {
+      {{"a", "rms_norm"}, {"b", "again"}, {"metric", "val_loss"}, {"floor", 0.02}, {"n", 3}}};
+  write_race();
+  EXPECT_EQ(report()["answer"].get<std::string>().substr(0, head.size() + 9), head + "seed_norm");
+}
+
 TEST_F(ReportTest, SaysThatIntervalsAreNotCorrected) {
   results_["pairs"][0]["b"] = race_["entrants"][1]["label"] = results_["runs"][1]["norm"] = "seed_norm";
   race_["entrants"].push_back({{"label", "dyt"}, {"settings", {"norm=dyt"}}});
