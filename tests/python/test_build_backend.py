@@ -1,5 +1,6 @@
 """The build backend of `pip install .` uses the PyTorch that is installed, and requires one only if there is none."""
 
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -37,12 +38,13 @@ def hidden(tmp_path):
     import packaging
     import pathspec
     import scikit_build_core
+    import torch
 
     for package in (scikit_build_core, packaging, pathspec):
         folder = pathlib.Path(package.__file__).parent
         (tmp_path / folder.name).symlink_to(folder)
-    installed = str(pathlib.Path(scikit_build_core.__file__).parents[1])
-    (tmp_path / "sitecustomize.py").write_text(f"import sys; sys.path = [p for p in sys.path if p != {installed!r}]\n")
+    installed = [str(pathlib.Path(package.__file__).parents[1]) for package in (scikit_build_core, torch)]
+    (tmp_path / "sitecustomize.py").write_text(f"import sys; sys.path = [p for p in sys.path if p not in {installed!r}]\n")
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(BACKEND)])}
 
 
@@ -62,7 +64,8 @@ def test_an_installed_torch_is_used(hidden):
     folder = str(pathlib.Path(torch.__file__).parent)
     said, requires, used = run(sys.executable, hidden, {})
     assert requires == ["ninja"] and used == folder
-    assert said[0] == f"[seednorm] building with the headers of PyTorch {torch.__version__}, which is installed in {folder}"
+    version = importlib.metadata.version("torch")  # torch.__version__ may have a suffix that its wheel's name lacks
+    assert said[0] == f"[seednorm] building with the headers of PyTorch {version}, which is installed in {folder}"
 
 
 def test_a_missing_torch_is_required(hidden, tmp_path):
