@@ -119,8 +119,9 @@ for backend in ("partial_dtensor", "full_dtensor"):
         if rank == 0:
             shutil.rmtree(folder[0])
 
-# The third backend, spmd_types, needs an FSDP2 that is newer than PyTorch 2.13's, even without data parallelism. FSDP2 is
-# left out here, and this program sums the gradients that it would sum.
+# The third backend, spmd_types, uses FSDP2 even without data parallelism. That of PyTorch 2.13 does not know its annotations;
+# that of 2.14.1 refuses them ("got different mesh objects"). FSDP2 is left out here, and this program sums the gradients
+# that it would sum.
 parallelism = ParallelismConfig(data_parallel_shard_degree=1, tensor_parallel_degree=2, spmd_backend="spmd_types")
 dims = ParallelDims.from_config(parallelism, world_size=2)
 distributed_utils.set_spmd_backend("spmd_types")
