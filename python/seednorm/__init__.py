@@ -6,7 +6,7 @@
 `seednorm.functional` has the layers as functions, `seednorm.reference` their formulas in plain PyTorch.
 """
 
-from . import functional, modules, reference
+from . import _transformers, functional, modules, reference
 from ._library import version as _version
 from ._pretrained import from_pretrained
 from ._self_contained import save_pretrained
@@ -14,6 +14,8 @@ from .convert import convert
 from .modules import *  # noqa: F403: the layers, modules.__all__
 from .param_groups import check_decay, check_param_groups, param_groups
 from .stats import stats
+
+_transformers.build_converted_models()
 
 __version__ = _version()
 

@@ -11,8 +11,8 @@ def from_pretrained(folder: Any, **options: Any) -> Any:
         model = seednorm.from_pretrained("trained")
 
     folder: a folder, or a name on the Hub. options are those of transformers' from_pretrained: dtype, device_map, ...
-    The class is the one that was saved. After `import seednorm.hf`, transformers' own AutoModel... classes load such
-    models too.
+    The class is the one that was saved. transformers' own AutoModel... classes load such models too, in every program that
+    imports this package, but they accept a checkpoint without alpha and beta.
 
     Raises ValueError for a model without the entry `seednorm` in its config.json, and for a checkpoint without the
     parameters that the entry asks for; ImportError without transformers.

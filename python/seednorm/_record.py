@@ -9,7 +9,6 @@ A star stands for one number. `frozen` names parameters that are not trained: th
 """
 
 import inspect
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,8 +31,11 @@ def write(model: nn.Module, replaced: dict[str, nn.Module], frozen: set[nn.Modul
     }
     every = [name for name, _ in model.named_modules(remove_duplicate=False)]
     config.seednorm = {**own, "modules": _grouped(layers, every)}
-    if "transformers" in sys.modules:
-        from . import hf  # noqa: F401: so that such models are loaded from now on
+
+
+def has_layers(model: Any) -> bool:
+    """Whether the model's configuration names layers."""
+    return bool((getattr(getattr(model, "config", None), "seednorm", None) or {}).get("modules"))
 
 
 def rebuild(model: nn.Module) -> None:

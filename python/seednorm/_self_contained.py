@@ -3,6 +3,8 @@
 import pathlib
 from typing import Any
 
+from . import _record
+
 _FILE = "modeling_seednorm"
 
 
@@ -17,7 +19,7 @@ def save_pretrained(model: Any, folder: Any, self_contained: bool = False, **opt
 
     Raises ValueError for a model that `convert` has not changed, or whose class transformers does not have.
     """
-    if not (getattr(getattr(model, "config", None), "seednorm", None) or {}).get("modules"):
+    if not _record.has_layers(model):
         raise ValueError("[save_pretrained] model: expected a transformers model that seednorm.convert has changed")
     if not self_contained:
         model.save_pretrained(folder, **options)
@@ -29,11 +31,7 @@ def save_pretrained(model: Any, folder: Any, self_contained: bool = False, **opt
     name = type(model).__name__
     if getattr(transformers, name, None) is not type(model):
         raise ValueError(f"[save_pretrained] model: expected a class that transformers has, got {name}")
-    autos = [
-        auto
-        for auto in ("AutoModel", "AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForSequenceClassification")
-        if getattr(transformers, auto)._model_mapping.get(type(model.config), None) is type(model)
-    ]
+    autos = [auto for auto in dir(transformers) if auto.startswith("AutoModel") and _makes(getattr(transformers, auto), model)]
     if not autos:
         raise ValueError(f"[save_pretrained] model: no AutoModel class of transformers makes a {name}")
     before = getattr(model.config, "auto_map", None)
@@ -49,3 +47,9 @@ def save_pretrained(model: Any, folder: Any, self_contained: bool = False, **opt
     source = (here / "_plain_modeling.py").read_text()
     source += f"\n\nclass SeeDNorm{name}(_Rebuilt, transformers.{name}):\n    pass\n"
     (pathlib.Path(folder) / f"{_FILE}.py").write_text(source)
+
+
+def _makes(auto: Any, model: Any) -> bool:
+    """Whether this AutoModel class of transformers makes models of that class from their configuration."""
+    mapping = getattr(auto, "_model_mapping", None)
+    return mapping is not None and mapping.get(type(model.config), None) is type(model)

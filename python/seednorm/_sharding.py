@@ -5,51 +5,17 @@ partial sums. A row that is itself sharded is gathered. PyTorch asks for these r
 DTensor; importing what they are written with takes half as long as importing PyTorch, so they wait until someone else does.
 """
 
-import importlib.abc
-import importlib.machinery
-import importlib.util
-import sys
-from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
+from ._after_import import after_import
 from ._schema import BACKWARD, NORMS, Norm, Operator
 
-_DTENSOR = "torch.distributed.tensor"
 _ROWS = ("x", "residual", "dy", "dsum", "stats")  # arguments that have one row for each of x's
 
 
 def register_when_needed() -> None:
     """Registers the rules now if DTensors exist, else as soon as their module is imported."""
-    if _DTENSOR in sys.modules:
-        _register()
-    else:
-        sys.meta_path.insert(0, _AfterImport())
-
-
-class _AfterImport(importlib.abc.MetaPathFinder):
-    """Finds nothing itself, but has the rules registered at the end of one import."""
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
-        if name != _DTENSOR:
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader)
-        return spec
-
-
-class _Loader(importlib.abc.Loader):
-    def __init__(self, loader: Any) -> None:
-        self.loader = loader
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        return self.loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        self.loader.exec_module(module)
-        _register()
+    after_import("torch.distributed.tensor", _register)
 
 
 def _register() -> None:

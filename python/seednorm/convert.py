@@ -104,7 +104,7 @@ def convert(
     Where an original with a float32 weight would make float32 of bfloat16 data, ours keeps bfloat16.
 
     A transformers model notes what was done in its configuration, so that what `save_pretrained` writes can be loaded
-    again by `seednorm.from_pretrained`, or by transformers after `import seednorm.hf`.
+    again by `seednorm.from_pretrained`, or by transformers wherever this package is imported.
 
     Raises ValueError, before anything is replaced, for an unknown `to` or `casting`, a sigma with sigma(0) != 0, a
     num_heads that does not divide a width, nothing to replace, or data that is needed and missing or not finite.

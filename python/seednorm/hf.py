@@ -15,17 +15,15 @@ which the member `seednorm` of config.json names for each position:
 Parameters have the lab's names, so that no key is missing or unexpected. Models with RMSNorm everywhere need none of this:
 they are plain olmo2 and olmoe.
 
-The import also lets transformers load every model that `seednorm.convert` changed, of whatever type: where config.json has
-the member `seednorm` with a list `modules` (see _record.py), the layers it names are put in as the model is built.
+Models of other types that `seednorm.convert` changed need only `import seednorm`.
 """
 
-import functools
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from . import _record, modules
+from . import _transformers, modules
 
 try:
     from transformers import (
@@ -38,7 +36,6 @@ try:
         OlmoeConfig,
         OlmoeForCausalLM,
         OlmoeModel,
-        PreTrainedModel,
         conversion_mapping,
         initialization,
     )
@@ -161,8 +158,7 @@ class _Init:
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, modules._Norm):
-            for name, value in module._initial_values.items():
-                initialization.constant_(module.get_parameter(name), value)
+            _transformers.initialize(module)
         elif isinstance(module, _EmbeddingScale):
             initialization.constant_(module.weight, module.initial_value)
         else:
@@ -225,26 +221,4 @@ def _register() -> None:
     conversion_mapping.register_checkpoint_conversion_mapping(SeeDNormOlmoeConfig.model_type, stacks, overwrite=True)
 
 
-def _load_converted_models() -> None:
-    """Has every model of transformers put in the layers that its configuration names, and knows their initial values."""
-    post_init, initialize = PreTrainedModel.post_init, PreTrainedModel._initialize_weights
-
-    @functools.wraps(post_init)
-    def rebuild_first(self: Any, *args: Any, **kwargs: Any) -> None:
-        _record.rebuild(self)
-        post_init(self, *args, **kwargs)
-
-    @functools.wraps(initialize)
-    def initialize_ours(self: Any, module: nn.Module, *args: Any, **kwargs: Any) -> None:
-        if isinstance(module, modules._Norm) and not getattr(module, "_is_hf_initialized", False):
-            _Init._init_weights(self, module)
-            module._is_hf_initialized = True
-        else:
-            initialize(self, module, *args, **kwargs)
-
-    PreTrainedModel.post_init = rebuild_first
-    PreTrainedModel._initialize_weights = initialize_ours
-
-
 _register()
-_load_converted_models()

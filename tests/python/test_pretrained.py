@@ -10,6 +10,7 @@ import sys
 import pytest
 import seednorm
 import torch
+from seednorm import _record
 from test_convert_transformers import MODELS, SIZES
 
 transformers = pytest.importorskip("transformers")
@@ -102,6 +103,22 @@ def test_dtype_shards_and_meta_device(saved, tmp_path):
     empty.load_state_dict(model.state_dict(), assign=True)
     kept = {key: p.data_ptr() for key, p in empty.named_parameters()}
     assert kept == {key: p.data_ptr() for key, p in model.named_parameters()}
+
+
+def test_layers_are_made_before_the_weights_are_read(saved, monkeypatch):
+    """On the meta device, so that loading makes no second copy of any weight."""
+    made, layer_of = [], _record._layer
+
+    def noting(*arguments):
+        made.append(layer_of(*arguments))
+        assert {p.device.type for p in made[-1].parameters()} == {"meta"}
+        return made[-1]
+
+    monkeypatch.setattr(_record, "_layer", noting)
+    model, folder, ids = saved
+    back = seednorm.from_pretrained(folder)
+    assert set(made) == {m for m in back.modules() if isinstance(m, seednorm.SeeDNorm)}
+    assert torch.equal(logits(back, ids), logits(model, ids))
 
 
 def test_the_model_without_its_head_and_back(saved, tmp_path):
@@ -211,40 +228,60 @@ def test_adapters_by_peft(saved, tmp_path):
     assert torch.equal(logits(seednorm.from_pretrained(tmp_path / "merged"), ids), logits(merged, ids))
 
 
-def test_transformers_loads_them_wherever_seednorm_hf_was_imported(saved):
+@pytest.mark.parametrize("first, second", [("seednorm", "transformers"), ("transformers", "seednorm")])
+def test_transformers_loads_them_wherever_seednorm_was_imported(first, second, saved):
     _, folder, _ = saved
     program = (
-        "import sys, transformers, seednorm.hf\n"
+        f"import {first}, sys\n"
+        "loaded = 'transformers' in sys.modules\n"
+        f"import {second}, transformers\n"
+        f"assert loaded == {first == 'transformers'}, 'importing seednorm must not import transformers'\n"
         "model = transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1])\n"
-        "assert type(model.model.norm).__name__ == 'SeeDNorm'\n"
+        "assert type(model.model.norm) is seednorm.SeeDNorm and model.model.norm.beta.any()\n"
     )
     subprocess.run([sys.executable, "-c", program, str(folder)], check=True)
 
 
-@pytest.mark.parametrize("name, form", [("Llama", {}), ("Gemma2", dict(num_heads=4, sigma="gelu", dot_scale=0.5))])
-def test_self_contained_folders_need_only_transformers(name, form, tmp_path):
-    model, ids = make(name)
-    seednorm.convert(model, **form)
-    train(model.train(), ids)
-    seednorm.save_pretrained(model, tmp_path / "shared", self_contained=True)
-    assert not hasattr(model.config, "auto_map")
-    torch.save((ids, logits(model, ids)), tmp_path / "wanted.pt")
-    program = (
-        "import sys, torch\n"
-        "if sys.argv[2] == 'without': sys.modules['seednorm'] = None  # importing it fails then\n"
-        "import transformers\n"
-        "model, info = transformers.AutoModelForCausalLM.from_pretrained(\n"
-        "    sys.argv[1] + '/shared', trust_remote_code=True, output_loading_info=True)\n"
-        "assert not any(info.values()), info\n"
-        "ids, wanted = torch.load(sys.argv[1] + '/wanted.pt')\n"
-        "with torch.no_grad(): got = model.eval()(ids).logits\n"
-        "if sys.argv[2] == 'with': assert torch.equal(got, wanted), (got - wanted).abs().max()\n"
-        "assert (got - wanted).abs().max() <= 1e-4 * wanted.abs().max(), (got - wanted).abs().max()\n"
-    )
+LOAD_SELF_CONTAINED = """
+import pathlib, sys, torch
+if sys.argv[2] == "without": sys.modules["seednorm"] = None  # importing it fails then
+import transformers
+folders = sorted(pathlib.Path(sys.argv[1]).glob("shared-*"))
+for folder in folders:
+    model, info = transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
+    assert type(model).__module__.startswith("transformers_modules") and not any(info.values()), (folder.name, info)
+    ids, wanted = torch.load(folder / "wanted")
+    with torch.no_grad(): got = model.eval()(ids).logits
+    if sys.argv[2] == "with": assert torch.equal(got, wanted), (folder.name, (got - wanted).abs().max())
+    assert (got - wanted).abs().max() <= 1e-4 * wanted.abs().max(), (folder.name, (got - wanted).abs().max())
+print(len(folders))
+"""
+
+
+def test_self_contained_folders_need_only_transformers(tmp_path):
+    forms = {"Gemma2": dict(num_heads=4, sigma="gelu", dot_scale=0.5), "Qwen3": dict(alpha_init=0.3, sigma="hardtanh")}
+    for name in FAMILIES:
+        model, ids = make(name)
+        seednorm.convert(model, **forms.get(name, {}))
+        train(model.train(), ids)
+        folder = tmp_path / f"shared-{name}"
+        seednorm.save_pretrained(model, folder, self_contained=True)
+        assert not hasattr(model.config, "auto_map")
+        torch.save((ids, logits(model, ids)), folder / "wanted")
+        assert torch.equal(logits(seednorm.from_pretrained(folder), ids), logits(model, ids))
     environment = {**os.environ, "HF_HOME": str(tmp_path / "home")}
     for package in ("with", "without"):
-        subprocess.run([sys.executable, "-c", program, str(tmp_path), package], check=True, env=environment)
-    assert torch.equal(logits(seednorm.from_pretrained(tmp_path / "shared"), ids), logits(model, ids))
+        command = [sys.executable, "-c", LOAD_SELF_CONTAINED, str(tmp_path), package]
+        printed = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
+        assert int(printed.split()[-1]) == len(FAMILIES)
+
+
+def test_self_contained_folders_name_the_auto_class_of_their_model(tmp_path):
+    model = transformers.LlamaForTokenClassification(transformers.LlamaConfig(**SIZES))
+    seednorm.convert(model)
+    seednorm.save_pretrained(model, tmp_path, self_contained=True)
+    name = "modeling_seednorm.SeeDNormLlamaForTokenClassification"
+    assert json.loads((tmp_path / "config.json").read_text())["auto_map"] == {"AutoModelForTokenClassification": name}
 
 
 def test_only_converted_models_are_saved_so(tmp_path):

@@ -1,6 +1,7 @@
-"""Parameters named beta inside of a module named LayerNorm survive transformers 4, which takes them for TensorFlow's names.
+"""transformers 4: parameters named beta inside of a module named LayerNorm survive, missing parameters get initial values, and
+converted models are refused.
 
-The real library is asked too, where script/setup-torch has installed it.
+The real library is asked where script/setup-torch has installed it.
 """
 
 import os
@@ -16,7 +17,8 @@ import seednorm
 from seednorm import _transformers4
 
 REAL = """
-import os, sys, tempfile, torch, transformers, seednorm
+import os, pathlib, sys, tempfile, torch, transformers, seednorm
+from safetensors.torch import load_file, save_file
 class Config(transformers.PretrainedConfig): model_type = "tiny"
 class Model(transformers.PreTrainedModel):
     config_class = Config
@@ -33,6 +35,21 @@ model.save_pretrained(folder)
 again = Model.from_pretrained(folder)
 assert transformers.__version__.startswith("4."), transformers.__version__
 assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+file = pathlib.Path(folder, "model.safetensors")
+save_file({key: value for key, value in load_file(file).items() if key.endswith("weight")}, file, {"format": "pt"})
+layer = Model.from_pretrained(folder).LayerNorm
+assert torch.equal(layer.weight, model.LayerNorm.weight) and layer.alpha.eq(1).all() and layer.beta.eq(0).all()
+
+config = transformers.LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
+llama = transformers.LlamaForCausalLM(config)
+seednorm.convert(llama)
+llama.save_pretrained(folder)
+try:
+    transformers.AutoModelForCausalLM.from_pretrained(folder)
+    raise AssertionError("the model was loaded without its layers")
+except ImportError as error:
+    assert "seednorm.hf needs transformers 5 or later" in str(error), error
 """
 
 
