@@ -10,6 +10,13 @@ void require(bool holds, const char* setting, const char* expected) {
   if (!holds) throw std::invalid_argument(std::string(setting) + ": expected " + expected);
 }
 
+constexpr std::string_view kOwnPlacement = "family";
+
+std::optional<NormPlacement> parse_placement(std::string_view value) {
+  if (value == kOwnPlacement) return std::nullopt;
+  return placement_of(value);
+}
+
 }  // namespace
 
 std::unique_ptr<WorkloadConfig> language_config() { return std::make_unique<LanguageConfig>(); }
@@ -40,6 +47,12 @@ Settings LanguageConfig::settings() {
   const Settings rest = {
       {"qk_norm_per_head", "normalize queries and keys per head instead of all heads at once",
        m.qk_norm_per_head},
+      {"norm_placement",
+       "place of the sublayers' norms: pre, post, peri, reordered, or family for the family's own",
+       [&m](std::string_view value) { m.norm_placement = parse_placement(value); },
+       [&m] { return std::string(m.norm_placement ? name_of(*m.norm_placement) : kOwnPlacement); }},
+      {"norm_depth_scaling", "divide the output of the sublayers' norms in layer l = 1, 2, ... by sqrt(l)",
+       m.norm_depth_scaling},
       {"frac_rate", "number of pieces of the residual stream (Frac-Connections); 0: a plain residual",
        m.frac_rate},
       {"balance_weight", "weight of the experts' load-balance loss", balance_weight},

@@ -112,7 +112,18 @@ void read_own(const JsonField& own, ModelConfig& out) {
   out.qk_norm_per_head = qk == "head";
   out.frac_rate = own["frac_rate"].integer(0, kMaxSize);
   out.embedding_scale = own["embedding_scale"].boolean();
+  // Models that were written before these settings existed have the family's own placement.
+  out.norm_depth_scaling = flag_or(own.find("norm_depth_scaling"), false);
+  if (const JsonField placement = own.find("norm_placement"); !placement.is_null()) {
+    try {
+      out.norm_placement = placement_of(placement.string());
+    } catch (const std::invalid_argument& error) {
+      placement.fail(error.what());
+    }
+  }
 }
+
+bool has_own_placement(const ModelConfig& c) { return c.placement() == own_placement(c.family); }
 
 }  // namespace
 
@@ -121,7 +132,8 @@ bool is_hugging_face(const ModelConfig& config) {
   const bool has_plain_norms = std::all_of(config.norms.begin(), config.norms.end(), [&](const auto& entry) {
     return entry.spec.with_eps(config.norm_eps).text() == plain;
   });
-  return has_plain_norms && !config.qk_norm_per_head && config.frac_rate == 0 && !config.embedding_scale;
+  return has_plain_norms && !config.qk_norm_per_head && config.frac_rate == 0 && !config.embedding_scale &&
+         has_own_placement(config) && !config.norm_depth_scaling;
 }
 
 Json hf_config(const ModelConfig& c, const std::string& dtype) {
@@ -165,6 +177,8 @@ Json hf_config(const ModelConfig& c, const std::string& dtype) {
                        {"qk_norm", c.qk_norm_per_head ? "head" : "all"},
                        {"frac_rate", c.frac_rate},
                        {"embedding_scale", c.embedding_scale}};
+    if (!has_own_placement(c)) out["seednorm"]["norm_placement"] = name_of(c.placement());
+    if (c.norm_depth_scaling) out["seednorm"]["norm_depth_scaling"] = true;
   }
   out["model_type"] = type;
   out["architectures"] = {architecture};

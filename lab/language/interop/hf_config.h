@@ -2,7 +2,8 @@
 //
 // Settings that these do not have are in one object:
 //   "seednorm": {"norm": {"block": "seed_norm(num_heads=4)", "qk": "rms_norm", "output": "rms_norm"},
-//                "qk_norm": "head" or "all", "frac_rate": 0, "embedding_scale": false}
+//                "qk_norm": "head" or "all", "frac_rate": 0, "embedding_scale": false,
+//                "norm_placement": "peri", "norm_depth_scaling": true}    the last two only if they are set
 // A model with this object is not one of Hugging Face's. Its model_type is seednorm_olmo2 or seednorm_olmoe,
 // so that no other program mistakes it for one and silently drops what it does not know.
 #ifndef SEEDNORM_LAB_LANGUAGE_INTEROP_HF_CONFIG_H_
@@ -17,8 +18,8 @@
 
 namespace seednorm::lab {
 
-// Whether transformers can load this model: RMSNorm everywhere, with the model's eps and over all heads at
-// once, plain residuals.
+// Whether transformers can load this model: RMSNorm everywhere, with the model's eps, over all heads at once,
+// and at the family's own places, plain residuals.
 bool is_hugging_face(const ModelConfig& config);
 
 // `dtype` is that of the stored weights: "float32", "bfloat16", "float16". Ids of special tokens are null.

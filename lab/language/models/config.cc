@@ -1,8 +1,11 @@
 #include "lab/language/models/config.h"
 
 #include <algorithm>
+#include <iterator>
 #include <sstream>
 #include <stdexcept>
+
+#include "lab/base/error.h"
 
 namespace seednorm::lab {
 namespace {
@@ -10,6 +13,7 @@ namespace {
 constexpr int64_t kMaxVocabSize = int64_t{1} << 27, kMaxContext = int64_t{1} << 24,
                   kMaxDim = int64_t{1} << 20, kMaxLayers = 4096, kMaxExperts = 65536;
 constexpr double kMaxParams = 1e13;
+constexpr const char* kPlacements[] = {"pre", "post", "peri", "reordered"};
 
 std::string text_of(int64_t value) { return std::to_string(value); }
 std::string text_of(double value) {
@@ -60,6 +64,27 @@ const std::vector<NormSite>& norm_sites(Family) {
       {"qk", "norm of queries and keys"},
       {"output", "norm before the head"}};
   return kDecoderSites;
+}
+
+const char* name_of(NormPlacement placement) { return kPlacements[static_cast<int>(placement)]; }
+
+NormPlacement placement_of(std::string_view name) {
+  std::string all;
+  for (size_t i = 0; i < std::size(kPlacements); ++i) {
+    if (name == kPlacements[i]) return static_cast<NormPlacement>(i);
+    all += (i == 0 ? "" : ", ") + std::string(kPlacements[i]);
+  }
+  throw std::invalid_argument("expected one of " + all + ", got " + quote(name));
+}
+
+NormPlacement own_placement(Family family) {
+  switch (family) {
+    case Family::k_olmo2:
+      return NormPlacement::kReordered;
+    case Family::k_olmoe:
+      return NormPlacement::kPre;
+  }
+  throw std::invalid_argument("family: unknown");
 }
 
 void ModelConfig::set_family(Family other) {

@@ -4,7 +4,9 @@
 #define SEEDNORM_LAB_LANGUAGE_MODELS_CONFIG_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lab/nn/norm_sites.h"
@@ -24,6 +26,19 @@ Family family_of(const std::string& name);
 // The sites at which the norms of the family's models can be chosen.
 const std::vector<NormSite>& norm_sites(Family family);
 
+// Where a sublayer T has its norm on the residual stream x.
+enum class NormPlacement {
+  kPre,        // x + T(norm(x))
+  kPost,       // norm(x + T(x))
+  kPeri,       // x + norm(T(norm(x))), with two norms (arXiv 2502.02732, without one of the embedding)
+  kReordered,  // x + norm(T(x)) (arXiv 2501.00656)
+};
+const char* name_of(NormPlacement placement);  // "pre", "post", "peri", "reordered"
+// Errors (std::invalid_argument): not one of these names.
+NormPlacement placement_of(std::string_view name);
+// The placement in the family's published models.
+NormPlacement own_placement(Family family);
+
 struct ModelConfig {
   Family family = Family::k_olmo2;
   int64_t vocab_size = 0;
@@ -39,6 +54,9 @@ struct ModelConfig {
 
   NormSites norms{norm_sites(Family::k_olmo2)};
   bool qk_norm_per_head = true;
+  std::optional<NormPlacement> norm_placement;  // of the sublayers' norms; nothing: the family's own
+  // The output of the sublayers' norms in layer l = 1, 2, ... is divided by sqrt(l) (arXiv 2502.05795).
+  bool norm_depth_scaling = false;
 
   // Mixture of experts.
   int64_t num_experts = 0, top_k = 0;
@@ -48,6 +66,7 @@ struct ModelConfig {
 
   // Changes to another family and its norm sites.
   void set_family(Family other);
+  NormPlacement placement() const { return norm_placement.value_or(own_placement(family)); }
   // The approximate number of parameters, to within a few percent, without building the model.
   double estimated_params() const;
   // Errors (std::invalid_argument): sizes that do not fit together, or a model that no machine can hold.

@@ -31,11 +31,11 @@ class Scale : public torch::nn::Module, public HasRoles {
   Tensor weight;
 };
 
-std::shared_ptr<Block> make_block(const ModelConfig& config) {
+std::shared_ptr<Block> make_block(const ModelConfig& config, int64_t layer) {
   switch (config.family) {
 #define SEEDNORM_MODEL(name) \
   case Family::k_##name:     \
-    return make_##name##_block(config);
+    return make_##name##_block(config, layer);
 #include "lab/language/models/models.def"
 #undef SEEDNORM_MODEL
   }
@@ -71,7 +71,7 @@ Model::Model(const ModelConfig& config)
   }
   const auto layers = body->register_module("layers", std::make_shared<Holder>());
   for (int64_t i = 0; i < config.num_layers; ++i) {
-    blocks_.push_back(layers->register_module(std::to_string(i), make_block(config_)));
+    blocks_.push_back(layers->register_module(std::to_string(i), make_block(config_, i)));
   }
   norm_ = body->register_module("norm", std::make_shared<NormLayer>(config_.norms["output"], config.dim));
   head_ = embedding_;

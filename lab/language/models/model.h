@@ -28,8 +28,9 @@ class Block : public torch::nn::Module {
   virtual Stream forward(const Stream& in, const Surroundings& around,
                          std::vector<AuxiliaryLoss>* losses) = 0;
 };
-// Each family's block; the family's file defines it.
-#define SEEDNORM_MODEL(name) std::shared_ptr<Block> make_##name##_block(const ModelConfig& config);
+// Each family's block; the family's file defines it. `layer` counts from 0.
+#define SEEDNORM_MODEL(name) \
+  std::shared_ptr<Block> make_##name##_block(const ModelConfig& config, int64_t layer);
 #include "lab/language/models/models.def"
 #undef SEEDNORM_MODEL
 

@@ -59,6 +59,11 @@ std::vector<ModelConfig> every_kind() {
     mixed.embedding_scale = true;
     mixed.norm_topk_prob = true;
     out.push_back(mixed);
+    for (const char* placement : {"pre", "post", "peri", "reordered"}) {
+      out.push_back(small(family));
+      out.back().norm_placement = placement_of(placement);
+      out.back().norm_depth_scaling = out.size() % 2 == 0;
+    }
   }
   return out;
 }
@@ -80,6 +85,28 @@ TEST(ModelDir, SavedAndLoadedIsTheSameModel) {
       EXPECT_TRUE(at::equal(loaded->logits(tokens()), model.logits(tokens())));
       EXPECT_EQ(loaded->params()[0].tensor.requires_grad(), weights == Weights::kFloat32);
     }
+  }
+}
+
+// A model of transformers has its norms where the family has them.
+TEST(ModelDir, OtherPlacementsAreNotHuggingFaces) {
+  for (const std::string& family : family_names()) {
+    ModelConfig config = small(family);
+    const std::string plain = text(config);
+    EXPECT_TRUE(is_hugging_face(config));
+    config.norm_placement = own_placement(config.family);
+    EXPECT_EQ(text(config), plain);
+    config.norm_depth_scaling = true;
+    EXPECT_EQ(json::parse(text(config)).at("model_type"), "seednorm_" + family);
+    config.norm_depth_scaling = false;
+    config.norm_placement = NormPlacement::kPeri;
+    const json other = json::parse(text(config));
+    EXPECT_EQ(other.at("model_type"), "seednorm_" + family);
+    EXPECT_EQ(other.at("seednorm").at("norm_placement"), "peri");
+    json bad = other;
+    bad["seednorm"]["norm_placement"] = "behind";
+    EXPECT_EQ(user_error([&] { parse_hf_config(bad.dump(), "f"); }),
+              "f: seednorm.norm_placement: expected one of pre, post, peri, reordered, got \"behind\"");
   }
 }
 

@@ -1,8 +1,10 @@
-// The language models: equal to plain residuals where they must be, gradients against differences, counts.
+// The language models: equal to plain residuals where they must be, placements of norms, gradients against
+// differences, counts.
 #include <ATen/Functions.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <cmath>
 #include <map>
 
 #include "lab/language/models/counts.h"
@@ -34,18 +36,127 @@ std::pair<Tensor, std::map<std::string, Tensor>> loss_and_gradients(Model& model
   return {loss.detach(), gradients};
 }
 
+// The configuration with every placement of the norms, with and without the scaling by depth.
+std::vector<ModelConfig> placements(ModelConfig config) {
+  std::vector<ModelConfig> out;
+  for (const char* name : {"pre", "post", "peri", "reordered"}) {
+    for (const bool scaling : {false, true}) {
+      config.norm_placement = placement_of(name);
+      config.norm_depth_scaling = scaling;
+      out.push_back(config);
+    }
+  }
+  return out;
+}
+
+std::string label(const ModelConfig& c) {
+  return std::string(name_of(c.placement())) + (c.norm_depth_scaling ? " / sqrt(layer)" : "");
+}
+
+template <class M>
+M& part(const Model& model, const std::string& name) {
+  return dynamic_cast<M&>(*model.named_modules({}, /*include_self=*/false)[name]);
+}
+
+// Final hidden states by the placement's formula: RMSNorm in plain tensors, sublayers by the model's modules.
+Tensor written_out(const Model& model, const Tensor& in) {
+  const ModelConfig& c = model.config();
+  const Rope rope(c.dim / c.num_heads, c.context, c.rope_theta);
+  const auto rms_norm = [&](const std::string& name, const Tensor& x) {
+    const Tensor gain = part<NormLayer>(model, name).param(Param::kGamma);
+    return gain * x / (x.square().mean(-1, /*keepdim=*/true) + c.norm_eps).sqrt();
+  };
+  Tensor x = at::embedding(model.head(), in);
+  for (int64_t l = 0; l < c.num_layers; ++l) {
+    const std::string layer = "model.layers." + std::to_string(l) + ".";
+    for (const bool attention : {true, false}) {
+      const auto sublayer = [&](const Tensor& u) {
+        if (attention) return part<Attention>(model, layer + "self_attn").forward(u, {rope});
+        if (c.num_experts > 0) return part<Moe>(model, layer + "mlp").forward(u, nullptr);
+        return part<SwiGlu>(model, layer + "mlp").forward(u);
+      };
+      const auto norm = [&](const std::string& name, const Tensor& u) {
+        const Tensor y = rms_norm(layer + name, u);
+        return c.norm_depth_scaling ? y / std::sqrt(static_cast<double>(l + 1)) : y;
+      };
+      const bool is_olmoe = c.num_experts > 0 && c.placement() == NormPlacement::kPre;
+      const std::string before = attention  ? "input_layernorm"
+                                 : is_olmoe ? "post_attention_layernorm"
+                                            : "pre_feedforward_layernorm";
+      const std::string behind = attention ? "post_attention_layernorm" : "post_feedforward_layernorm";
+      switch (c.placement()) {
+        case NormPlacement::kPre:
+          x = x + sublayer(norm(before, x));
+          break;
+        case NormPlacement::kPost:
+          x = norm(behind, x + sublayer(x));
+          break;
+        case NormPlacement::kPeri:
+          x = x + norm(behind, sublayer(norm(before, x)));
+          break;
+        case NormPlacement::kReordered:
+          x = x + norm(behind, sublayer(x));
+          break;
+      }
+    }
+  }
+  return rms_norm("model.norm", x);
+}
+
 class Families : public testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Models, Families, testing::ValuesIn(family_names()),
                          [](const auto& i) { return i.param; });
 
 TEST_P(Families, EveryParameterGetsAGradient) {
-  Model model(small_model(GetParam(), "seed_norm(alpha_init=0.5)"), 1);
-  for (const auto& [name, gradient] : loss_and_gradients(model).second) {
-    ASSERT_TRUE(gradient.defined()) << name;
-    EXPECT_TRUE(at::isfinite(gradient).all().item<bool>()) << name;
-    // With beta = 0, u is 0 and alpha gets none.
-    const bool alpha = name.size() > 6 && name.substr(name.size() - 6) == ".alpha";
-    EXPECT_EQ(gradient.abs().max().item<float>() > 0, !alpha) << name;
+  for (const ModelConfig& config : placements(small_model(GetParam(), "seed_norm(alpha_init=0.5)"))) {
+    SCOPED_TRACE(label(config));
+    Model model(config, 1);
+    for (const auto& [name, gradient] : loss_and_gradients(model).second) {
+      ASSERT_TRUE(gradient.defined()) << name;
+      EXPECT_TRUE(at::isfinite(gradient).all().item<bool>()) << name;
+      // With beta = 0, u is 0 and alpha gets none.
+      EXPECT_EQ(gradient.abs().max().item<float>() > 0, !name.ends_with(".alpha")) << name;
+    }
+  }
+}
+
+// Four sublayers in a row, each with sums of at most 64 terms, whose errors are a few 1e-7 of the largest.
+TEST_P(Families, NormsAreWhereThePlacementSays) {
+  const at::NoGradGuard no_grad;
+  std::map<std::string, Tensor> different;
+  for (const ModelConfig& config : placements(small_model(GetParam()))) {
+    SCOPED_TRACE(label(config));
+    Model model(config, 1);
+    at::manual_seed(2);
+    for (const auto& [name, norm] : model.norms()) {
+      Tensor(norm->param(Param::kGamma)).add_(at::randn_like(norm->param(Param::kGamma)), 0.3);
+    }
+    const Tensor got = model.hidden(tokens(2, 12)), want = written_out(model, tokens(2, 12));
+    EXPECT_LT((got - want).abs().max().item<float>(), 1e-4 * want.abs().max().item<float>());
+    for (const auto& [other, hidden] : different) {
+      EXPECT_GT((got - hidden).abs().max().item<float>(), 1e-2) << other;
+    }
+    different[label(config)] = got;
+  }
+}
+
+TEST_P(Families, WithoutAPlacementNormsAreAtTheFamilysOwn) {
+  const at::NoGradGuard no_grad;
+  ModelConfig named = small_model(GetParam(), "seed_norm");
+  named.norm_placement = own_placement(named.family);
+  Model a(small_model(GetParam(), "seed_norm"), 1), b(named, 1);
+  EXPECT_TRUE(at::equal(a.logits(tokens(2, 12)), b.logits(tokens(2, 12))));
+  EXPECT_EQ(own_placement(family_of("olmo2")), NormPlacement::kReordered);
+  EXPECT_EQ(own_placement(family_of("olmoe")), NormPlacement::kPre);
+}
+
+TEST_P(Families, OnlyPeriHasMoreNorms) {
+  const auto norm_params = [&](const ModelConfig& config) { return count(Model(config, 0)).norm_params; };
+  const int64_t plain = norm_params(small_model(GetParam()));
+  for (const ModelConfig& config : placements(small_model(GetParam()))) {
+    const bool is_peri = config.placement() == NormPlacement::kPeri;
+    EXPECT_EQ(norm_params(config), plain + (is_peri ? 2 * config.num_layers * config.dim : 0))
+        << label(config);
   }
 }
 
@@ -56,12 +167,15 @@ TEST_P(Families, SeeDNormStartsAsRMSNorm) {
 }
 
 TEST_P(Families, CheckpointingChangesNothing) {
-  Model plain(small_model(GetParam(), "seed_norm"), 1), again(small_model(GetParam(), "seed_norm"), 1);
-  again.set_checkpointing(true);
-  const auto [a, da] = loss_and_gradients(plain);
-  const auto [b, db] = loss_and_gradients(again);
-  EXPECT_TRUE(at::equal(a, b));
-  for (const auto& [name, gradient] : da) EXPECT_TRUE(at::equal(gradient, db.at(name))) << name;
+  for (const ModelConfig& config : placements(small_model(GetParam(), "seed_norm"))) {
+    SCOPED_TRACE(label(config));
+    Model plain(config, 1), again(config, 1);
+    again.set_checkpointing(true);
+    const auto [a, da] = loss_and_gradients(plain);
+    const auto [b, db] = loss_and_gradients(again);
+    EXPECT_TRUE(at::equal(a, b));
+    for (const auto& [name, gradient] : da) EXPECT_TRUE(at::equal(gradient, db.at(name))) << name;
+  }
 }
 
 TEST_P(Families, CausalAndAloneInABatch) {
@@ -75,13 +189,15 @@ TEST_P(Families, CausalAndAloneInABatch) {
 }
 
 TEST_P(Families, FracConnectionsStartAsThePlainResidual) {
-  Model plain(small_model(GetParam()), 1);
-  for (const int64_t rate : {1, 2, 4}) {
-    ModelConfig config = small_model(GetParam());
-    config.frac_rate = rate;
-    Model frac(config, 1);
-    const at::NoGradGuard no_grad;
-    EXPECT_TRUE(at::eq(plain.logits(tokens(2, 12)), frac.logits(tokens(2, 12))).all().item<bool>()) << rate;
+  const at::NoGradGuard no_grad;
+  for (ModelConfig config : placements(small_model(GetParam()))) {
+    SCOPED_TRACE(label(config));
+    Model plain(config, 1);
+    for (const int64_t rate : {1, 2, 4}) {
+      config.frac_rate = rate;
+      Model frac(config, 1);
+      EXPECT_TRUE(at::eq(plain.logits(tokens(2, 12)), frac.logits(tokens(2, 12))).all().item<bool>()) << rate;
+    }
   }
 }
 
