@@ -18,7 +18,7 @@ folder = sys.argv[1]
 """
 
 USE = """
-layer = kernels.get_local_kernel(pathlib.Path(folder)).SeeDNorm(64)
+layer = kernels.get_local_kernel(pathlib.Path(folder), backend="cpu").SeeDNorm(64)
 assert "seednorm" not in sys.modules and type(layer).__module__.startswith("_seednorm_cpu_")
 torch.nn.init.normal_(layer.beta)
 x = torch.randn(3, 64, requires_grad=True)
@@ -42,7 +42,7 @@ assert all(torch.equal(p.grad, gradient) for p, gradient in zip((x, *layer.param
 
 TWICE = """
 import seednorm
-kernels.get_local_kernel(pathlib.Path(folder))
+kernels.get_local_kernel(pathlib.Path(folder), backend="cpu")
 """
 
 
