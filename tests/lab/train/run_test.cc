@@ -119,14 +119,30 @@ TEST_F(RunTest, LeavesConfigMetricsAndCheckpoints) {
 }
 
 TEST_F(RunTest, ResumedEqualsUninterrupted) {
-  run(recipe(), "whole");
-  run(recipe(), "cut");
-  // As if it had been killed in step 8: the last checkpoint is not there yet, lines are.
-  fs::remove_all(folder_ / "cut/checkpoints/step-00000008");
-  const RunResult result = run(recipe(), "cut", /*resume=*/true);
-  EXPECT_EQ(result.steps, 8);
-  EXPECT_EQ(metrics("cut"), metrics("whole"));
-  EXPECT_EQ(weights("cut", "step-00000008"), weights("whole", "step-00000008"));
+  for (const auto& settings :
+       std::vector<std::vector<std::string>>{{}, {"norm_placement=peri", "norm_depth_scaling=true"}}) {
+    SCOPED_TRACE(settings.empty() ? "" : settings[0]);
+    const Recipe r = recipe(settings);
+    const std::string of = std::to_string(settings.size()), whole = "whole" + of, cut = "cut" + of;
+    run(r, whole);
+    run(r, cut);
+    // As if it had been killed in step 8: the last checkpoint is not there yet, lines are.
+    fs::remove_all(folder_ / (cut + "/checkpoints/step-00000008"));
+    const RunResult result = run(r, cut, /*resume=*/true);
+    EXPECT_EQ(result.steps, 8);
+    EXPECT_EQ(metrics(cut), metrics(whole));
+    EXPECT_EQ(weights(cut, "step-00000008"), weights(whole, "step-00000008"));
+  }
+}
+
+// A run that was begun before there were placements has no such line in its configuration.
+TEST_F(RunTest, GoesOnWithASettingThatItsConfigurationLacks) {
+  run(recipe({"steps=3"}), "a");
+  std::string config = read_file(folder_ / "a/config.toml", 1 << 20);
+  const size_t begin = config.find("norm_placement"), end = config.find('\n', begin);
+  ASSERT_NE(begin, std::string::npos);
+  write(folder_ / "a/config.toml", config.erase(begin, end + 1 - begin));
+  EXPECT_EQ(run(recipe({"steps=3"}), "a", /*resume=*/true).steps, 3);
 }
 
 TEST_F(RunTest, SamplesAndTasks) {
