@@ -109,13 +109,16 @@ void run_bench(const Arguments& arguments) {
     for (int64_t i = 0; i < arguments.warmup; ++i) seconds_of(c->trainer);
   }
   if (arguments.turns) {
-    std::cout << nlohmann::ordered_json{{"config", all[0]->workload->model_config()}} << std::endl;
+    std::cout << nlohmann::ordered_json{{"config", all[0]->workload->model_config()},
+                                        {"params", all[0]->workload->counts().params}}
+              << std::endl;
     for (std::string line; std::getline(std::cin, line);) {
       std::cout << take_steps(all, arguments.steps) << std::endl;
     }
   } else {
     take_steps(all, arguments.steps);
   }
+  const int64_t peak_bytes = peak_memory_bytes();  // of the steps alone
   const double peak = matmul_flops_per_s(activations, device);
   nlohmann::ordered_json json = {{"recipe", recipe.name},
                                  {"settings", arguments.recipe.settings},
@@ -125,9 +128,9 @@ void run_bench(const Arguments& arguments) {
                                  {"matmul_flops_per_s", peak},
                                  {"results", nlohmann::ordered_json::array()}};
   for (const auto& c : all) json["results"].push_back(result_of(*c, peak));
-  json["peak_memory_bytes"] = peak_memory_bytes();
+  json["peak_memory_bytes"] = peak_bytes;
   std::printf("peak memory %sB, matrix products %sFLOP/s, %d threads\n",
-              with_unit(static_cast<double>(peak_memory_bytes())).c_str(), with_unit(peak).c_str(),
+              with_unit(static_cast<double>(peak_bytes)).c_str(), with_unit(peak).c_str(),
               at::get_num_threads());
   write_json(arguments.json, json);
 }

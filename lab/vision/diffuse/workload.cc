@@ -35,6 +35,10 @@ DiffuseWorkload::DiffuseWorkload(const DiffuseConfig& config, const TrainConfig&
     refuse_more_than_memory(20 * config_.model.estimated_params(),
                             "weights, their average, gradients and AdamW's state of the model");
   }
+  if (purpose == Purpose::kBenchmark) {
+    const DitConfig& c = config_.model;
+    random_pixels_ = at::randn({train_.batch_size, c.input_size, c.input_size, c.channels});
+  }
   model_ = std::make_shared<Dit>(config_.model);
   if (purpose == Purpose::kCounting) return;
   model_->initialize(static_cast<uint64_t>(train_.seed));
@@ -87,7 +91,7 @@ Batch DiffuseWorkload::batch(int64_t step, RowRange rows) const {
     pixels = pictures.pixels;
     labels = at::tensor(pictures.labels, at::kLong);
   } else {
-    pixels = at::randn({rows.count, c.input_size, c.input_size, c.channels});
+    pixels = random_pixels_.narrow(0, rows.first, rows.count);
     labels = at::zeros({rows.count}, at::kLong);
   }
   return {.tensors = {pixels, labels.masked_fill(drawn.unlabeled, c.num_classes), drawn.t, drawn.noise},

@@ -69,6 +69,7 @@ class DiffuseWorkload : public Workload {
   Diffusion diffusion_;
   std::unique_ptr<PictureSource> data_;
   std::shared_ptr<Dit> model_;
+  at::Tensor random_pixels_;  // [batch_size, input_size, input_size, channels], in place of data
   std::unique_ptr<WeightAverage> average_;  // null: none is wanted
 };
 

@@ -39,6 +39,10 @@ MaeWorkload::MaeWorkload(const MaeWorkloadConfig& config, const TrainConfig& tra
     refuse_more_than_memory(16 * config_.model.estimated_params(),
                             "weights, gradients and AdamW's state of the model");
   }
+  if (purpose == Purpose::kBenchmark) {
+    const int64_t size = config_.model.image_size;
+    random_pixels_ = at::randn({train_.batch_size, size, size, 3});
+  }
   model_ = std::make_shared<Mae>(config_.model);
   if (purpose == Purpose::kCounting) return;
   model_->initialize(static_cast<uint64_t>(train_.seed));
@@ -51,8 +55,8 @@ Counts MaeWorkload::counts() const {
 }
 
 Batch MaeWorkload::batch(int64_t step, RowRange rows) const {
-  const int64_t size = config_.model.image_size;
-  const Tensor pixels = data_ ? data_->read(step, rows).pixels : at::randn({rows.count, size, size, 3});
+  const Tensor pixels =
+      data_ ? data_->read(step, rows).pixels : random_pixels_.narrow(0, rows.first, rows.count);
   return {.tensors = {pixels, mask_noise(static_cast<uint64_t>(train_.data_seed), step, rows.first,
                                          rows.count, config_.model.num_patches())},
           .units = rows.count,

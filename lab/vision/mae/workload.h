@@ -49,6 +49,7 @@ class MaeWorkload : public Workload {
   TrainConfig train_;
   std::unique_ptr<PictureData> data_;
   std::shared_ptr<Mae> model_;
+  at::Tensor random_pixels_;  // [batch_size, image_size, image_size, 3], in place of data
 };
 
 // The noise [rows, patches] that decides what is masked: of rows first, first + 1, ... of a step.

@@ -179,6 +179,7 @@ class Bench(unittest.TestCase):
     def test_a_step_for_each_line(self):
         lines = self.bench("--turns", "--steps", "1", "--warmup", "0", input="\n\n").splitlines()
         self.assertEqual(json.loads(lines[0])["config"]["hidden_size"], 32)
+        self.assertGreater(json.loads(lines[0])["params"], 0)
         for line in lines[1:3]:
             self.assertEqual(len(json.loads(line)["recipe"]), 1)
         self.assertNotEqual(lines[3][0], "{")

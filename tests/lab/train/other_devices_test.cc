@@ -126,6 +126,12 @@ TEST_P(OtherDevices, PlainTensorsAgreeWithOurKernels) {
   }
 }
 
+TEST_P(OtherDevices, ABenchmarkHasTheSameDataInEveryStep) {
+  const auto workload = workload_of(GetParam());
+  const RowRange rows = {.first = 1, .count = 2};
+  EXPECT_TRUE(at::equal(workload->batch(0, rows).tensors[0], workload->batch(1, rows).tensors[0]));
+}
+
 TEST_P(OtherDevices, AStepRunsOnTheMetaDevice) {
   for (const std::string dtype : {"float32", "bfloat16"}) {
     for (const std::string again : {"false", "true"}) {

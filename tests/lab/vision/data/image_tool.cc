@@ -111,8 +111,14 @@ class Session {
     AugmentOptions options = AugmentOptions::supervised(224);
     if (recipe == "mae") options = AugmentOptions::mae(224);
     if (recipe == "evaluation") options = AugmentOptions::evaluation(224);
+    if (recipe == "cifar") {
+      options = {};
+      options.size = 32;
+      options.crop = Crop::kPadded;
+      options.padding = 4;
+    }
     const Augment augment(options);
-    std::vector<float> out(size_t{3} * 224 * 224);
+    std::vector<float> out(size_t{3} * options.size * options.size);
     std::vector<double> times;
     for (int64_t i = 0; i < set_->size(); ++i) {
       const double start = processor_ms();
