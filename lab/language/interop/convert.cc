@@ -10,6 +10,7 @@
 #include "lab/base/file.h"
 #include "lab/language/interop/hf_config.h"
 #include "lab/language/interop/model_dir.h"
+#include "lab/nn/norm_conversion.h"
 #include "lab/tensors/strict_json.h"
 
 namespace seednorm::lab {
@@ -34,38 +35,14 @@ at::ScalarType common_dtype(const fs::path& folder) {
   return first;
 }
 
-// Whether `param` has the same meaning in both layers; a slope or a dynamic parameter has only in its own
-// norm.
-bool is_shared(const seednorm::Norm& a, const seednorm::Norm& b, Param param) {
-  if (a.kind(param) != b.kind(param) || form_of(a.options(), param) != form_of(b.options(), param))
-    return false;
-  if (a.name() == b.name()) return true;
-  return a.role(param) == b.role(param) &&
-         (a.role(param) == ParamRole::kGain || a.role(param) == ParamRole::kOffset);
-}
-
-bool is_lossless(const NormLayer& from, const NormLayer& to) {
-  if (from.spec().text() == to.spec().text()) return true;
-  const seednorm::Norm &a = from.layer(), &b = to.layer();
-  const char* const start = b.info().starts_as;
-  if (start == nullptr || a.name() != start || a.options().eps != b.options().eps) return false;
-  const Options& o = b.options();
-  // Without a gamma, RMSNorm's is 1, as SeeDNorm's is at first; SeeDNorm without one has 0.
-  const bool gamma =
-      o.gamma != Form::kNone && (a.options().gamma == o.gamma || a.options().gamma == Form::kNone);
-  return gamma && o.beta != Form::kNone && o.sigma != Sigma::kSigmoid;  // sigma(x . 0) = 0
-}
-
 Conversion convert_norms(const Model& from, const Model& to) {
   Conversion out;
   const auto old_norms = from.norms(), new_norms = to.norms();
   for (size_t i = 0; i < old_norms.size(); ++i) {
     const NormLayer &a = *old_norms[i].second, &b = *new_norms[i].second;
-    for (const NormParam& p : b.params()) {
-      if (is_shared(a.layer(), b.layer(), p.param)) Tensor(b.param(p.param)).copy_(a.param(p.param));
-    }
+    share_params(a, b);
     out.num_replaced += a.spec().text() != b.spec().text();
-    out.lossless = out.lossless && is_lossless(a, b);
+    out.lossless = out.lossless && why_outputs_differ(a, b).empty();
   }
   return out;
 }
