@@ -80,6 +80,8 @@ void read_argument(ImageModelConfig& c, double& ratio, const std::string& key, c
   } else if (key == "mlp_ratio" && is_vit) {
     ratio = value.get<double>();
   } else if (key == "global_pool" && value == "avg") {
+  } else if (key == "global_pool" && is_vit) {
+    c.pool = pooling_of(value.get<std::string>());
   } else if (key == "depths" && !is_vit) {
     c.stage_layers = value.get<std::vector<int64_t>>();
   } else if (key == "dims" && !is_vit) {
@@ -113,11 +115,7 @@ ImageModelFile parse_config(const Json& json) {
   double ratio = static_cast<double>(c.ffn_dim) / static_cast<double>(c.dim);
   const Json arguments = json.value("model_args", Json::object());
   for (const auto& [key, value] : arguments.items()) read_argument(c, ratio, key, value);
-  if (c.family == ImageFamily::k_vit && arguments.value("global_pool", "") != "avg") {
-    throw UserError(
-        "model_args: expected global_pool \"avg\"; other ViTs, which classify from the class token, have no "
-        "fc_norm");
-  }
+  if (c.family == ImageFamily::k_vit) c.pool = Pooling::kToken;  // where no argument says otherwise
   c.ffn_dim = static_cast<int64_t>(std::floor(static_cast<double>(c.dim) * ratio));
   out.preprocessing.normalization = normalization_of(pretrained);
   out.preprocessing.crop_part = pretrained.value("crop_pct", out.preprocessing.crop_part);
@@ -152,7 +150,7 @@ Json image_model_json(const ImageModelConfig& c, const ImagePreprocessing& prepr
                       {"depth", c.num_layers},
                       {"num_heads", c.num_heads},
                       {"mlp_ratio", static_cast<double>(c.ffn_dim) / static_cast<double>(c.dim)},
-                      {"global_pool", "avg"}});
+                      {"global_pool", name_of(c.pool)}});
   } else {
     arguments.update({{"depths", c.stage_layers}, {"dims", c.stage_dims}, {"ls_init_value", c.layer_scale}});
   }
@@ -162,7 +160,7 @@ Json image_model_json(const ImageModelConfig& c, const ImagePreprocessing& prepr
   return {{"architecture", is_vit ? "vit_base_patch16_224" : "convnext_base"},
           {"num_classes", c.num_classes},
           {"num_features", is_vit ? c.dim : c.stage_dims.back()},
-          {"global_pool", "avg"},
+          {"global_pool", name_of(c.pool)},
           {"model_args", arguments},
           {"pretrained_cfg",
            {{"input_size", {3, c.image_size, c.image_size}},

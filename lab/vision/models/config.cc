@@ -42,6 +42,7 @@ void check_convnext(const ImageModelConfig& c) {
             std::to_string(c.stage_dims.size()) + " stages");
     side /= 2;
   }
+  require(c.pool == Pooling::kAverage, "pool", "avg for ConvNeXt, which has no class token", name_of(c.pool));
   require(c.layer_scale >= 0 && c.layer_scale <= 1e6, "layer_scale", "0 to 1e6", c.layer_scale);
 }
 
@@ -66,10 +67,18 @@ ImageFamily image_family_of(const std::string& name) {
   throw std::invalid_argument("expected one of " + all + ", got \"" + name + "\"");
 }
 
+const char* name_of(Pooling pooling) { return pooling == Pooling::kToken ? "token" : "avg"; }
+
+Pooling pooling_of(const std::string& name) {
+  if (name == "avg") return Pooling::kAverage;
+  if (name == "token") return Pooling::kToken;
+  throw std::invalid_argument("expected avg or token, got \"" + name + "\"");
+}
+
 const std::vector<NormSite>& norm_sites(ImageFamily family) {
   static const std::vector<NormSite> kVit = {
       {"block", "norm before attention and before the MLP, as in seed_norm(num_heads=16)"},
-      {"head", "norm of the mean over all patches"}};
+      {"head", "norm of the mean over all patches, or of the class token (pool)"}};
   static const std::vector<NormSite> kConvNext = {{"stem", "norm after the first convolution"},
                                                   {"downsample", "norm before each halving of the sides"},
                                                   {"block", "norm after the depthwise convolution"},
@@ -152,7 +161,7 @@ std::vector<NormPlace> norm_places(const ImageModelConfig& c) {
         out.push_back({"block", "blocks." + std::to_string(i) + "." + name, c.dim});
       }
     }
-    out.push_back({"head", "fc_norm", c.dim});
+    out.push_back({"head", c.pool == Pooling::kToken ? "norm" : "fc_norm", c.dim});
     return out;
   }
   out.push_back({"stem", "stem.1", c.stage_dims[0]});

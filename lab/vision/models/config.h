@@ -20,6 +20,12 @@ const char* name_of(ImageFamily family);
 ImageFamily image_family_of(const std::string& name);
 const std::vector<NormSite>& norm_sites(ImageFamily family);
 
+// What a ViT classifies from: the mean over the patches, then a norm, or the class token of the last norm.
+enum class Pooling { kAverage, kToken };
+const char* name_of(Pooling pooling);  // "avg", "token", as timm has them
+// Errors (std::invalid_argument): another name.
+Pooling pooling_of(const std::string& name);
+
 struct ImageModelConfig {
   ImageModelConfig();
 
@@ -30,6 +36,7 @@ struct ImageModelConfig {
 
   // ViT.
   int64_t dim = 768, num_layers = 12, num_heads = 12, ffn_dim = 3072;
+  Pooling pool = Pooling::kAverage;
 
   // ConvNeXt: blocks and width of each stage.
   std::vector<int64_t> stage_layers = {3, 3, 27, 3}, stage_dims = {128, 256, 512, 1024};

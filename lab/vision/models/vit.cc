@@ -1,5 +1,5 @@
-// ViT (arXiv 2010.11929) as timm's vit_*_patch16 with global_pool="avg": a class token goes along, and the
-// head sees the mean over the patches.
+// ViT (arXiv 2010.11929) as timm's vit_*_patch16: a class token goes along, and the head sees the mean over
+// the patches (global_pool="avg") or the class token ("token").
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
@@ -32,7 +32,7 @@ class Vit : public ImageModel, public HasRoles {
           std::to_string(i),
           std::make_shared<TransformerBlock>(c.dim, c.num_heads, c.ffn_dim, config().norms["block"])));
     }
-    fc_norm_ = register_module("fc_norm", make_norm("head", c.dim));
+    head_norm_ = register_module(c.pool == Pooling::kToken ? "norm" : "fc_norm", make_norm("head", c.dim));
     head_ = register_module("head", std::make_shared<Dense>(c.dim, c.num_classes));
   }
 
@@ -48,7 +48,7 @@ class Vit : public ImageModel, public HasRoles {
   }
 
   double norm_rows(const std::string& norm) const override {
-    return norm == "fc_norm" ? 1 : static_cast<double>(side_ * side_ + 1);
+    return norm.starts_with("blocks.") ? static_cast<double>(side_ * side_ + 1) : 1;
   }
 
   // The patch embedding keeps the initial values of PyTorch's convolutions.
@@ -78,7 +78,10 @@ class Vit : public ImageModel, public HasRoles {
     for (size_t i = 0; i < blocks_.size(); ++i) {
       stream = blocks_[i]->forward(stream, drop, 2 * static_cast<int64_t>(i));
     }
-    return fc_norm_->forward(stream.sum().narrow(1, 1, side_ * side_).mean(1));
+    const Tensor out = stream.sum();
+    // timm normalizes every token and then takes the first.
+    return head_norm_->forward(config().pool == Pooling::kToken ? out.select(1, 0)
+                                                                : out.narrow(1, 1, side_ * side_).mean(1));
   }
 
   Tensor classified(const Tensor& features) const override { return head_->forward(features); }
@@ -94,7 +97,7 @@ class Vit : public ImageModel, public HasRoles {
   Tensor cls_token_, pos_embed_;
   std::shared_ptr<PatchConv> patch_embed_;
   std::vector<std::shared_ptr<TransformerBlock>> blocks_;
-  std::shared_ptr<NormLayer> fc_norm_;
+  std::shared_ptr<NormLayer> head_norm_;
   std::shared_ptr<Dense> head_;
 };
 

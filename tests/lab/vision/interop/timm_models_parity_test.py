@@ -32,6 +32,7 @@ BOUND = 3e-5
 # Sides, widths and numbers of tokens differ, so that no axis can be taken for another.
 VIT = ("vit_base_patch16_224", dict(img_size=24, patch_size=4, embed_dim=48, depth=3, num_heads=4, mlp_ratio=3.0,
                                     global_pool="avg"))
+VIT_TOKEN = ("vit_base_patch16_224", dict(img_size=24, patch_size=4, embed_dim=48, depth=3, num_heads=4, mlp_ratio=3.0))
 CONVNEXT = ("convnext_base", dict(patch_size=3, depths=(1, 2, 1, 1), dims=(12, 20, 28, 36), ls_init_value=0.5))
 
 
@@ -56,7 +57,8 @@ def relative_difference(ours, theirs):
     return ((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-20)).item()
 
 
-@pytest.mark.parametrize("name, arguments, side", [(*VIT, 24), (*CONVNEXT, 48)], ids=["vit", "convnext"])
+@pytest.mark.parametrize("name, arguments, side", [(*VIT, 24), (*VIT_TOKEN, 24), (*CONVNEXT, 48)],
+                         ids=["vit", "vit_token", "convnext"])
 def test_logits_gradients_and_files(tmp_path, name, arguments, side):
     num_classes, rows = 7, 3
     model = timm_model(name, arguments, num_classes).eval()
@@ -85,7 +87,8 @@ def test_logits_gradients_and_files(tmp_path, name, arguments, side):
 
 
 # Sizes come from the architecture's name where the file has no arguments.
-@pytest.mark.parametrize("name, arguments", [("vit_tiny_patch16_224", {"global_pool": "avg"}), ("convnext_tiny", {})])
+@pytest.mark.parametrize("name, arguments", [("vit_tiny_patch16_224", {"global_pool": "avg"}), ("vit_tiny_patch16_224", {}),
+                                             ("convnext_tiny", {})])
 def test_architectures_by_name(tmp_path, name, arguments):
     model = timm_model(name, arguments, 5)
     write_model(tmp_path / "in", model, name, arguments, 224, 5)
@@ -132,7 +135,7 @@ def change_tensors(change):
     (change_config(num_classes=9), "tensor \"head.weight\": its shape is [7, 48], that of config.json's model [9, 48]"),
     (change_config(architecture="convnext_tiny", model_args={"patch_size": 2}), "halves the sides before its first stage"),
     (change_config(model_args={"qk_norm": True}), "model_args: no argument \"qk_norm\" of value true is known"),
-    (change_config(model_args={}), "model_args: expected global_pool \"avg\""),
+    (change_config(model_args={"global_pool": "map"}), "expected avg or token, got \"map\""),
     (change_tensors(lambda t: t.pop("fc_norm.bias")), "tensor \"fc_norm.bias\": is missing"),
     (change_tensors(lambda t: t.update(extra=t["fc_norm.bias"] + 1)), "tensor \"extra\": config.json's model has no such"),
     (change_tensors(lambda t: t.update({"fc_norm.bias": t["fc_norm.bias"].long()})), "its dtype is Long"),
