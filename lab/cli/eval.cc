@@ -15,6 +15,7 @@
 #include "lab/cli/verb.h"
 #include "lab/language/eval/evaluate.h"
 #include "lab/train/training_device.h"
+#include "lab/vision/interop/image_model_dir.h"
 
 namespace seednorm::lab {
 namespace {
@@ -236,7 +237,7 @@ void run_eval(const Arguments& arguments) {
   }
   if (arguments.data.empty())
     throw UserError("--data: is required, unless --pairs names two sets of pictures");
-  const bool of_images = is_image_model(arguments.model.folder);
+  const bool of_images = is_image_model_dir(arguments.model.folder);
   check_kind(arguments, of_images);
   if (!of_images) return eval_text(arguments, *group);
   arguments.model.use_machine();

@@ -8,7 +8,6 @@
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/cli/verb.h"
-#include "lab/tensors/strict_json.h"
 #include "lab/vision/classify/accuracy.h"
 #include "lab/vision/data/image_subset.h"
 #include "lab/vision/interop/image_model_dir.h"
@@ -108,14 +107,6 @@ void print_classes(const ImageSet& set, const Accuracy& a) {
 }
 
 }  // namespace
-
-bool is_image_model(const std::string& folder) {
-  const fs::path file = fs::path(folder) / "config.json";
-  if (!fs::exists(file)) return false;
-  constexpr int kMaxDepth = 16;
-  const nlohmann::json json = parse_strict_json(read_file(file, size_t{1} << 20), file.string(), kMaxDepth);
-  return json.is_object() && json.contains("architecture");
-}
 
 void eval_images(const ImageEvalOptions& options, const Group& group) {
   const ImageModelFile file = read_image_model_file(options.model);

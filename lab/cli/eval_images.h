@@ -17,9 +17,6 @@ struct ImageEvalOptions {
   bool skip_damaged = false;
 };
 
-// Whether the model directory holds a classifier of pictures: its config.json names an architecture of timm.
-bool is_image_model(const std::string& folder);
-
 // Prints loss, Acc@1 and Acc@5 on the pictures of `data`, of their test part where they have one. With
 // `predictions`, a new file, writes a line of JSON for each picture: its file, label and logits. Errors
 // (UserError): model or pictures that cannot be read, or have other numbers of classes. The ranks of the

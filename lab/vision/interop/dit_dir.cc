@@ -2,6 +2,8 @@
 
 #include <ATen/Functions.h>
 
+#include <sstream>
+
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/tensors/strict_json.h"
@@ -17,6 +19,9 @@ constexpr const char* kConfigFile = "config.json";
 constexpr const char* kWeightsFile = "model.safetensors";
 constexpr const char* kDiffusersFile = "diffusion_pytorch_model.safetensors";
 constexpr const char* kDiffusersClass = "DiTTransformer2DModel";
+constexpr double kDiffusersEps = 1e-6;  // of all norms but those before the MLP, which norm_eps is of
+constexpr int64_t kDiffusersTimeDivisor = 127;
+constexpr int64_t kDiffusersSteps = 1000;  // where nothing says how many
 constexpr const char* kKind = "dit";
 
 std::vector<std::string> own_names(const std::string& param) { return {param}; }
@@ -54,7 +59,7 @@ std::vector<std::string> diffusers_names(const std::string& param) {
   return {block + b.rest};
 }
 
-bool is_diffusers(const Json& json) { return json.value("_class_name", "") == kDiffusersClass; }
+bool is_diffusers(const Json& json) { return json.value("_class_name", Json()) == kDiffusersClass; }
 
 template <class T>
 void expect(const Json& json, const char* key, const T& expected) {
@@ -80,8 +85,9 @@ DitFile parse_diffusers(const Json& json) {
   c.input_size = json.value("sample_size", int64_t{32});
   c.patch_size = json.value("patch_size", int64_t{2});
   c.num_classes = json.value("num_embeds_ada_norm", int64_t{1000});
-  c.norm_eps = json.value("norm_eps", 1e-5);
-  c.time_divisor = 127;
+  c.norm_eps = kDiffusersEps;
+  if (const double eps = json.value("norm_eps", 1e-5); eps != kDiffusersEps) c.mlp_norm_eps = eps;
+  c.time_divisor = kDiffusersTimeDivisor;
   expect(json, "out_channels", 2 * c.channels);
   return out;
 }
@@ -104,6 +110,7 @@ DitFile parse_ours(const Json& json) {
   read("ffn_dim", c.ffn_dim);
   read("time_divisor", c.time_divisor);
   read("norm_eps", c.norm_eps);
+  c.mlp_norm_eps = json.value("mlp_norm_eps", 0.0);
   read("diffusion_steps", out.diffusion_steps);
   for (const auto& [site, text] : json.at("seednorm").at("norms").items()) {
     c.norms[site] = NormSpec::parse(text.get<std::string>());
@@ -141,19 +148,62 @@ bool is_copy(const std::string& tensor, const TensorMap& stored, const std::stri
                   ": differs from that of the first block; a DiT has one for all blocks");
 }
 
+// Errors (UserError): it is not what diffusers computes.
+void check_diffusers(const DitConfig& c, int64_t diffusion_steps) {
+  const auto expect = [](const std::string& what, const auto& got, const auto& of_diffusers) {
+    if (got == of_diffusers) return;
+    std::ostringstream text;
+    text << what << ": " << kDiffusersClass << " of diffusers has " << of_diffusers << ", this model " << got;
+    throw UserError(text.str());
+  };
+  for (const auto& [site, spec] : c.norms) {
+    expect("norm." + site.name, spec.with_eps(c.norm_eps).text(),
+           NormSpec::parse("layer_norm").with_eps(kDiffusersEps).text());
+  }
+  expect("ffn_dim", c.ffn_dim, 4 * c.dim);
+  expect("time_divisor", c.time_divisor, kDiffusersTimeDivisor);
+  expect("diffusion_steps", diffusion_steps, kDiffusersSteps);
+}
+
+Json diffusers_json(const DitConfig& c) {
+  return {{"_class_name", kDiffusersClass},
+          {"num_attention_heads", c.num_heads},
+          {"attention_head_dim", c.dim / c.num_heads},
+          {"in_channels", c.channels},
+          {"out_channels", 2 * c.channels},
+          {"num_layers", c.num_layers},
+          {"dropout", 0.0},
+          {"attention_bias", true},
+          {"sample_size", c.input_size},
+          {"patch_size", c.patch_size},
+          {"activation_fn", "gelu-approximate"},
+          {"num_embeds_ada_norm", c.num_classes},
+          {"norm_type", "ada_norm_zero"},
+          {"norm_elementwise_affine", false},
+          {"norm_eps", c.mlp_norm_eps > 0 ? c.mlp_norm_eps : c.norm_eps}};
+}
+
 }  // namespace
 
 Json dit_json(const DitFile& file) {
   const DitConfig& c = file.config;
   Json norms = Json::object();
   for (const auto& [site, spec] : c.norms) norms[site.name] = spec.text();
-  return {{"model_type", kKind},           {"input_size", c.input_size},
-          {"channels", c.channels},        {"patch_size", c.patch_size},
-          {"num_classes", c.num_classes},  {"dim", c.dim},
-          {"num_layers", c.num_layers},    {"num_heads", c.num_heads},
-          {"ffn_dim", c.ffn_dim},          {"time_divisor", c.time_divisor},
-          {"norm_eps", c.norm_eps},        {"diffusion_steps", file.diffusion_steps},
-          {"seednorm", {{"norms", norms}}}};
+  Json out = {{"model_type", kKind},           {"input_size", c.input_size},
+              {"channels", c.channels},        {"patch_size", c.patch_size},
+              {"num_classes", c.num_classes},  {"dim", c.dim},
+              {"num_layers", c.num_layers},    {"num_heads", c.num_heads},
+              {"ffn_dim", c.ffn_dim},          {"time_divisor", c.time_divisor},
+              {"norm_eps", c.norm_eps},        {"diffusion_steps", file.diffusion_steps},
+              {"seednorm", {{"norms", norms}}}};
+  if (c.mlp_norm_eps > 0) out["mlp_norm_eps"] = c.mlp_norm_eps;
+  return out;
+}
+
+bool is_dit_dir(const fs::path& folder) {
+  if (!fs::exists(folder / kConfigFile)) return false;
+  const Json json = read_config(folder);
+  return json.is_object() && (is_diffusers(json) || json.value("model_type", Json()) == kKind);
 }
 
 DitFile read_dit_file(const fs::path& folder) {
@@ -184,6 +234,24 @@ void load_dit_weights(Dit& model, const fs::path& file) {
 void write_dit(const Dit& model, int64_t diffusion_steps, const fs::path& folder) {
   write_safetensors(folder / kWeightsFile, stored_sources(model.params(), own_names));
   replace_file(folder / kConfigFile, dit_json({model.config(), diffusion_steps}).dump(2) + "\n");
+}
+
+void write_diffusers_dit(const Dit& model, int64_t diffusion_steps, const fs::path& folder) {
+  const DitConfig& c = model.config();
+  check_diffusers(c, diffusion_steps);
+  std::vector<TensorSource> tensors = stored_sources(model.params(), diffusers_names);
+  const std::string first = std::string("transformer_blocks.0") + kEmbeddings;
+  for (size_t i = 0, count = tensors.size(); i < count; ++i) {
+    if (!tensors[i].name.starts_with(first)) continue;
+    for (int64_t block = 1; block < c.num_layers; ++block) {
+      TensorSource copy = tensors[i];
+      copy.name =
+          "transformer_blocks." + std::to_string(block) + kEmbeddings + copy.name.substr(first.size());
+      tensors.push_back(std::move(copy));
+    }
+  }
+  write_safetensors(folder / kDiffusersFile, tensors);
+  replace_file(folder / kConfigFile, diffusers_json(c).dump(2) + "\n");
 }
 
 }  // namespace seednorm::lab

@@ -19,6 +19,8 @@ struct DitFile {
 
 // config.json of our directories.
 nlohmann::json dit_json(const DitFile& file);
+// Whether the folder's config.json is of a DiT. Errors (UserError): it is no JSON.
+bool is_dit_dir(const std::filesystem::path& folder);
 // Reads ours and diffusers'. Errors (UserError): not JSON, or another kind of model.
 DitFile read_dit_file(const std::filesystem::path& folder);
 
@@ -30,6 +32,10 @@ std::shared_ptr<Dit> load_dit(const std::filesystem::path& folder);
 void load_dit_weights(Dit& model, const std::filesystem::path& file);
 // config.json and model.safetensors, in a folder that exists (a checkpoint that is being written).
 void write_dit(const Dit& model, int64_t diffusion_steps, const std::filesystem::path& folder);
+// As diffusers' DiTTransformer2DModel: config.json and diffusion_pytorch_model.safetensors. Errors
+// (UserError): a model that diffusers does not have: norms other than LayerNorm, another hidden width than 4
+// dim, frequencies of timesteps as in DiT's own code.
+void write_diffusers_dit(const Dit& model, int64_t diffusion_steps, const std::filesystem::path& folder);
 
 }  // namespace seednorm::lab
 

@@ -10,6 +10,7 @@
 #include "lab/tensors/safetensors.h"
 #include "lab/tensors/strict_json.h"
 #include "lab/vision/interop/stored_params.h"
+#include "lab/vision/interop/transformers_dir.h"
 
 namespace seednorm::lab {
 namespace {
@@ -79,9 +80,9 @@ void read_argument(ImageModelConfig& c, double& ratio, const std::string& key, c
     c.num_heads = value.get<int64_t>();
   } else if (key == "mlp_ratio" && is_vit) {
     ratio = value.get<double>();
-  } else if (key == "global_pool" && value == "avg") {
   } else if (key == "global_pool" && is_vit) {
     c.pool = pooling_of(value.get<std::string>());
+  } else if (key == "global_pool" && value == "avg") {
   } else if (key == "depths" && !is_vit) {
     c.stage_layers = value.get<std::vector<int64_t>>();
   } else if (key == "dims" && !is_vit) {
@@ -105,7 +106,7 @@ Normalization normalization_of(const Json& pretrained) {
   return out;
 }
 
-ImageModelFile parse_config(const Json& json) {
+ImageModelFile parse_timm(const Json& json) {
   ImageModelFile out;
   ImageModelConfig& c = out.config;
   c = config_of_architecture(json.at("architecture").get<std::string>());
@@ -114,8 +115,8 @@ ImageModelFile parse_config(const Json& json) {
   if (json.contains("num_classes")) c.num_classes = json.at("num_classes").get<int64_t>();
   double ratio = static_cast<double>(c.ffn_dim) / static_cast<double>(c.dim);
   const Json arguments = json.value("model_args", Json::object());
-  for (const auto& [key, value] : arguments.items()) read_argument(c, ratio, key, value);
   if (c.family == ImageFamily::k_vit) c.pool = Pooling::kToken;  // where no argument says otherwise
+  for (const auto& [key, value] : arguments.items()) read_argument(c, ratio, key, value);
   c.ffn_dim = static_cast<int64_t>(std::floor(static_cast<double>(c.dim) * ratio));
   out.preprocessing.normalization = normalization_of(pretrained);
   out.preprocessing.crop_part = pretrained.value("crop_pct", out.preprocessing.crop_part);
@@ -134,6 +135,21 @@ ImageModelFile parse_config(const Json& json) {
   if (c.num_classes < 1) throw UserError("num_classes: expected 1 or more");
   c.check();
   return out;
+}
+
+Json read_json(const fs::path& file) {
+  return parse_strict_json(read_file(file, size_t{1} << 20), file.string(), kMaxDepth);
+}
+
+ImageModelFile parse_config(const Json& json, const fs::path& folder) {
+  if (is_transformers_classifier(json)) {
+    const fs::path processor = folder / "preprocessor_config.json";
+    return parse_transformers_classifier(json, fs::exists(processor) ? read_json(processor) : Json::object());
+  }
+  if (json.is_object() && json.contains("architecture")) return parse_timm(json);
+  throw UserError(
+      "expected timm's \"architecture\", or transformers' \"model_type\" of vit or convnext; this is no "
+      "classifier");
 }
 
 // Our names are timm's.
@@ -177,13 +193,20 @@ Json image_model_json(const ImageModelConfig& c, const ImagePreprocessing& prepr
           {"seednorm", {{"norms", norms}, {"norm_eps", c.norm_eps}}}};
 }
 
+bool is_image_model_dir(const fs::path& folder) {
+  const fs::path file = folder / kConfigFile;
+  if (!fs::exists(file)) return false;
+  const Json json = read_json(file);
+  return is_transformers_classifier(json) || (json.is_object() && json.contains("architecture"));
+}
+
 ImageModelFile read_image_model_file(const fs::path& folder) {
   const std::string file = (folder / kConfigFile).string();
-  const Json json = parse_strict_json(read_file(file, size_t{1} << 20), file, kMaxDepth);
+  const Json json = read_json(file);
   try {
-    return parse_config(json);
+    return parse_config(json, folder);
   } catch (const Json::exception& e) {
-    throw UserError(file + ": not the configuration of one of timm's models: " + e.what());
+    throw UserError(file + ": not the configuration of a classifier: " + e.what());
   } catch (const std::invalid_argument& e) {
     throw UserError(file + ": " + e.what());
   } catch (const UserError& e) {
@@ -199,7 +222,12 @@ void load_image_weights(ImageModel& model, const fs::path& folder, const std::st
 
 std::shared_ptr<ImageModel> load_image_model(const fs::path& folder, const std::string& weights) {
   auto model = make_image_model(read_image_model_file(folder).config);
-  load_image_weights(*model, folder, weights);
+  if (is_transformers_classifier(read_json(folder / kConfigFile))) {
+    const fs::path file = folder / weights;
+    load_transformers_weights(*model, read_safetensors(file), file.string());
+  } else {
+    load_image_weights(*model, folder, weights);
+  }
   return model;
 }
 

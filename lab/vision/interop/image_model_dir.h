@@ -1,4 +1,5 @@
 // Classifiers in directories as timm has them on the Hugging Face Hub: config.json and model.safetensors.
+// Those of Hugging Face's transformers are read, too.
 #ifndef SEEDNORM_LAB_VISION_INTEROP_IMAGE_MODEL_DIR_H_
 #define SEEDNORM_LAB_VISION_INTEROP_IMAGE_MODEL_DIR_H_
 
@@ -27,8 +28,11 @@ struct ImageModelFile {
   ImageModelConfig config;
   ImagePreprocessing preprocessing;
 };
-// Reads what image_model_json or timm wrote. Errors (UserError): not JSON, an architecture other than ViT
-// with average pooling and ConvNeXt, an argument that these models do not have.
+// Whether the folder's config.json is of a classifier, as timm or transformers writes it. Errors (UserError):
+// it is no JSON.
+bool is_image_model_dir(const std::filesystem::path& folder);
+// Reads what image_model_json, timm or transformers wrote. Errors (UserError): not JSON, an architecture
+// other than ViT and ConvNeXt, an argument that these models do not have.
 ImageModelFile read_image_model_file(const std::filesystem::path& folder);
 
 inline constexpr const char* kImageWeightsFile = "model.safetensors";
@@ -36,7 +40,7 @@ inline constexpr const char* kImageWeightsFile = "model.safetensors";
 // dtype is not the model's.
 std::shared_ptr<ImageModel> load_image_model(const std::filesystem::path& folder,
                                              const std::string& weights = kImageWeightsFile);
-// The weights alone, for a model that is there already. Nothing is changed when it throws.
+// The weights alone, with timm's names, for a model that is there already. Nothing is changed when it throws.
 void load_image_weights(ImageModel& model, const std::filesystem::path& folder,
                         const std::string& weights = kImageWeightsFile);
 // In a folder that exists (a checkpoint that is being written).

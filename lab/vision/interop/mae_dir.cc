@@ -8,6 +8,7 @@
 #include "lab/base/file.h"
 #include "lab/tensors/strict_json.h"
 #include "lab/vision/interop/stored_params.h"
+#include "lab/vision/interop/transformers_names.h"
 #include "lab/vision/nn/sincos_positions.h"
 
 namespace seednorm::lab {
@@ -19,37 +20,20 @@ using Json = nlohmann::json;
 
 constexpr const char* kConfigFile = "config.json";
 constexpr const char* kWeightsFile = "model.safetensors";
+constexpr const char* kModelType = "vit_mae";
 constexpr const char* kPositions = "vit.embeddings.position_embeddings";
 constexpr const char* kDecoderPositions = "decoder.decoder_pos_embed";
-
-// What transformers calls a part of a block, "attn.proj.weight" for instance.
-std::vector<std::string> names_in_layer(const std::string& layer, const std::string& rest) {
-  const auto replaced = [&](const std::string& ours, const std::string& theirs) {
-    return std::vector<std::string>{layer + theirs + rest.substr(ours.size())};
-  };
-  if (rest.starts_with("attn.qkv")) {
-    const std::string suffix = rest.substr(8), attention = layer + "attention.attention.";
-    return {attention + "query" + suffix, attention + "key" + suffix, attention + "value" + suffix};
-  }
-  if (rest.starts_with("attn.proj")) return replaced("attn.proj", "attention.output.dense");
-  if (rest.starts_with("mlp.fc1")) return replaced("mlp.fc1", "intermediate.dense");
-  if (rest.starts_with("mlp.fc2")) return replaced("mlp.fc2", "output.dense");
-  if (rest.starts_with("norm1")) return replaced("norm1", "layernorm_before");
-  return replaced("norm2", "layernorm_after");
-}
 
 // `decoder_layers`: some versions of transformers write other names for the decoder's than they read.
 StoredNames stored_names(const std::string& decoder_layers) {
   return [decoder_layers](const std::string& param) -> std::vector<std::string> {
     if (const BlockParam b = block_param(param, "blocks."); !b.index.empty()) {
-      return names_in_layer("vit.encoder.layer." + b.index + ".", b.rest);
+      return names_in_vit_layer("vit.encoder.layer." + b.index + ".", b.rest);
     }
     if (const BlockParam b = block_param(param, "decoder_blocks."); !b.index.empty()) {
-      return names_in_layer(decoder_layers + b.index + ".", b.rest);
+      return names_in_vit_layer(decoder_layers + b.index + ".", b.rest);
     }
-    if (param == "cls_token") return {"vit.embeddings.cls_token"};
-    if (param.starts_with("patch_embed.proj."))
-      return {"vit.embeddings.patch_embeddings.projection." + param.substr(17)};
+    if (const std::string name = name_in_vit_embeddings(param); !name.empty()) return {name};
     if (param.starts_with("norm.")) return {"vit.layernorm." + param.substr(5)};
     return {"decoder." + param};  // mask_token, decoder_embed, decoder_norm, decoder_pred
   };
@@ -57,6 +41,12 @@ StoredNames stored_names(const std::string& decoder_layers) {
 
 constexpr const char* kDecoderLayers = "decoder.decoder_layers.";
 constexpr const char* kOtherDecoderLayers = "decoder.decoder_encoder.layer.";
+
+Json read_config(const fs::path& folder) {
+  constexpr int kMaxDepth = 16;
+  const std::string file = (folder / kConfigFile).string();
+  return parse_strict_json(read_file(file, size_t{1} << 20), file, kMaxDepth);
+}
 
 MaeConfig parse_config(const Json& json) {
   const auto expect = [&](const char* key, const Json& expected) {
@@ -66,7 +56,7 @@ MaeConfig parse_config(const Json& json) {
     }
   };
   // A classifier's configuration in timm's layout has none.
-  if (const Json type = json.value("model_type", Json()); type != "vit_mae") {
+  if (const Json type = json.value("model_type", Json()); type != kModelType) {
     throw UserError("model_type: expected \"vit_mae\", got " + type.dump());
   }
   expect("hidden_act", "gelu");
@@ -146,7 +136,7 @@ Json mae_json(const MaeConfig& c) {
   Json norms = Json::object();
   for (const auto& [site, spec] : c.norms) norms[site.name] = spec.text();
   return {{"architectures", {"ViTMAEForPreTraining"}},
-          {"model_type", "vit_mae"},
+          {"model_type", kModelType},
           {"image_size", c.image_size},
           {"patch_size", c.patch_size},
           {"num_channels", 3},
@@ -168,10 +158,15 @@ Json mae_json(const MaeConfig& c) {
           {"seednorm", {{"norms", norms}}}};
 }
 
+bool is_mae_dir(const fs::path& folder) {
+  if (!fs::exists(folder / kConfigFile)) return false;
+  const Json json = read_config(folder);
+  return json.is_object() && json.value("model_type", Json()) == kModelType;
+}
+
 MaeConfig read_mae_config(const fs::path& folder) {
-  constexpr int kMaxDepth = 16;
   const std::string file = (folder / kConfigFile).string();
-  const Json json = parse_strict_json(read_file(file, size_t{1} << 20), file, kMaxDepth);
+  const Json json = read_config(folder);
   try {
     return parse_config(json);
   } catch (const Json::exception& e) {

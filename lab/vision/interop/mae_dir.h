@@ -13,6 +13,8 @@ namespace seednorm::lab {
 
 // config.json: what transformers reads, and under "seednorm" the norms.
 nlohmann::json mae_json(const MaeConfig& config);
+// Whether the folder's config.json is of a masked autoencoder. Errors (UserError): it is no JSON.
+bool is_mae_dir(const std::filesystem::path& folder);
 // Errors (UserError): not JSON, another kind of model, an activation other than gelu, or no biases of
 // queries, keys and values.
 MaeConfig read_mae_config(const std::filesystem::path& folder);

@@ -44,10 +44,10 @@ const DitConfig& checked(const DitConfig& config) {
 //   x = x + gate2 mlp(norm2(x) (1 + scale2) + shift2)
 class DitBlock : public torch::nn::Module {
  public:
-  DitBlock(const DitConfig& c, const NormSpec& norm) {
-    norm1_ = register_module("norm1", std::make_shared<NormLayer>(norm, c.dim, Affine::kOfSample));
+  DitBlock(const DitConfig& c, const NormSpec& norm1, const NormSpec& norm2) {
+    norm1_ = register_module("norm1", std::make_shared<NormLayer>(norm1, c.dim, Affine::kOfSample));
     attention_ = register_module("attn", std::make_shared<SelfAttention>(c.dim, c.num_heads));
-    norm2_ = register_module("norm2", std::make_shared<NormLayer>(norm, c.dim, Affine::kOfSample));
+    norm2_ = register_module("norm2", std::make_shared<NormLayer>(norm2, c.dim, Affine::kOfSample));
     mlp_ = register_module("mlp", std::make_shared<Mlp>(c.dim, c.ffn_dim, Gelu::kTanh));
     modulation_ = add_modulation(*this, c.dim, 6);
   }
@@ -74,6 +74,9 @@ Dit::Dit(const DitConfig& config)
       side_(config.input_size / config.patch_size),
       positions_(register_buffer("positions", sincos_positions(config.dim, side_))) {
   const DitConfig& c = config_;
+  NormSpec mlp_norm = c.norms["block"];
+  if (mlp_norm.options.eps == c.norm_eps) mlp_norm.options.eps = Options().eps;  // is not its own
+  mlp_norm = mlp_norm.with_eps(c.mlp_norm_eps > 0 ? c.mlp_norm_eps : c.norm_eps);
   config_.norms.set_eps(c.norm_eps);
   patches_ = register_module("x_embedder", std::make_shared<ModuleHolder>())
                  ->register_module("proj", std::make_shared<PatchConv>(c.channels, c.dim, c.patch_size));
@@ -86,8 +89,8 @@ Dit::Dit(const DitConfig& config)
                 ->weight;
   const auto blocks = register_module("blocks", std::make_shared<ModuleHolder>());
   for (int64_t i = 0; i < c.num_layers; ++i) {
-    blocks_.push_back(
-        blocks->register_module(std::to_string(i), std::make_shared<DitBlock>(c, c.norms["block"])));
+    blocks_.push_back(blocks->register_module(std::to_string(i),
+                                              std::make_shared<DitBlock>(c, c.norms["block"], mlp_norm)));
   }
   const auto last = register_module("final_layer", std::make_shared<ModuleHolder>());
   final_norm_ = last->register_module(

@@ -35,6 +35,7 @@ void DitConfig::check() const {
   require(dim % 4 == 0, "dim", "a multiple of 4, for fixed positions", dim);
   require_heads("num_heads", num_heads, dim);
   require(norm_eps > 0 && norm_eps <= 1, "norm_eps", "more than 0, at most 1", norm_eps);
+  require(mlp_norm_eps >= 0 && mlp_norm_eps <= 1, "mlp_norm_eps", "0 to 1", mlp_norm_eps);
   require(estimated_params() <= kMaxParams, "dim, num_layers, ffn_dim", "a model of at most 1e13 parameters",
           estimated_params());
   require_norm(norms, "block", dim, /*has_condition=*/true);

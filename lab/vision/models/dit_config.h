@@ -23,6 +23,7 @@ struct DitConfig {
   // diffusers.
   int64_t time_divisor = 128;
   double norm_eps = 1e-6;
+  double mlp_norm_eps = 0;  // of the norm before the MLP, where diffusers has another one; 0: norm_eps
   NormSites norms;  // block and final; LayerNorm at first. Gain and offset are computed for each sample
 
   // About how many parameters the model has, without building it.

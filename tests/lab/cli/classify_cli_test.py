@@ -90,6 +90,42 @@ class ClassifyCase(unittest.TestCase):
         self.run_program("bench", "train", *[s for s in SMALL if not s.startswith("train_data")], "num_classes=10",
                          "--steps", "1", "--warmup", "0")
 
+    def logits(self, model):
+        file = self.folder / "logits.jsonl"
+        file.unlink(missing_ok=True)
+        self.run_program("eval", "--model", model, "--data", "stripes", "--predictions", file)
+        return file.read_text()
+
+    def test_conversion_of_norms(self):
+        """Of RMSNorm to SeeDNorm with the same outputs; others are refused with the reason."""
+        self.run_program("train", *[s for s in SMALL if not s.startswith("norm=")], "norm=rms_norm", "norm.head=layer_norm",
+                         "pool=token", "--out", "rms")
+        model = "rms/checkpoints/step-00000006"
+        said = self.run_program("convert", "--in", model, "--out", "seed", "--norm", "seed_norm(dot_scale=1/d)", "--heads",
+                                "4", "--position", "block", "--json", "done.json")
+        self.assertIn("seed: 4 norms replaced; the outputs are bitwise those of the original", said)
+        self.assertEqual(json.loads((self.folder / "done.json").read_text())["replaced"], 4)
+        norms = json.loads((self.folder / "seed/config.json").read_text())["seednorm"]["norms"]
+        self.assertEqual(norms, {"block": "seed_norm(num_heads=4, dot_scale=1/d)", "head": "layer_norm"})
+        self.assertEqual(self.logits("seed"), self.logits(model))
+        self.run_program("convert", "--in", model, "--out", "average", "--average")
+        self.assertNotEqual(self.logits("average"), self.logits(model))
+
+        def error(*arguments):
+            return self.run_program("convert", "--in", model, "--out", "refused", *arguments, code=2)
+
+        self.assertIn("--norm: norm: layer_norm does not become seed_norm with the same outputs: seed_norm begins as "
+                      "rms_norm, not as layer_norm", error("--norm", "seed_norm"))
+        self.assertIn("--norm: norm.block: blocks.0.norm1, of width 16", error("--norm", "seed_norm(num_heads=3)"))
+        self.assertIn("blocks.0.norm1: rms_norm does not become seed_norm(eps=0.1) with the same outputs",
+                      error("--norm", "seed_norm(eps=0.1)", "--position", "block"))
+        self.assertIn("--position: ", error("--norm", "seed_norm", "--position", "stem"))
+        self.assertIn("--heads, --position: expected --norm", error("--heads", "4"))
+        self.assertIn("--layout: ", error("--layout", "diffusers"))
+        self.assertFalse((self.folder / "refused").exists())
+        (self.folder / "full").mkdir()
+        self.assertIn("full: exists already", self.run_program("convert", "--in", model, "--out", "full", code=2))
+
     def test_options_of_the_other_kind(self):
         self.assertIn("--tasks: ", self.evaluate("--tasks", "piqa", code=2))
         self.assertIn("no such file", self.run_program("eval", "--model", CHECKPOINT, "--data", "nowhere", code=2))

@@ -150,6 +150,17 @@ class DiffuseCase(unittest.TestCase):
         (self.folder / "latents/class1/0.npz").write_bytes(b"PK")
         self.assertIn("class1/0.npz: ends early", self.run_program("train", *model, "steps=9", "--out", "torn", code=2))
 
+    def test_conversion_of_norms(self):
+        self.run_program("train", *[s for s in DIT if not s.startswith("norm=")], "norm=rms_norm", "--out", "rms")
+        model = "rms/checkpoints/step-00000004"
+        self.run_program("convert", "--in", model, "--out", "converted", "--norm", "seed_norm", "--average")
+        options = ["--count", "2", "--steps", "3"]
+        self.run_program("sample", "--model", model, *options, "--out", "of-rms")
+        self.run_program("sample", "--model", "converted", *options, "--out", "of-seed")
+        self.assertEqual(*(npz(self.folder / name / "samples.npz") for name in ("of-rms", "of-seed")))
+        self.assertIn("does not become layer_norm", self.run_program(
+            "convert", "--in", model, "--out", "refused", "--norm", "layer_norm", code=2))
+
     def test_a_race_measures_the_distance(self):
         self.run_program("race", *DIT[:-4], "sample_steps=3", f"frechet_model={CLASSIFIER}", "frechet_count=6",
                          "--norms", "layer_norm,ada_seed_norm", "--seeds", "1", "--out", "race")

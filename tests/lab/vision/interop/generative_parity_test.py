@@ -2,7 +2,7 @@
 models with random weights, and directories read by one and written by the other.
 
 Needs the packages torch, transformers and diffusers; what is not there is skipped. SEEDNORM_GENERATIVE_TOOL is the
-program lab_generative_tool, SEEDNORM_PACKAGES a folder with further packages.
+program lab_generative_tool, SEEDNORM_PROGRAM seednorm, SEEDNORM_PACKAGES a folder with further packages.
 """
 import os
 import pathlib
@@ -28,6 +28,10 @@ def run_tool(kind, folder, inputs, tmp_path, copy=""):
     return safetensors.load_file(tmp_path / "out.safetensors")
 
 
+def convert(*arguments):
+    subprocess.run([os.environ["SEEDNORM_PROGRAM"], "convert", *arguments], check=True, capture_output=True)
+
+
 def randomize(model):
     torch.manual_seed(1)
     with torch.no_grad():
@@ -43,12 +47,12 @@ def assert_close(ours, theirs, what):
     assert error <= 1e-4 * max(scale, 1e-3), f"{what}: {error} of {scale}"
 
 
-def make_dit(tmp_path, num_layers=2):
+def make_dit(tmp_path, num_layers=2, norm_eps=1e-6):
     diffusers = pytest.importorskip("diffusers.models.transformers.dit_transformer_2d",
                                     reason="the package diffusers is not installed")
     model = diffusers.DiTTransformer2DModel(
         num_attention_heads=3, attention_head_dim=8, in_channels=4, out_channels=8, num_layers=num_layers, sample_size=8,
-        patch_size=2, num_embeds_ada_norm=10, norm_eps=1e-6)
+        patch_size=2, num_embeds_ada_norm=10, norm_eps=norm_eps)
     model.eval()
     randomize(model)
     state = model.state_dict()
@@ -60,8 +64,10 @@ def make_dit(tmp_path, num_layers=2):
     return model
 
 
-def test_dit_is_diffusers(tmp_path):
-    model = make_dit(tmp_path)
+# In diffusers norm_eps is that of the norm before the MLP alone.
+@pytest.mark.parametrize("norm_eps", [1e-6, 0.5])
+def test_dit_is_diffusers(tmp_path, norm_eps):
+    model = make_dit(tmp_path, norm_eps=norm_eps)
     x = torch.randn(3, 4, 8, 8)
     t, labels = torch.tensor([0, 17, 999]), torch.tensor([1, 10, 3])
     weights = torch.randn(3, 8, 8, 8)
@@ -96,6 +102,21 @@ def test_dit_is_written_and_read_again(tmp_path):
     first = run_tool("dit", tmp_path / "theirs", inputs, tmp_path, tmp_path / "copy")
     again = run_tool("dit", tmp_path / "copy", inputs, tmp_path)
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+@pytest.mark.parametrize("norm_eps", [1e-6, 0.5])
+def test_diffusers_reads_what_we_write(tmp_path, norm_eps):
+    model = make_dit(tmp_path, norm_eps=norm_eps)
+    convert("--in", tmp_path / "theirs", "--out", tmp_path / "ours")
+    convert("--in", tmp_path / "ours", "--out", tmp_path / "back", "--layout", "diffusers")
+    back, loading = type(model).from_pretrained(tmp_path / "back", output_loading_info=True)
+    assert not loading["missing_keys"] and not loading["unexpected_keys"]
+    assert back.config.norm_eps == norm_eps
+    for (name, a), (_, b) in zip(back.state_dict().items(), model.state_dict().items(), strict=True):
+        assert torch.equal(a, b), name
+    x, t, labels = torch.randn(2, 4, 8, 8), torch.tensor([3, 999]), torch.tensor([0, 10])
+    assert torch.equal(back.eval()(x, timestep=t, class_labels=labels).sample,
+                       model(x, timestep=t, class_labels=labels).sample)
 
 
 def test_dit_with_differing_copies_is_refused(tmp_path):
