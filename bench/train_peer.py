@@ -2,18 +2,16 @@
 
 usage: train_peer.py CONFIG.json BATCH DTYPE THREADS WARMUP STEPS [--compile]
 
-CONFIG.json is the model's config.json. After the warm-up a line comes on the standard output; then, for each line of
-the standard input, a line with the seconds of STEPS steps; at the end of the input a line with the peak memory.
+CONFIG.json is the model's config.json; peer.py says what is written.
 """
 
 import json
-import resource
 import sys
-import time
 from collections.abc import Callable
 
 import torch
 import transformers
+from peer import take_turns
 
 BALANCE_WEIGHT = 0.01  # of the built-in recipes
 
@@ -44,24 +42,13 @@ def make_step(config: dict, batch: int, dtype: str, compiled: bool) -> Callable[
     return step
 
 
-def timed(step: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
-
-
 def main() -> None:
     config_file, batch, dtype, threads, warmup, steps = sys.argv[1:7]
     torch.set_num_threads(int(threads))
     with open(config_file, encoding="utf-8") as file:
         config = json.load(file)
     step = make_step(config, int(batch), dtype, "--compile" in sys.argv[7:])
-    for _ in range(1 + int(warmup)):
-        step()
-    print(json.dumps({"torch": torch.__version__, "transformers": transformers.__version__}), flush=True)
-    for _ in sys.stdin:
-        print(json.dumps({"peer": [timed(step) for _ in range(int(steps))]}), flush=True)
-    print(json.dumps({"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}), flush=True)
+    take_turns(step, int(steps), int(warmup), lambda: {"torch": torch.__version__, "transformers": transformers.__version__})
 
 
 if __name__ == "__main__":

@@ -2,17 +2,14 @@
 
 usage: vision_peer.py CONFIG.json BATCH THREADS WARMUP STEPS [--compile] [--channels-last]
 
-CONFIG.json is the config.json of our model: timm's architecture and arguments, or a DiT's sizes. After the warm-up a
-line comes on the standard output; then, for each line of the standard input, a line with the seconds of STEPS steps;
-at the end of the input a line with the peak memory.
+CONFIG.json is the config.json of our model: timm's architecture and arguments, or a DiT's sizes; peer.py says what is
+written.
 """
 
 import json
 import math
 import pathlib
-import resource
 import sys
-import time
 from collections.abc import Callable
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -20,6 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "build" / "timm"), str(ROOT / "tests" / "lab" / "vision" / "data")]
 import timm_shim  # noqa: E402, F401; before timm, and transformers imports torchvision where it is there
 import torch  # noqa: E402
+from peer import take_turns  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 GRAD_CLIP = 1.0
@@ -130,12 +128,6 @@ def make_step(peer: Peer, compiled: bool, channels_last: bool) -> Callable[[], N
     return step
 
 
-def timed(step: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
-
-
 def main() -> None:
     config_file, batch, threads, warmup, steps = sys.argv[1:6]
     options = sys.argv[6:]
@@ -144,13 +136,8 @@ def main() -> None:
     config = json.loads(pathlib.Path(config_file).read_text())
     peer = (classifier if "architecture" in config else dit)(config, int(batch))
     step = make_step(peer, "--compile" in options, "--channels-last" in options)
-    for _ in range(1 + int(warmup)):
-        step()
     versions = {name: sys.modules[name].__version__ for name in ("torch", "timm", "diffusers") if name in sys.modules}
-    print(json.dumps({"params": peer[3], "versions": versions}), flush=True)
-    for _ in sys.stdin:
-        print(json.dumps({"peer": [timed(step) for _ in range(int(steps))]}), flush=True)
-    print(json.dumps({"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}), flush=True)
+    take_turns(step, int(steps), int(warmup), lambda: {"params": peer[3], "versions": versions})
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ at::Tensor dots(const at::Tensor& x, const at::Tensor& w);
 int64_t tile_rows(int64_t width);
 
 // The next number of rows, of few in each octave: oneDNN compiles a kernel for every number of rows of a
-// bfloat16 product, which takes longer than the product. At most an eighth is added to more than 256 rows.
+// bfloat16 product, which takes longer than the product. From 256 rows on, at most an eighth is added.
 int64_t padded_rows(int64_t count);
 
 // The rows of a matrix [R, D] in the dtype of products: either the matrix itself, or copies in a buffer of at
