@@ -109,17 +109,17 @@ bool measures_noise(const ReportGroup& group, const std::string& first, const st
                      [&](const NoiseSummary& n) { return n.a == first && n.b == entrant; });
 }
 
-// The pair of the baseline and the best of the others, of those that measure the noise only if there are no
-// others; nothing without a number.
+// The pair of the baseline and the best of the others that did not diverge, of those that measure the noise
+// only if there are no others; nothing without a number.
 std::optional<std::string> best_difference(const ReportGroup& group, const std::vector<EntrantSummary>& all,
                                            const MetricInfo& metric) {
   if (all.size() < 2) return std::nullopt;
   const auto better = [&](const EntrantSummary& x, const EntrantSummary& y) {
-    const bool x_is_noise = measures_noise(group, all[0].label, x.label);
-    if (x_is_noise != measures_noise(group, all[0].label, y.label)) return !x_is_noise;
     if (std::isnan(x.values.mean) || std::isnan(y.values.mean)) {
       return std::isnan(y.values.mean) && !std::isnan(x.values.mean);
     }
+    const bool x_is_noise = measures_noise(group, all[0].label, x.label);
+    if (x_is_noise != measures_noise(group, all[0].label, y.label)) return !x_is_noise;
     return metric.lower_is_better ? x.values.mean < y.values.mean : x.values.mean > y.values.mean;
   };
   const auto best = std::min_element(all.begin() + 1, all.end(), better);
