@@ -136,6 +136,14 @@ HWY_INLINE size_t natural_column(size_t pos) {
   const size_t in = pos - base;
   return base + (in < lanes ? 2 * in : 2 * (in - lanes) + 1);
 }
+// The position of natural column `col` in unit order.
+template <class T>
+HWY_INLINE size_t unit_position(size_t col) {
+  if constexpr (kVecs<T> == 1) return col;
+  const size_t lanes = hn::Lanes(Tag<T>());
+  const size_t in = col % (2 * lanes);
+  return col - in + in / 2 + (in % 2) * lanes;
+}
 
 // ------------------------------------------------------------------ float32, float64
 template <class T, std::enable_if_t<std::is_floating_point_v<T>, int> = 0>

@@ -83,27 +83,44 @@ class Heads {
     for (int i = 0; i < N; ++i) out[i] = of_rows[i];
   }
 
-  // Sums of a row's products (unit order) by head.
+  // Sums of a row's products (unit order) by head, in the order of the columns. Several heads at a time,
+  // since an addition waits for the one before it.
   HWY_NOINLINE void sum(const A* products, int i, A* values) const {
-    const size_t unit = unit_cols<T>();
-    for (size_t h = 0; h < count; ++h) values[at(h, i)] = 0;
-    for (size_t pos = 0; pos < round_up(dim, unit); ++pos) {
-      const size_t col = natural_column<T>(pos);
-      if (col < dim) values[at(col / cols, i)] += products[pos];
-    }
+    constexpr size_t kTogether = 8;
+    size_t h = 0;
+    for (; h + kTogether <= count; h += kTogether) sum_heads<kTogether>(products, h, i, values);
+    for (; h < count; ++h) sum_heads<1>(products, h, i, values);
   }
   // A row of one value per column (unit order) from one value per head.
   HWY_NOINLINE void spread(const A* values, int i, A* out) const {
-    const size_t unit = unit_cols<T>();
-    for (size_t pos = 0; pos < round_up(dim, unit); ++pos) {
-      const size_t col = natural_column<T>(pos);
-      out[pos] = col < dim ? values[at(col / cols, i)] : A{0};
+    const Tag<T> d;
+    const size_t lanes = hn::Lanes(d), padded = round_up(dim, unit_cols<T>());
+    for (size_t h = 0; h < count; ++h) {
+      const A value = values[at(h, i)];
+      const size_t end = (h + 1) * cols;
+      size_t col = h * cols;
+      // The last vector overlaps the following heads, which are written later.
+      if constexpr (kVecs<T> == 1) {
+        for (; col < end && col + lanes <= padded; col += lanes) hn::StoreU(hn::Set(d, value), d, out + col);
+      }
+      for (; col < end; ++col) out[unit_position<T>(col)] = value;
     }
+    for (size_t col = dim; col < padded; ++col) out[unit_position<T>(col)] = A{0};
   }
 
   const size_t count, cols, dim;
 
  private:
+  // Of heads h .. h + N - 1.
+  template <size_t N>
+  HWY_INLINE void sum_heads(const A* products, size_t h, int i, A* values) const {
+    A sums[N] = {};
+    for (size_t c = 0; c < cols; ++c) {
+      for (size_t n = 0; n < N; ++n) sums[n] += products[unit_position<T>((h + n) * cols + c)];
+    }
+    for (size_t n = 0; n < N; ++n) values[at(h + n, i)] = sums[n];
+  }
+
   size_t rows_ = 1;
 };
 
