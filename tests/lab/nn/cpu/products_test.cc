@@ -1,18 +1,15 @@
 // Layers that do in one function what libtorch's operators do one by one: equal to those, gradients too.
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "lab/nn/cpu/causal_attention.h"
 #include "lab/nn/cpu/product_choice.h"
 #include "lab/nn/cpu/products.h"
 #include "lab/nn/feed_forward.h"
@@ -42,72 +39,6 @@ double distance(const Tensor& a, const Tensor& b) {
 constexpr double kSameInDouble = 1e-12;
 // Inputs are the same; outputs are rounded once to 8 bits, and a float32 sum before it is exact to 1e-5.
 constexpr double kRoundedToBFloat16 = 1.0 / 256;
-
-Tensor plain_attention(const Tensor& q, const Tensor& k, const Tensor& v) {
-  const auto heads = [&](const Tensor& x) {
-    return x.repeat_interleave(q.size(2) / x.size(2), 2).transpose(1, 2);
-  };
-  const Tensor scores =
-      at::matmul(heads(q), heads(k).transpose(2, 3)) / std::sqrt(static_cast<double>(q.size(3)));
-  const Tensor hidden = at::ones({q.size(1), q.size(1)}, at::kBool).triu(1);
-  return at::matmul(at::softmax(scores.masked_fill(hidden, -1e300), -1), heads(v)).transpose(1, 2);
-}
-
-TEST(CausalAttention, EqualsTheFormula) {
-  at::manual_seed(0);
-  for (const int64_t length : {1, 7, 128, 129, 300}) {  // blocks are of 128
-    for (const int64_t kv_heads : {1, 2, 4}) {
-      const std::vector<Tensor> in = {random({2, length, 4, 6}), random({2, length, kv_heads, 6}),
-                                      random({2, length, kv_heads, 6})};
-      const Tensor got = causal_attention(in[0], in[1], in[2]), want = plain_attention(in[0], in[1], in[2]);
-      EXPECT_LT(distance(got, want), kSameInDouble) << length << " " << kv_heads;
-      const auto dgot = gradients(got, in), dwant = gradients(want, in);
-      for (size_t i = 0; i < in.size(); ++i) {
-        // With one position the softmax is 1 whatever q and k, and their gradients are 0.
-        if (length == 1 && i < 2) continue;
-        EXPECT_LT(distance(dgot[i], dwant[i]), kSameInDouble) << length << " " << kv_heads << " " << i;
-      }
-    }
-  }
-}
-
-TEST(CausalAttention, InBFloat16IsRoundedOnce) {
-  at::manual_seed(0);
-  std::vector<Tensor> half, wide;
-  for (const int64_t heads : {4, 2, 2}) {
-    half.push_back(random({2, 200, heads, 16}, at::kBFloat16));
-    wide.push_back(half.back().detach().to(at::kDouble).requires_grad_(true));
-  }
-  const Tensor got = causal_attention(half[0], half[1], half[2]),
-               want = plain_attention(wide[0], wide[1], wide[2]);
-  EXPECT_EQ(got.scalar_type(), at::kBFloat16);
-  EXPECT_LT(distance(got, want), kRoundedToBFloat16);
-  const auto dgot = gradients(got, half), dwant = gradients(want, wide);
-  // The gradient that arrives is rounded as well.
-  for (size_t i = 0; i < half.size(); ++i)
-    EXPECT_LT(distance(dgot[i], dwant[i]), 2 * kRoundedToBFloat16) << i;
-}
-
-TEST(CausalAttention, ThreadsDoNotMatter) {
-  const int threads = at::get_num_threads();
-  for (const int64_t length : {60, 200, 333}) {
-    at::manual_seed(0);
-    const std::vector<Tensor> in = {random({3, length, 4, 16}, at::kFloat),
-                                    random({3, length, 2, 16}, at::kFloat),
-                                    random({3, length, 2, 16}, at::kFloat)};
-    std::vector<std::vector<Tensor>> results;
-    for (const int n : {1, 2}) {
-      at::set_num_threads(n);
-      const Tensor out = causal_attention(in[0], in[1], in[2]);
-      results.push_back(gradients(out, in));
-      results.back().push_back(out);
-    }
-    for (size_t i = 0; i < results[0].size(); ++i) {
-      EXPECT_TRUE(at::equal(results[0][i], results[1][i])) << length << " " << i;
-    }
-  }
-  at::set_num_threads(threads);
-}
 
 TEST(SwiGlu, EqualsTheFormulaOverSeveralTiles) {
   at::manual_seed(0);
