@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <fstream>
 #include <optional>
+#include <set>
+#include <sstream>
 
 #include "lab/base/atomic_file.h"
 #include "lab/base/error.h"
@@ -56,6 +58,8 @@ class Run {
   // Does what is due after the finished steps, and everything at the end. Returns false if the user
   // interrupted it.
   bool measure(bool at_end);
+  // Names on the terminal what was left out of the training data of all ranks since the last call.
+  void name_left_out();
   void save();
   void log(const Json& line);
   Json line_of(int64_t step, int64_t units) const;
@@ -77,6 +81,7 @@ class Run {
   std::unique_ptr<RunStatus> status_;  // null on other ranks than 0
   std::vector<QueuedStep> queued_;     // steps whose numbers nobody has asked for yet
   bool stop_ = false;                  // a signal asked to stop
+  std::set<std::string> left_out_;     // of the training data, in this call
   RunResult result_;
   double loss_ema_ = std::numeric_limits<double>::quiet_NaN();
   double seconds_ = 0;       // of training, over all calls
@@ -235,6 +240,22 @@ bool Run::measure(bool at_end) {
   return true;
 }
 
+void Run::name_left_out() {
+  constexpr size_t kNamed = 20;
+  const auto mine = workload_->left_out();
+  if (!mine) return;
+  std::string text;
+  for (const std::string& what : *mine) text += what + "\n";
+  for (const std::string& of_rank : group_.gather(text)) {
+    std::istringstream lines(of_rank);
+    for (std::string line; std::getline(lines, line);) {
+      if (!left_out_.insert(line).second || !group_.is_main()) continue;
+      if (left_out_.size() <= kNamed) std::fprintf(stderr, "left out: %s\n", line.c_str());
+      if (left_out_.size() == kNamed) std::fprintf(stderr, "more of them are counted, and not named\n");
+    }
+  }
+}
+
 // Stores the state of the log before the measurements after this step, so that a resumed run measures again.
 void Run::save() {
   if (spec_.dry_run || trainer_->steps_done() == 0) return;
@@ -300,6 +321,8 @@ bool Run::take(const StepResult& step, bool is_last) {
                  {"lr", step.lr},
                  {"seconds", seconds_}});
     for (const auto& [name, value] : step.parts) line[name] = value;
+    name_left_out();
+    if (!left_out_.empty()) line["left_out"] = left_out_.size();
     log(line);
   }
   if (log_) log_of_steps_ = log_->sizes();
@@ -322,6 +345,9 @@ RunResult Run::go() {
     if (train.checkpoint_every > 0 && done % train.checkpoint_every == 0) save();
     measure(/*at_end=*/false);
     if (group_.size() == 1) stop_ = interrupted();
+  }
+  if (!left_out_.empty() && group_.is_main()) {
+    std::fprintf(stderr, "%zu of the training data could not be read and were left out\n", left_out_.size());
   }
   result_.interrupted = stop_;
   result_.steps = trainer_->steps_done();

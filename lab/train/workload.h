@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -100,6 +101,9 @@ class Workload {
   // A pure function of the settings, the step and the rows, and therefore the same for every norm and every
   // number of processes.
   virtual Batch batch(int64_t step, RowRange rows) const = 0;
+  // A line for each piece of the training data that could not be read and was left out of this process's
+  // batches so far. Nothing if such data are an error.
+  virtual std::optional<std::vector<std::string>> left_out() const { return std::nullopt; }
   // The average of the weights that training updates, or null.
   virtual WeightAverage* weight_average() const { return nullptr; }
 

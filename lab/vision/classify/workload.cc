@@ -131,6 +131,10 @@ Batch ClassifyWorkload::batch(int64_t step, RowRange rows) const {
   return out;
 }
 
+std::optional<std::vector<std::string>> ClassifyWorkload::left_out() const {
+  return lab::left_out(config_.pictures, loader_.get());
+}
+
 // Cross entropy with soft targets.
 Loss ClassifyWorkload::loss(const Batch& batch, double share) {
   if (drops_ && batch.units != train_.batch_size) {

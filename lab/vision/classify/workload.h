@@ -30,6 +30,7 @@ class ClassifyWorkload : public Workload {
   int64_t units_per_row() const override { return 1; }
   Counts counts() const override;
   Batch batch(int64_t step, RowRange rows) const override;
+  std::optional<std::vector<std::string>> left_out() const override;
   WeightAverage* weight_average() const override { return average_.get(); }
   Loss loss(const Batch& batch, double share) override;
   std::vector<std::unique_ptr<Probe>> probes() override;

@@ -57,13 +57,14 @@ class ImageLoader::Pool {
     const std::shared_ptr<Task> task = tasks_.front();
     is_done_.wait(lock, [&] { return task->rows_done == task->batch.rows(); });
     tasks_.pop_front();
+    damaged_.merge(task->damaged);
     lock.unlock();
     if (task->error) std::rethrow_exception(task->error);
     return std::move(task->batch);
   }
 
   std::vector<std::string> damaged() const {
-    const std::lock_guard lock(damaged_mutex_);
+    const std::lock_guard lock(mutex_);
     std::vector<std::string> out;
     for (const auto& [index, what] : damaged_) out.push_back(what);
     return out;
@@ -76,6 +77,7 @@ class ImageLoader::Pool {
     int64_t rows_taken = 0, rows_done = 0;
     std::exception_ptr error;
     int64_t error_row = 0;
+    std::map<int64_t, std::string> damaged;  // what was wrong with pictures of the set that were left out
   };
 
   std::shared_ptr<Task> make_task(const Request& request) const {
@@ -167,8 +169,8 @@ class ImageLoader::Pool {
         return;
       } catch (const DamagedImage& error) {
         if (!options_.skip_damaged) throw;
-        const std::lock_guard lock(damaged_mutex_);
-        damaged_.emplace(index, error.what());
+        const std::lock_guard lock(mutex_);
+        task.damaged.emplace(index, error.what());
       }
       if (options_.is_training) continue;
       batch.labels[row] = -1;
@@ -182,13 +184,12 @@ class ImageLoader::Pool {
   const LoaderOptions& options_;
   const Augment augment_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable has_work_, is_done_;
   std::deque<std::shared_ptr<Task>> tasks_;  // in the order in which they will be asked for
   bool is_ending_ = false;
 
-  mutable std::mutex damaged_mutex_;
-  std::map<int64_t, std::string> damaged_;
+  std::map<int64_t, std::string> damaged_;  // of all batches that were read
   std::vector<std::thread> workers_;
 };
 

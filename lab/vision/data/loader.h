@@ -66,7 +66,8 @@ class ImageLoader {
     return (set_->size() + options_.batch_size - 1) / options_.batch_size;
   }  // of an epoch
 
-  // What was wrong with each picture that was left out so far, in the order of their places in the set.
+  // What was wrong with each picture that was left out of the batches that were read, in the order of their
+  // places in the set.
   std::vector<std::string> damaged() const;
 
  private:

@@ -39,6 +39,9 @@ class DiffuseWorkload : public Workload {
   int64_t units_per_row() const override { return 1; }
   Counts counts() const override;
   Batch batch(int64_t step, RowRange rows) const override;
+  std::optional<std::vector<std::string>> left_out() const override {
+    return data_ ? data_->left_out() : std::nullopt;
+  }
   WeightAverage* weight_average() const override { return average_.get(); }
   Loss loss(const Batch& batch, double share) override;
   std::vector<std::unique_ptr<Probe>> probes() override;

@@ -29,6 +29,9 @@ class MaeWorkload : public Workload {
   int64_t units_per_row() const override { return 1; }
   Counts counts() const override;
   Batch batch(int64_t step, RowRange rows) const override;
+  std::optional<std::vector<std::string>> left_out() const override {
+    return data_ ? data_->left_out() : std::nullopt;
+  }
   Loss loss(const Batch& batch, double share) override;
   std::vector<std::unique_ptr<Probe>> probes() override;
   std::string first_batch_png() const override { return data_ ? data_->first_batch_png() : ""; }

@@ -72,6 +72,11 @@ int64_t classes_of(const PictureConfig& config, const std::vector<std::string>& 
   return found;
 }
 
+std::optional<std::vector<std::string>> left_out(const PictureConfig& config, const ImageLoader* loader) {
+  if (!config.skip_damaged || loader == nullptr) return std::nullopt;
+  return loader->damaged();
+}
+
 PictureData::PictureData(const PictureConfig& config, const TrainConfig& train,
                          const AugmentOptions& training, const AugmentOptions& evaluation)
     : config_(config),

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,10 @@ std::unique_ptr<ImageSet> open_measured_set(const PictureConfig& config, const I
 // wants another number; 0 accepts any.
 int64_t classes_of(const PictureConfig& config, const std::vector<std::string>& classes, int64_t wanted);
 
+// The pictures that the loader left out, where settings allow that; see Workload::left_out. The loader may be
+// null.
+std::optional<std::vector<std::string>> left_out(const PictureConfig& config, const ImageLoader* loader);
+
 // The pictures of one pass.
 struct PictureRows {
   at::Tensor pixels;            // [rows, size, size, 3] float32; of latents [rows, size, size, channels]
@@ -46,6 +51,8 @@ class PictureSource {
   virtual std::string fingerprint() const = 0;
   // What the model sees of the first batch, as a PNG; empty if it cannot be shown.
   virtual std::string first_batch_png() const = 0;
+  // As Workload's.
+  virtual std::optional<std::vector<std::string>> left_out() const { return std::nullopt; }
   // Rows of a training step.
   virtual PictureRows read(int64_t step, RowRange rows) const = 0;
   // All that is measured in order, `rows` at a time; `first` counts them. Damaged ones are left out where the
@@ -64,6 +71,9 @@ class PictureData : public PictureSource {
   const std::vector<std::string>& classes() const override { return train_set_->classes(); }
   std::string fingerprint() const override { return train_set_->fingerprint(); }
   std::string first_batch_png() const override;
+  std::optional<std::vector<std::string>> left_out() const override {
+    return lab::left_out(config_, loader_.get());
+  }
   PictureRows read(int64_t step, RowRange rows) const override;
 
   // Pictures that are measured: train.eval_rows of them.

@@ -4,10 +4,13 @@ usage: classify_cli_test.py PROGRAM
 """
 import json
 import pathlib
+import random
+import struct
 import subprocess
 import sys
 import tempfile
 import unittest
+import zlib
 
 from stripes import CLASSES, write_stripes
 
@@ -125,6 +128,36 @@ class ClassifyCase(unittest.TestCase):
         self.assertFalse((self.folder / "refused").exists())
         (self.folder / "full").mkdir()
         self.assertIn("full: exists already", self.run_program("convert", "--in", model, "--out", "full", code=2))
+
+    def write_png(self, path, draw):
+        """Gray pixels of 8 x 8."""
+        def chunk(kind, data):
+            return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+        rows = b"".join(b"\0" + draw.randbytes(8) for _ in range(8))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)) +
+                         chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+    def test_damaged_pictures(self):
+        draw = random.Random(1)
+        for i in range(24):
+            self.write_png(self.folder / "photos" / "ab"[i % 2] / f"{i}.png", draw)
+            self.write_png(self.folder / "others" / "ab"[i % 2] / f"{i}.png", draw)
+        (self.folder / "photos/a/torn.png").write_bytes((self.folder / "photos/a/0.png").read_bytes()[:60])
+        (self.folder / "photos/b/empty.png").write_bytes(b"")
+        recipe = [s for s in SMALL if not s.startswith("train_data")] + ["train_data=photos", "valid_data=others"]
+        message = self.run_program("train", *recipe, "--out", "stopped", code=2)
+        self.assertRegex(message.splitlines()[-1], r"(a/torn|b/empty)\.png: ")
+        done = subprocess.run([PROGRAM, "train", *recipe, "skip_damaged=true", "--out", "went-on"], cwd=self.folder,
+                              capture_output=True, text=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        named = [line for line in done.stderr.splitlines() if line.startswith("left out: ")]
+        self.assertEqual(len(named), 2, done.stderr)
+        self.assertIn("2 of the training data could not be read and were left out", done.stderr)
+        counts = [line.get("left_out", 0) for line in self.metrics("went-on") if "lr" in line]
+        self.assertEqual(counts, sorted(counts))
+        self.assertEqual(counts[-1], 2)
 
     def test_options_of_the_other_kind(self):
         self.assertIn("--tasks: ", self.evaluate("--tasks", "piqa", code=2))
