@@ -32,8 +32,7 @@ class ConvNextBlock : public torch::nn::Module, public HasRoles {
 
   // x [N, H, W, C] -> the same.
   Tensor forward(const Tensor& x, const DropPath& drop, int64_t branch, bool training) const {
-    const Tensor out = mlp_->forward(norm_.forward(conv_->forward(x), training));
-    return x + drop.apply(out * gamma_.to(x.scalar_type()), branch);
+    return x + drop.apply(mlp_->forward(norm_.forward(conv_->forward(x), training), gamma_), branch);
   }
 
   Role role(const std::string&) const override { return Role::kGain; }

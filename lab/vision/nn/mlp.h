@@ -2,18 +2,12 @@
 #ifndef SEEDNORM_LAB_VISION_NN_MLP_H_
 #define SEEDNORM_LAB_VISION_NN_MLP_H_
 
-#include <ATen/Functions.h>
-
 #include <memory>
 
+#include "lab/nn/gelu_mlp.h"
 #include "lab/vision/nn/dense.h"
 
 namespace seednorm::lab {
-
-enum class Gelu {
-  kExact,  // by the error function
-  kTanh,   // its approximation, which DiT was trained with
-};
 
 // fc2(gelu(fc1(x))): x [..., D] -> [..., D]. Names are timm's.
 class Mlp : public torch::nn::Module {
@@ -23,7 +17,12 @@ class Mlp : public torch::nn::Module {
     fc2_ = register_module("fc2", std::make_shared<Dense>(hidden, dim));
   }
   at::Tensor forward(const at::Tensor& x) const {
-    return fc2_->forward(at::gelu(fc1_->forward(x), gelu_ == Gelu::kExact ? "none" : "tanh"));
+    return gelu_mlp(x, {fc1_->weight, fc1_->bias, fc2_->weight, fc2_->bias}, gelu_);
+  }
+  // The same, times `scale` [D]: its product with fc2's weights is smaller than one with the result.
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& scale) const {
+    return gelu_mlp(x, {fc1_->weight, fc1_->bias, fc2_->weight * scale.unsqueeze(1), fc2_->bias * scale},
+                    gelu_);
   }
 
  private:

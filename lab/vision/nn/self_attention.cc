@@ -19,8 +19,10 @@ SelfAttention::SelfAttention(int64_t dim, int64_t num_heads) : num_heads_(num_he
 
 Tensor SelfAttention::forward(const Tensor& x) const {
   const int64_t n = x.size(0), tokens = x.size(1), dim = x.size(2);
-  const Tensor qkv = qkv_->forward(x).view({n, tokens, 3, num_heads_, dim / num_heads_});
-  const auto part = [&](int64_t i) { return qkv.select(2, i).transpose(1, 2); };  // [N, H, T, d]
+  // Together, since the gradient of each part alone would be added to zeros of all three.
+  const std::vector<Tensor> parts =
+      qkv_->forward(x).view({n, tokens, 3, num_heads_, dim / num_heads_}).unbind(2);
+  const auto part = [&](size_t i) { return parts[i].transpose(1, 2); };  // [N, H, T, d]
   const Tensor out = at::scaled_dot_product_attention(part(0), part(1), part(2));
   return proj_->forward(out.transpose(1, 2).reshape({n, tokens, dim}));
 }
