@@ -97,7 +97,7 @@ class Judge {
     for (const RunSummary& run : race_.runs) {
       if (run.entrant != entrant) continue;
       ++runs;
-      out += run.convergence == lab::name_of(Convergence::kConverged) ? 0 : 1;
+      out += failed_to_converge(run.convergence) ? 1 : 0;
     }
     return out;
   }

@@ -26,6 +26,25 @@ std::vector<double> mean_losses(const std::vector<TrainPoint>& points) {
   return out;
 }
 
+// Whether all steps of some part lost more than kLostShare of what the best part before it had gained.
+bool fell_back(const std::vector<TrainPoint>& points) {
+  const size_t parts = std::min(kParts, points.size());
+  const std::vector<double> means = mean_losses(points);
+  const double first = points.front().loss;
+  double best = first;
+  for (size_t k = 0; k < parts; ++k) {
+    const auto begin = points.begin() + static_cast<std::ptrdiff_t>(k * points.size() / parts),
+               end = points.begin() + static_cast<std::ptrdiff_t>((k + 1) * points.size() / parts);
+    const double least = std::min_element(begin, end, [](const TrainPoint& a, const TrainPoint& b) {
+                           return a.loss < b.loss;
+                         })->loss;
+    if (least - best > kLostShare * (first - best) && first - best > kLeastGain * std::fabs(first))
+      return true;
+    best = std::min(best, means[k]);
+  }
+  return false;
+}
+
 }  // namespace
 
 Curve curve_of(const std::vector<Measured>& measured, const std::string& metric, Axis axis) {
@@ -100,7 +119,11 @@ Convergence convergence_of(const Curves& run, std::optional<double> best_gain) {
   if (best > 0 && best - gain > kLostShare * best) return Convergence::kBlewUp;
   if (!(gain >= kLeastGain * std::fabs(first))) return Convergence::kStagnated;
   if (best_gain && !(gain >= kLeastShareOfOthers * *best_gain)) return Convergence::kStagnated;
-  return Convergence::kConverged;
+  return fell_back(run.train) ? Convergence::kRecovered : Convergence::kConverged;
+}
+
+bool failed_to_converge(const std::string& convergence) {
+  return convergence != name_of(Convergence::kConverged) && convergence != name_of(Convergence::kRecovered);
 }
 
 std::string name_of(Convergence convergence) {
@@ -111,6 +134,8 @@ std::string name_of(Convergence convergence) {
       return "blew_up";
     case Convergence::kStagnated:
       return "stagnated";
+    case Convergence::kRecovered:
+      return "recovered";
     case Convergence::kConverged:
       break;
   }

@@ -42,12 +42,16 @@ double trend(const Curve& a, const Curve& b);
 //              twentieth had gained over the first loss
 //   stagnated  the last twentieth has gained less than 5% of the first loss, or less than half of
 //              `best_gain`, the largest gain of the runs with which it is compared
+//   recovered  none of these, but on the way a twentieth of the steps, each of its steps, had lost more than
+//              half of what had been gained before it
 //   converged  none of these
-enum class Convergence { kConverged, kDiverged, kBlewUp, kStagnated };
+enum class Convergence { kConverged, kDiverged, kBlewUp, kStagnated, kRecovered };
 Convergence convergence_of(const Curves& run, std::optional<double> best_gain = {});
 // The first loss minus the mean loss of the last twentieth; NaN without steps.
 double gain_of(const Curves& run);
 std::string name_of(Convergence convergence);
+// Whether a run of this name failed. One that recovered did not.
+bool failed_to_converge(const std::string& convergence);
 
 }  // namespace seednorm::lab
 

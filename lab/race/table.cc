@@ -29,7 +29,7 @@ std::string number(double value, const char* format) {
   return out;
 }
 
-// "dyt: 1 of 3 runs stagnated"; empty if all runs converged.
+// "dyt: 1 of 3 runs stagnated"; empty if all runs converged without falling back.
 std::string failures_of(const RaceSummary& race, const std::string& label) {
   std::map<std::string, int> counts;
   int runs = 0;
@@ -40,8 +40,10 @@ std::string failures_of(const RaceSummary& race, const std::string& label) {
   }
   std::string out;
   for (const auto& [state, count] : counts) {
-    out += label + ": " + std::to_string(count) + " of " + std::to_string(runs) + " runs " +
-           (state == name_of(Convergence::kBlewUp) ? "blew up" : state) + "\n";
+    const std::string how = state == name_of(Convergence::kBlewUp)      ? "blew up"
+                            : state == name_of(Convergence::kRecovered) ? "blew up on the way and recovered"
+                                                                        : state;
+    out += label + ": " + std::to_string(count) + " of " + std::to_string(runs) + " runs " + how + "\n";
   }
   return out;
 }

@@ -14,7 +14,7 @@ namespace {
 
 struct EntrantSummary {
   std::string label;
-  int runs = 0, diverged = 0, blew_up = 0, stagnated = 0;
+  int runs = 0, diverged = 0, blew_up = 0, stagnated = 0, recovered = 0;
   Spread values;  // of the runs that finished
 };
 
@@ -66,6 +66,7 @@ std::vector<EntrantSummary> summaries(const ReportGroup& group, const MetricInfo
       s.diverged += run.state == RunState::kDiverged ? 1 : 0;
       s.blew_up += run.summary.convergence == "blew_up" ? 1 : 0;
       s.stagnated += run.summary.convergence == "stagnated" ? 1 : 0;
+      s.recovered += run.summary.convergence == "recovered" ? 1 : 0;
       values.push_back(run.summary.value(metric.name));
     }
     s.values = spread(values);
@@ -152,6 +153,7 @@ std::string divergences(const std::vector<EntrantSummary>& all) {
     add(s, " diverged in ", s.diverged);
     add(s, " blew up in ", s.blew_up);
     add(s, " stagnated in ", s.stagnated);
+    add(s, " blew up on the way and recovered in ", s.recovered);
   }
   return out;
 }

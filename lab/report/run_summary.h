@@ -34,7 +34,7 @@ inline constexpr const char* kEqualTime = "_equal_time";
 
 // The result of one run: an element of "runs" in results.json.
 //   {"norm": entrant, "seed", "steps", "tokens": units, "seconds", "tokens_per_s", "diverged", "diverged_at",
-//    "convergence": "converged" | "diverged" | "blew_up" | "stagnated", "dir", and each value
+//    "convergence": "converged" | "diverged" | "blew_up" | "stagnated" | "recovered", "dir", and each value
 //    under its name; "GROUP/NAME" is the member NAME of an object GROUP}
 struct RunSummary {
   std::string entrant;

@@ -82,7 +82,7 @@ function runsTable(members) {
     [swatch(e), breakable(e.name)], String(r.seed), whole(r.steps),
     ...shown.map(m => fixed(r.values[m.name], digitsOf(m))), duration(r.seconds), whole(r.units_per_s),
     r.state === "diverged" && isNumber(r.diverged_at) ? `diverged at step ${whole(r.diverged_at)}`
-      : {blew_up: "blew up", stagnated: "stagnated"}[r.convergence] || r.state,
+      : {blew_up: "blew up", stagnated: "stagnated", recovered: "recovered after a blow-up"}[r.convergence] || r.state,
   ]));
   return h("details", {class: "card"}, h("summary", {}, `Every run (${rows.length})`),
     table("Each run by itself; a run that diverged has no result.", heads, [{rows}]));

@@ -134,7 +134,12 @@ TEST(Convergence, IsNamed) {
   Curves lost = good;
   lost.diverged_at = 150;
   EXPECT_EQ(convergence_of(lost), Convergence::kDiverged);
-  // A spike from which the run recovers is not a failure.
+  // A step that destroys what was learned, from which the run starts again.
+  const auto again = [](double x) { return 2 + 3 * std::exp(-8 * (x < 0.3 ? x : x - 0.3)); };
+  EXPECT_EQ(convergence_of(run_of(again)), Convergence::kRecovered);
+  EXPECT_FALSE(failed_to_converge(name_of(Convergence::kRecovered)));
+  EXPECT_TRUE(failed_to_converge(name_of(Convergence::kBlewUp)));
+  // A short spike is none.
   EXPECT_EQ(
       convergence_of(run_of([](double x) { return x > 0.5 && x < 0.52 ? 9.0 : 2 + 3 * std::exp(-8 * x); })),
       Convergence::kConverged);
