@@ -13,8 +13,7 @@ struct GeluMlpWeights {
 };
 
 // gelu(x up^T + up_bias) down^T + down_bias: x [..., D] -> [..., D]. On the CPU it is one node of the graph,
-// which keeps gelu's argument alone and takes rows in tiles that stay in the cache from one product to the
-// next.
+// which keeps gelu's argument alone.
 at::Tensor gelu_mlp(const at::Tensor& x, const GeluMlpWeights& weights, Gelu kind);
 
 }  // namespace seednorm::lab

@@ -128,7 +128,7 @@ TEST_F(GeluMlp, InBFloat16) {
 
 TEST_F(GeluMlp, ThreadsDoNotMatter) {
   const int threads = at::get_num_threads();
-  const Mlp m = random_mlp(700, 24, 1000).to(at::kFloat, at::kFloat);
+  const Mlp m = random_mlp(700, 24, 1000).to(at::kBFloat16, at::kFloat);
   std::vector<std::vector<Tensor>> results;
   for (const int n : {1, 2, 3}) {
     at::set_num_threads(n);
