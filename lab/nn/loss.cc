@@ -5,11 +5,16 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
+#include <vector>
 
+#include "lab/base/parallel.h"
+#include "lab/nn/cpu/cross_entropy_kernel.h"
 #include "lab/nn/cpu/multiply.h"
 #include "lab/nn/cpu/products.h"
 #include "lab/nn/device.h"
+#include "lab/nn/dtype.h"
 
 namespace seednorm::lab {
 namespace {
@@ -17,6 +22,36 @@ namespace {
 using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+
+// The sum of the cross entropies of rows of logits [R, V], which become their gradient if it is wanted.
+double cross_entropy(const Tensor& logits, const Tensor& targets, bool with_grad) {
+  const Tensor target = targets.contiguous();
+  std::vector<double> losses(static_cast<size_t>(logits.size(0)));
+  parallel_for(0, logits.size(0), 1, [&](int64_t begin, int64_t end) {
+    cross_entropy_rows({.dtype = dtype_of(logits),
+                        .rows = end - begin,
+                        .classes = logits.size(1),
+                        .logits = logits.narrow(0, begin, end - begin).mutable_data_ptr(),
+                        .targets = target.const_data_ptr<int64_t>() + begin,
+                        .losses = losses.data() + begin,
+                        .gradients = with_grad});
+  });
+  return std::accumulate(losses.begin(), losses.end(), 0.0);
+}
+
+// The same on other devices, where it is a tensor, and the gradient is a new one.
+struct CrossEntropy {
+  Tensor loss, dlogits;
+};
+CrossEntropy cross_entropy_elsewhere(const Tensor& logits, const Tensor& targets, bool with_grad) {
+  const Tensor target = targets.unsqueeze(1), index = target.clamp_min(0);
+  Tensor log_p = at::log_softmax(logits.to(at::kFloat), -1);
+  const Tensor loss = -log_p.gather(1, index).masked_fill(target.lt(0), 0).sum();
+  if (!with_grad) return {loss, Tensor()};
+  Tensor dlogits = log_p.exp_();
+  dlogits.scatter_add_(1, index, at::full_like(index, -1, at::kFloat));
+  return {loss, dlogits.mul_(target.ge(0)).to(logits.scalar_type())};
+}
 
 // Up to the incoming factor, the gradient is known as soon as the loss is. It is computed in forward, where
 // the logits are available.
@@ -27,10 +62,11 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
     const Tensor w = weight.to(dtype);
     Tensor dhidden = with_grad ? at::empty_like(hidden) : Tensor();
     Tensor dweight = with_grad ? at::zeros_like(weight) : Tensor();
-    // Only the CPU is asked, since the others would have to be waited for.
-    const bool may_be_left_out = !uses_cpu_kernels(hidden) || targets.lt(0).any().item<bool>();
+    const bool on_cpu = uses_cpu_kernels(hidden);
+    double total = 0;
     Tensor loss = at::zeros({}, hidden.options().dtype(at::kFloat));
-    const int64_t chunk = uses_cpu_kernels(hidden) ? kLossRows : kLossRowsElsewhere;
+    const int64_t chunk =
+        on_cpu ? kLossBytes / static_cast<int64_t>(at::elementSize(dtype)) : kLossRowsElsewhere;
     Rows hidden_rows(hidden, dtype, chunk);
     std::optional<Rows> dhidden_rows;
     if (with_grad) dhidden_rows.emplace(dhidden, dtype, chunk);
@@ -40,18 +76,17 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
     for (int64_t first = 0; first < hidden.size(0); first += chunk) {
       const int64_t rows = std::min(chunk, hidden.size(0) - first);
       const Tensor h = hidden_rows.read(first, rows);
-      const Tensor target = targets.narrow(0, first, rows).unsqueeze(1);
-      const Tensor index = target.clamp_min(0);
-      Tensor products = buffer.narrow(0, 0, rows);
-      multiply(products, h, w.t());
-      Tensor log_p = products.to(at::kFloat);
-      at::_log_softmax_out(log_p, log_p, -1, /*half_to_float=*/false);
-      loss -= log_p.gather(1, index).masked_fill(target.lt(0), 0).sum();
+      const Tensor target = targets.narrow(0, first, rows);
+      Tensor d = buffer.narrow(0, 0, rows);
+      multiply(d, h, w.t());
+      if (on_cpu) {
+        total += cross_entropy(d, target, with_grad);
+      } else {
+        const CrossEntropy out = cross_entropy_elsewhere(d, target, with_grad);
+        loss += out.loss;
+        d = out.dlogits;
+      }
       if (!with_grad) continue;
-      Tensor dlogits = log_p.exp_();
-      dlogits.scatter_add_(1, index, at::full_like(index, -1, at::kFloat));
-      if (may_be_left_out) dlogits.mul_(target.ge(0));
-      const Tensor d = dlogits.to(dtype);
       Tensor dh = dhidden_rows->target(first, rows);
       multiply(dh, d, w, scale);
       dhidden_rows->store(first, rows);
@@ -64,6 +99,7 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
       }
     }
     ctx->save_for_backward({dhidden, dweight});
+    if (on_cpu) loss.fill_(total);
     return loss.mul_(scale);
   }
 

@@ -9,15 +9,15 @@ namespace seednorm::lab {
 // scale times the sum over rows of -log softmax(h W^T)[target], a float32 scalar: hidden [R, D] in any dtype,
 // weight [V, D] float32, targets [R] int64; rows with a negative target do not count. Logits, their softmax
 // and, for gradients, their products are computed for a few rows at a time, so that memory is needed for
-// kLossRows x V numbers instead of R x V. The products h W^T have the dtype of product_dtype; everything else
-// is float32.
+// kLossBytes x V bytes instead of R x V numbers. The products h W^T and their gradient have the dtype of
+// product_dtype; everything else is float32 or more.
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets,
                                 double scale = 1);
 
-// Enough rows for efficient matrix products, but few enough for small logits. On other devices than the CPU
-// products are so fast that the gradient of the weights, which is read and written once for each chunk, asks
-// for more.
-constexpr int64_t kLossRows = 512, kLossRowsElsewhere = 4096;
+// Bytes for each number of the vocabulary: 512 rows of float32 are enough for efficient matrix products, but
+// few enough for small logits. On other devices than the CPU products are so fast that the gradient of the
+// weights, which is read and written once for each chunk, asks for more.
+constexpr int64_t kLossBytes = 2048, kLossRowsElsewhere = 4096;
 
 }  // namespace seednorm::lab
 
