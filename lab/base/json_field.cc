@@ -40,6 +40,12 @@ size_t json_depth(std::string_view text) {
   return deepest;
 }
 
+// The path of a member. Keys that are not plain words are in quotes, since a message is one line.
+std::string path_of(const std::string& parent, std::string_view key) {
+  const bool is_plain = std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c <= '~'; });
+  return (parent.empty() ? "" : parent + ".") + (is_plain ? std::string(key) : quote(key));
+}
+
 template <class Json>
 Json parse_as(std::string_view text, const std::string& file, int max_depth) {
   if (json_depth(text) > static_cast<size_t>(max_depth)) fail_depth(file, max_depth);
@@ -105,8 +111,8 @@ void check_toml_nesting(std::string_view text, const std::string& file, int max_
 JsonField JsonField::operator[](std::string_view key) const {
   const auto& members = object();
   const auto member = members.find(key);
-  if (member == members.end()) fail("has no \"" + std::string(key) + "\"");
-  return {*member, file_, path_.empty() ? std::string(key) : path_ + "." + std::string(key)};
+  if (member == members.end()) fail("has no " + quote(key));
+  return {*member, file_, path_of(path_, key)};
 }
 
 JsonField JsonField::operator[](size_t index) const {
@@ -117,7 +123,7 @@ JsonField JsonField::operator[](size_t index) const {
 
 JsonField JsonField::find(std::string_view key) const {
   if (object().contains(key)) return (*this)[key];
-  return {kNull, file_, path_.empty() ? std::string(key) : path_ + "." + std::string(key)};
+  return {kNull, file_, path_of(path_, key)};
 }
 
 size_t JsonField::size() const {

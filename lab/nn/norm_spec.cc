@@ -6,11 +6,13 @@
 #include <stdexcept>
 #include <vector>
 
+#include "lab/base/error.h"
+
 namespace seednorm::lab {
 namespace {
 
 [[noreturn]] void fail(std::string_view text, const std::string& why) {
-  throw std::invalid_argument("norm \"" + std::string(text) + "\": " + why);
+  throw std::invalid_argument("norm " + quote(text, 200) + ": " + why);
 }
 
 std::string_view trimmed(std::string_view s) {
@@ -31,7 +33,7 @@ T number(std::string_view spec, std::string_view key, std::string_view value) {
   T out{};
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), out);
   if (error != std::errc() || end != value.data() + value.size()) {
-    fail(spec, std::string(key) + ": expected a number, got \"" + std::string(value) + "\"");
+    fail(spec, std::string(key) + ": expected a number, got " + quote(value));
   }
   return out;
 }
@@ -45,7 +47,7 @@ E choice(std::string_view spec, std::string_view key, std::string_view value, in
     if (value == name) return static_cast<E>(i);
     all += (i == 0 ? "" : ", ") + name;
   }
-  fail(spec, std::string(key) + ": expected one of " + all + ", got \"" + std::string(value) + "\"");
+  fail(spec, std::string(key) + ": expected one of " + all + ", got " + quote(value));
 }
 
 constexpr const char* kBatchNorm = "batch_norm";
@@ -64,7 +66,7 @@ void set(NormSpec& out, std::string_view spec, std::string_view key, std::string
   } else if (key == "dot_scale") {
     using Divisor = NormSpec::Divisor;
     out.divisor = value == "1/d" ? Divisor::kHeadWidth : value == "1/D" ? Divisor::kWidth : Divisor::kOne;
-    if (out.divisor == Divisor::kOne) o.dot_scale = number<double>(spec, key, value);
+    o.dot_scale = out.divisor == Divisor::kOne ? number<double>(spec, key, value) : Options().dot_scale;
   } else if (key == "dropout") {
     o.dropout = number<double>(spec, key, value);
   } else if (key == "alpha_init") {
@@ -78,13 +80,17 @@ void set(NormSpec& out, std::string_view spec, std::string_view key, std::string
   } else {
     std::string all;
     for (const char* name : kSettings) all += (all.empty() ? "" : ", ") + std::string(name);
-    fail(spec, "no setting \"" + std::string(key) + "\"; there are " + all);
+    fail(spec, "no setting " + quote(key) + "; there are " + all);
   }
 }
 
 }  // namespace
 
 NormSpec NormSpec::parse(std::string_view text) {
+  // What is no name is repeated in messages, which are one line.
+  if (std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < ' ' && c != '\t'; })) {
+    fail(text, "expected a norm's name, and its settings in brackets, on one line");
+  }
   NormSpec out;
   const std::string_view spec = trimmed(text);
   const size_t open = spec.find('(');
@@ -97,7 +103,7 @@ NormSpec NormSpec::parse(std::string_view text) {
       const std::string_view pair = rest.substr(0, comma);
       const size_t equals = pair.find('=');
       if (equals == std::string_view::npos) {
-        fail(text, "expected setting=value, got \"" + std::string(trimmed(pair)) + "\"");
+        fail(text, "expected setting=value, got " + quote(trimmed(pair)));
       }
       set(out, text, trimmed(pair.substr(0, equals)), trimmed(pair.substr(equals + 1)));
       rest = rest.substr(std::min(comma + 1, rest.size()));

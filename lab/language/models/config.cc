@@ -54,7 +54,7 @@ Family family_of(const std::string& name) {
     if (names[i] == name) return static_cast<Family>(i);
     all += (i == 0 ? "" : ", ") + names[i];
   }
-  throw std::invalid_argument("family: expected one of " + all + ", got \"" + name + "\"");
+  throw std::invalid_argument("family: expected one of " + all + ", got " + quote(name));
 }
 
 const std::vector<NormSite>& norm_sites(Family) {

@@ -9,7 +9,7 @@
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/nn/norm_conversion.h"
-#include "lab/tensors/strict_json.h"
+#include "lab/vision/interop/config_fields.h"
 #include "lab/vision/interop/dit_dir.h"
 #include "lab/vision/interop/image_model_dir.h"
 #include "lab/vision/interop/mae_dir.h"
@@ -152,9 +152,12 @@ int64_t convert_dit(const fs::path& in, const fs::path& out, const PictureConver
 }  // namespace
 
 PictureModel picture_model_of(const fs::path& folder) {
-  if (is_image_model_dir(folder)) return PictureModel::kClassifier;
-  if (is_mae_dir(folder)) return PictureModel::kMae;
-  return is_dit_dir(folder) ? PictureModel::kDit : PictureModel::kNone;
+  const fs::path file = folder / kConfigFile;
+  if (!fs::exists(file)) return PictureModel::kNone;
+  const nlohmann::json config = parse_config_json(read_config_text(file), file.string());
+  if (is_classifier_json(config)) return PictureModel::kClassifier;
+  if (is_mae_json(config)) return PictureModel::kMae;
+  return is_dit_json(config) ? PictureModel::kDit : PictureModel::kNone;
 }
 
 int64_t convert_pictures(const fs::path& in, const fs::path& out, const PictureConversion& conversion) {

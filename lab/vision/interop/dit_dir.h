@@ -5,23 +5,13 @@
 
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 
+#include "lab/vision/interop/dit_json.h"
 #include "lab/vision/models/dit.h"
 
 namespace seednorm::lab {
 
-// What a DiT was trained with that sampling needs to know.
-struct DitFile {
-  DitConfig config;
-  int64_t diffusion_steps = 1000;
-};
-
-// config.json of our directories.
-nlohmann::json dit_json(const DitFile& file);
-// Whether the folder's config.json is of a DiT. Errors (UserError): it is no JSON.
-bool is_dit_dir(const std::filesystem::path& folder);
-// Reads ours and diffusers'. Errors (UserError): not JSON, or another kind of model.
+// Errors (UserError): see parse_dit; the file is missing.
 DitFile read_dit_file(const std::filesystem::path& folder);
 
 // Errors (UserError): as above; see load_stored; a model of diffusers whose blocks differ in labels or
@@ -33,8 +23,7 @@ void load_dit_weights(Dit& model, const std::filesystem::path& file);
 // config.json and model.safetensors, in a folder that exists (a checkpoint that is being written).
 void write_dit(const Dit& model, int64_t diffusion_steps, const std::filesystem::path& folder);
 // As diffusers' DiTTransformer2DModel: config.json and diffusion_pytorch_model.safetensors. Errors
-// (UserError): a model that diffusers does not have: norms other than LayerNorm, another hidden width than 4
-// dim, frequencies of timesteps as in DiT's own code.
+// (UserError): see diffusers_json.
 void write_diffusers_dit(const Dit& model, int64_t diffusion_steps, const std::filesystem::path& folder);
 
 }  // namespace seednorm::lab

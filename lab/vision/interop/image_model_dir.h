@@ -5,34 +5,17 @@
 
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 
-#include "lab/vision/data/augment.h"
+#include "lab/vision/interop/timm_json.h"
 #include "lab/vision/models/image_model.h"
 
 namespace seednorm::lab {
 
-// How a model wants its pictures when it is evaluated.
-struct ImagePreprocessing {
-  Normalization normalization = kImageNetNormalization;
-  double crop_part = 0.875;  // of the short side
-};
-
-// config.json: timm's architecture and arguments, and under "seednorm" the norms, from which both can be made
-// again. timm.create_model("local-dir:FOLDER") builds a model with LayerNorm from it; of ConvNeXt only those
-// with four stages and a patch_size other than 2.
-nlohmann::json image_model_json(const ImageModelConfig& config, const ImagePreprocessing& preprocessing);
-
-struct ImageModelFile {
-  ImageModelConfig config;
-  ImagePreprocessing preprocessing;
-};
 // Whether the folder's config.json is of a classifier, as timm or transformers writes it. Errors (UserError):
 // it is no JSON.
 bool is_image_model_dir(const std::filesystem::path& folder);
-// Reads what image_model_json, timm or transformers wrote. Errors (UserError): not JSON, an architecture
-// other than ViT and ConvNeXt, an argument that these models do not have.
+// Errors (UserError): see parse_classifier; the file is missing.
 ImageModelFile read_image_model_file(const std::filesystem::path& folder);
 
 inline constexpr const char* kImageWeightsFile = "model.safetensors";

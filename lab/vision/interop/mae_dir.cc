@@ -6,7 +6,7 @@
 
 #include "lab/base/error.h"
 #include "lab/base/file.h"
-#include "lab/tensors/strict_json.h"
+#include "lab/vision/interop/config_fields.h"
 #include "lab/vision/interop/stored_params.h"
 #include "lab/vision/interop/transformers_names.h"
 #include "lab/vision/nn/sincos_positions.h"
@@ -16,11 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using at::Tensor;
-using Json = nlohmann::json;
 
-constexpr const char* kConfigFile = "config.json";
 constexpr const char* kWeightsFile = "model.safetensors";
-constexpr const char* kModelType = "vit_mae";
 constexpr const char* kPositions = "vit.embeddings.position_embeddings";
 constexpr const char* kDecoderPositions = "decoder.decoder_pos_embed";
 
@@ -41,50 +38,6 @@ StoredNames stored_names(const std::string& decoder_layers) {
 
 constexpr const char* kDecoderLayers = "decoder.decoder_layers.";
 constexpr const char* kOtherDecoderLayers = "decoder.decoder_encoder.layer.";
-
-Json read_config(const fs::path& folder) {
-  constexpr int kMaxDepth = 16;
-  const std::string file = (folder / kConfigFile).string();
-  return parse_strict_json(read_file(file, size_t{1} << 20), file, kMaxDepth);
-}
-
-MaeConfig parse_config(const Json& json) {
-  const auto expect = [&](const char* key, const Json& expected) {
-    const Json found = json.value(key, expected);
-    if (found != expected) {
-      throw UserError(std::string(key) + ": expected " + expected.dump() + ", got " + found.dump());
-    }
-  };
-  // A classifier's configuration in timm's layout has none.
-  if (const Json type = json.value("model_type", Json()); type != kModelType) {
-    throw UserError("model_type: expected \"vit_mae\", got " + type.dump());
-  }
-  expect("hidden_act", "gelu");
-  expect("qkv_bias", true);
-  expect("num_channels", 3);
-  MaeConfig c;
-  const auto read = [&](const char* key, auto& value) { value = json.value(key, value); };
-  read("image_size", c.image_size);
-  read("patch_size", c.patch_size);
-  read("hidden_size", c.dim);
-  read("num_hidden_layers", c.num_layers);
-  read("num_attention_heads", c.num_heads);
-  read("intermediate_size", c.ffn_dim);
-  read("decoder_hidden_size", c.decoder_dim);
-  read("decoder_num_hidden_layers", c.decoder_layers);
-  read("decoder_num_attention_heads", c.decoder_heads);
-  read("decoder_intermediate_size", c.decoder_ffn_dim);
-  read("mask_ratio", c.mask_ratio);
-  c.normalize_pixels = json.value("norm_pix_loss", false);
-  c.norm_eps = json.value("layer_norm_eps", 1e-12);  // what transformers takes if it is not there
-  // In a variable of its own: items() refers to what it walks over.
-  const Json norms = json.value("seednorm", Json::object()).value("norms", Json::object());
-  for (const auto& [site, text] : norms.items()) {
-    c.norms[site] = NormSpec::parse(text.get<std::string>());
-  }
-  c.check();
-  return c;
-}
 
 // [1, 1 + L, D]: the class token's is 0.
 Tensor stored_positions(int64_t dim, const MaeConfig& c) {
@@ -132,50 +85,9 @@ void check_encoder(const ImageModelConfig& vit, const MaeConfig& mae, const std:
 
 }  // namespace
 
-Json mae_json(const MaeConfig& c) {
-  Json norms = Json::object();
-  for (const auto& [site, spec] : c.norms) norms[site.name] = spec.text();
-  return {{"architectures", {"ViTMAEForPreTraining"}},
-          {"model_type", kModelType},
-          {"image_size", c.image_size},
-          {"patch_size", c.patch_size},
-          {"num_channels", 3},
-          {"hidden_size", c.dim},
-          {"num_hidden_layers", c.num_layers},
-          {"num_attention_heads", c.num_heads},
-          {"intermediate_size", c.ffn_dim},
-          {"decoder_hidden_size", c.decoder_dim},
-          {"decoder_num_hidden_layers", c.decoder_layers},
-          {"decoder_num_attention_heads", c.decoder_heads},
-          {"decoder_intermediate_size", c.decoder_ffn_dim},
-          {"hidden_act", "gelu"},
-          {"hidden_dropout_prob", 0.0},
-          {"attention_probs_dropout_prob", 0.0},
-          {"qkv_bias", true},
-          {"mask_ratio", c.mask_ratio},
-          {"norm_pix_loss", c.normalize_pixels},
-          {"layer_norm_eps", c.norm_eps},
-          {"seednorm", {{"norms", norms}}}};
-}
-
-bool is_mae_dir(const fs::path& folder) {
-  if (!fs::exists(folder / kConfigFile)) return false;
-  const Json json = read_config(folder);
-  return json.is_object() && json.value("model_type", Json()) == kModelType;
-}
-
 MaeConfig read_mae_config(const fs::path& folder) {
-  const std::string file = (folder / kConfigFile).string();
-  const Json json = read_config(folder);
-  try {
-    return parse_config(json);
-  } catch (const Json::exception& e) {
-    throw UserError(file + ": not the configuration of a masked autoencoder: " + e.what());
-  } catch (const std::invalid_argument& e) {
-    throw UserError(file + ": " + e.what());
-  } catch (const UserError& e) {
-    throw UserError(file + ": " + e.what());
-  }
+  const fs::path file = folder / kConfigFile;
+  return parse_mae(read_config_text(file), file.string());
 }
 
 std::shared_ptr<Mae> load_mae(const fs::path& folder) {

@@ -4,19 +4,14 @@
 
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 
+#include "lab/vision/interop/mae_json.h"
 #include "lab/vision/models/image_model.h"
 #include "lab/vision/models/mae.h"
 
 namespace seednorm::lab {
 
-// config.json: what transformers reads, and under "seednorm" the norms.
-nlohmann::json mae_json(const MaeConfig& config);
-// Whether the folder's config.json is of a masked autoencoder. Errors (UserError): it is no JSON.
-bool is_mae_dir(const std::filesystem::path& folder);
-// Errors (UserError): not JSON, another kind of model, an activation other than gelu, or no biases of
-// queries, keys and values.
+// Errors (UserError): see parse_mae; the file is missing.
 MaeConfig read_mae_config(const std::filesystem::path& folder);
 
 // Errors (UserError): as above, and see load_stored; positions other than the fixed ones of MAE.

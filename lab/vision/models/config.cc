@@ -5,6 +5,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "lab/base/error.h"
 #include "lab/base/split_list.h"
 #include "lab/vision/models/config_checks.h"
 
@@ -64,7 +65,7 @@ ImageFamily image_family_of(const std::string& name) {
   all += (all.empty() ? "" : ", ") + std::string(#family);
 #include "lab/vision/models/image_models.def"
 #undef SEEDNORM_IMAGE_MODEL
-  throw std::invalid_argument("expected one of " + all + ", got \"" + name + "\"");
+  throw std::invalid_argument("expected one of " + all + ", got " + quote(name));
 }
 
 const char* name_of(Pooling pooling) { return pooling == Pooling::kToken ? "token" : "avg"; }
@@ -72,7 +73,7 @@ const char* name_of(Pooling pooling) { return pooling == Pooling::kToken ? "toke
 Pooling pooling_of(const std::string& name) {
   if (name == "avg") return Pooling::kAverage;
   if (name == "token") return Pooling::kToken;
-  throw std::invalid_argument("expected avg or token, got \"" + name + "\"");
+  throw std::invalid_argument("expected avg or token, got " + quote(name));
 }
 
 const std::vector<NormSite>& norm_sites(ImageFamily family) {
@@ -188,8 +189,7 @@ std::vector<int64_t> parse_numbers(std::string_view text) {
     int64_t value = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
     if (error != std::errc() || end != word.data() + word.size()) {
-      throw std::invalid_argument("expected whole numbers separated by commas, got \"" + std::string(text) +
-                                  "\"");
+      throw std::invalid_argument("expected whole numbers separated by commas, got " + quote(text));
     }
     out.push_back(value);
   }

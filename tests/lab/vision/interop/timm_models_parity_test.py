@@ -131,7 +131,7 @@ def change_tensors(change):
 
 @pytest.mark.parametrize("change, expected", [
     (change_config(architecture="resnet50"), "architecture: expected timm's vit_"),
-    (change_config(architecture=5), "not the configuration of a classifier"),
+    (change_config(architecture=5), "architecture: expected a string, got 5"),
     (change_config(num_classes=9), "tensor \"head.weight\": its shape is [7, 48], that of config.json's model [9, 48]"),
     (change_config(architecture="convnext_tiny", model_args={"patch_size": 2}), "halves the sides before its first stage"),
     (change_config(model_args={"qk_norm": True}), "model_args: no argument \"qk_norm\" of value true is known"),
