@@ -13,6 +13,7 @@ import platform
 import statistics
 import subprocess
 import time
+from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).parent.parent
 REALTIME_PRIORITY = 10
@@ -62,6 +63,31 @@ def take_turns(contestants: list[Contestant], rounds: int, realtime: bool) -> No
 def median_ratio(times: list[float], base: list[float]) -> float:
     """The median of the rounds' ratios, so that slow minutes of the machine cancel."""
     return statistics.median(t / b for t, b in zip(times, base, strict=True))
+
+
+def peers_table(rows: list[dict], condition: str, unit: str, digits: int) -> Iterator[str]:
+    """A Markdown table of programs that compute the same.
+
+    `condition` is the column behind the model's, `unit` what a step has, and `digits` those of units a second.
+    """
+    yield (f"| model | {condition} | implementation | ms a step | {unit}/s | time over ours | peak memory, GB "
+           "| of matrix products' speed |")  # fmt: skip
+    yield "|---|---:|---|---:|---:|---:|---:|---:|"
+    for r in rows:
+        share = f"{r['of_peak']:.2f} of {r['matmul_flops_per_s'] / 1e9:.0f} GFLOP/s" if "of_peak" in r else ""
+        yield (f"| {r['model']} | {r[condition]} | {r['impl']} | {r['median_step_s'] * 1e3:.0f} | {r[f'{unit}_per_s']:.{digits}f} "
+               f"| {r['times_slower']:.2f} | {r['peak_memory_bytes'] / 1e9:.2f} | {share} |")  # fmt: skip
+    yield ""
+
+
+def norms_table(rows: list[dict], *columns: str) -> Iterator[str]:
+    """A Markdown table of norms, which these columns tell apart."""
+    yield f"| {' | '.join(columns)} | ms a step | time over the first |"
+    yield f"|{'---|' * len(columns)}---:|---:|"
+    for r in rows:
+        first = " | ".join(r[column] for column in columns)
+        yield f"| {first} | {r['median_step_s'] * 1e3:.0f} | {r['times_first']:.3f} |"
+    yield ""
 
 
 def machine(*packages: str) -> dict:

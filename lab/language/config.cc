@@ -14,7 +14,12 @@ constexpr std::string_view kOwnPlacement = "family";
 
 std::optional<NormPlacement> parse_placement(std::string_view value) {
   if (value == kOwnPlacement) return std::nullopt;
-  return placement_of(value);
+  try {
+    return placement_of(value);
+  } catch (const std::invalid_argument& e) {
+    throw std::invalid_argument(std::string(e.what()) + "; " + std::string(kOwnPlacement) +
+                                " means the family's own");
+  }
 }
 
 }  // namespace

@@ -258,8 +258,10 @@ TEST(Recipes, MistakesAreNamed) {
             "steps: expected a whole number, got \"3.5\"");
   EXPECT_EQ(user_error([&] { apply_setting(r, "steps"); }), "expected setting=value, got \"steps\"");
   EXPECT_EQ(user_error([&] { apply_setting(r, "tied=yes"); }), "tied: expected true or false, got \"yes\"");
-  EXPECT_EQ(user_error([&] { apply_setting(r, "norm_placement=after"); }),
-            "norm_placement: expected one of pre, post, peri, reordered, got \"after\"");
+  EXPECT_EQ(
+      user_error([&] { apply_setting(r, "norm_placement=after"); }),
+      "norm_placement: expected one of pre, post, peri, reordered, got \"after\"; family means the family's "
+      "own");
   EXPECT_NE(user_error([&] { apply_setting(r, "norm.qk=sednorm"); }).find("perhaps \"seed_norm\""),
             std::string::npos);
   EXPECT_NE(user_error([&] { apply_setting(r, "norm=seed_norm(alhpa=1)"); }).find("no setting \"alhpa\""),
