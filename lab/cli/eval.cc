@@ -14,8 +14,9 @@
 #include "lab/cli/model_options.h"
 #include "lab/cli/verb.h"
 #include "lab/language/eval/evaluate.h"
+#include "lab/language/interop/hf_config.h"
 #include "lab/train/training_device.h"
-#include "lab/vision/interop/image_model_dir.h"
+#include "lab/vision/interop/convert_pictures.h"
 
 namespace seednorm::lab {
 namespace {
@@ -182,6 +183,22 @@ void check_kind(const Arguments& a, bool of_images) {
   refuse("--skip-damaged", !of_images && a.skip_damaged);
 }
 
+// Whether a folder has a classifier, and not a language model. Errors (UserError): it has neither, which is
+// said before options are looked at.
+bool is_classifier(const std::string& folder) {
+  switch (picture_model_of(folder)) {
+    case PictureModel::kClassifier:
+      return true;
+    case PictureModel::kMae:
+      throw UserError(folder + ": is a masked autoencoder; expected a language model or a classifier");
+    case PictureModel::kDit:
+      throw UserError(folder + ": is a DiT; expected a language model or a classifier");
+    case PictureModel::kNone:
+      read_hf_config(folder);
+  }
+  return false;
+}
+
 void run_pairs(const Arguments& a) {
   const auto refuse = [](const char* option, bool given) {
     if (given) throw UserError(std::string(option) + ": has no meaning with --pairs");
@@ -237,7 +254,7 @@ void run_eval(const Arguments& arguments) {
   }
   if (arguments.data.empty())
     throw UserError("--data: is required, unless --pairs names two sets of pictures");
-  const bool of_images = is_image_model_dir(arguments.model.folder);
+  const bool of_images = is_classifier(arguments.model.folder);
   check_kind(arguments, of_images);
   if (!of_images) return eval_text(arguments, *group);
   arguments.model.use_machine();

@@ -33,6 +33,14 @@ class Predictions {
       out_.emplace(part_of(group_.rank()));
     });
   }
+  // Nothing is left of a part that did not become the whole.
+  ~Predictions() {
+    std::error_code ignored;
+    fs::remove(part_of(group_.rank()), ignored);
+  }
+  Predictions(const Predictions&) = delete;
+  Predictions& operator=(const Predictions&) = delete;
+
   void write(const std::string& name, int label, std::span<const float> logits) {
     Json line = {{"file", name}, {"label", label}, {"logits", Json::array()}};
     for (const float l : logits) line["logits"].push_back(l);
@@ -129,9 +137,12 @@ void eval_images(const ImageEvalOptions& options, const Group& group) {
       predictions->write(set->name(index), label, logits);
     };
   }
-  const Accuracy a = measure_accuracy(
-      *model, *set, {.augment = augment_of(file), .rows = options.rows, .skip_damaged = options.skip_damaged},
-      on_prediction, group);
+  const Accuracy a = measure_accuracy(*model, *set,
+                                      {.augment = augment_of(file),
+                                       .rows = options.rows,
+                                       .skip_damaged = options.skip_damaged,
+                                       .skip_option = "--skip-damaged"},
+                                      on_prediction, group);
   if (predictions) predictions->finish();
   if (!group.is_main()) return;
   std::printf("pictures  %lld\nAcc@1     %.2f%%\nAcc@5     %.2f%%\nloss      %.4f nats per image\n",

@@ -347,7 +347,7 @@ RunResult Run::go() {
     if (group_.size() == 1) stop_ = interrupted();
   }
   if (!left_out_.empty() && group_.is_main()) {
-    std::fprintf(stderr, "%zu of the training data could not be read and were left out\n", left_out_.size());
+    std::fprintf(stderr, "left out of the training data: %zu that could not be read\n", left_out_.size());
   }
   result_.interrupted = stop_;
   result_.steps = trainer_->steps_done();

@@ -144,6 +144,7 @@ Accuracy measure_accuracy(ImageModel& model, const ImageSet& set, const Accuracy
                            .batch_size = options.rows,
                            .augment = options.augment,
                            .skip_damaged = options.skip_damaged,
+                           .skip_option = options.skip_option,
                            .num_workers = options.workers});
   const auto measure = [&](int64_t step) {
     Accuracy out;
@@ -181,6 +182,7 @@ Accuracy measure_accuracy(ImageModel& model, const ImageSet& set, const Accuracy
   for (int64_t step = 0; step < steps.size(0); ++step) {
     add_numbers(steps.const_data_ptr<double>() + step * width, &out);
   }
+  if (out.images == 0) throw UserError(all_damaged(loader.damaged()));
   return out;
 }
 

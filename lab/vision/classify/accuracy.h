@@ -39,14 +39,15 @@ struct AccuracyOptions {
   int64_t rows = 64;       // pictures a pass; only memory and speed depend on it
   int workers = 1;
   bool skip_damaged = false;
+  std::string skip_option = "skip_damaged=true";  // how the user asks for that, for the error
 };
 // A picture's place in the set, its label and its logits.
 using OnPrediction = std::function<void(int64_t index, int label, std::span<const float> logits)>;
 
 // Every picture of the set once, in its order. Acc@5 is of min(5, classes). Errors (UserError): a damaged
-// picture. (Interrupted): the user stopped the program. The ranks of a group divide the set among them, and
-// all get the whole result, the same for any number of ranks; on_prediction is called for a rank's own
-// pictures.
+// picture, or none that can be read. (Interrupted): the user stopped the program. The ranks of a group divide
+// the set among them, and all get the whole result, the same for any number of ranks; on_prediction is called
+// for a rank's own pictures.
 Accuracy measure_accuracy(ImageModel& model, const ImageSet& set, const AccuracyOptions& options,
                           const OnPrediction& on_prediction = {}, const Group& group = Group::alone());
 

@@ -94,6 +94,11 @@ std::unique_ptr<ImageSet> open_image_set(const fs::path& path, const ImageSetOpt
                   ": is no set of pictures; expected a folder, a .tar file or CIFAR's .tar.gz");
 }
 
+std::string all_damaged(const std::vector<std::string>& damaged) {
+  const std::string all = "every picture that is measured is damaged";
+  return damaged.empty() ? all : damaged.front() + "; " + all;
+}
+
 void check_same_classes(const ImageSet& a, const ImageSet& b) {
   if (a.classes().size() != b.classes().size()) {
     throw UserError("the sets of pictures have " + std::to_string(a.classes().size()) + " and " +

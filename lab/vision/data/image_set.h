@@ -53,6 +53,9 @@ struct ImageSetOptions {
 std::unique_ptr<ImageSet> open_image_set(const std::filesystem::path& path,
                                          const ImageSetOptions& options = {});
 
+// What is said where none of the measured pictures can be read; `damaged` says it of each.
+std::string all_damaged(const std::vector<std::string>& damaged);
+
 // Throws UserError that names the first difference unless both have the same classes in the same order.
 void check_same_classes(const ImageSet& a, const ImageSet& b);
 

@@ -168,7 +168,10 @@ class ImageLoader::Pool {
         augment_.numbers(set_, index, key, pixels_of(batch, row));
         return;
       } catch (const DamagedImage& error) {
-        if (!options_.skip_damaged) throw;
+        if (!options_.skip_damaged) {
+          throw DamagedImage(std::string(error.what()) + "; " + options_.skip_option +
+                             " leaves out pictures that cannot be read");
+        }
         const std::lock_guard lock(mutex_);
         task.damaged.emplace(index, error.what());
       }

@@ -36,6 +36,7 @@ struct LoaderOptions {
   // Damaged pictures are named and left out: in training the next one of the set takes the place. Else they
   // are an error.
   bool skip_damaged = false;
+  std::string skip_option = "skip_damaged=true";  // how the user asks for that, for the error
   int num_workers = 1;
   int num_ahead = 2;  // batches that are made before they are asked for
   // The rows of each step that this process reads, so many at once: what to make ahead.

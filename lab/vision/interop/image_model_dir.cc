@@ -16,11 +16,6 @@ std::vector<std::string> own_name(const std::string& param) { return {param}; }
 
 }  // namespace
 
-bool is_image_model_dir(const fs::path& folder) {
-  const fs::path file = folder / kConfigFile;
-  return fs::exists(file) && is_classifier_json(parse_config_json(read_config_text(file), file.string()));
-}
-
 ImageModelFile read_image_model_file(const fs::path& folder) {
   const fs::path config = folder / kConfigFile, processor = folder / kProcessorFile;
   return parse_classifier({read_config_text(config), config.string()},

@@ -12,9 +12,6 @@
 
 namespace seednorm::lab {
 
-// Whether the folder's config.json is of a classifier, as timm or transformers writes it. Errors (UserError):
-// it is no JSON.
-bool is_image_model_dir(const std::filesystem::path& folder);
 // Errors (UserError): see parse_classifier; the file is missing.
 ImageModelFile read_image_model_file(const std::filesystem::path& folder);
 

@@ -41,10 +41,10 @@ inline void require_heads(const char* setting, int64_t heads, int64_t width) {
   require(width % heads == 0, setting, "a divisor of the width " + std::to_string(width), heads);
 }
 
-// That the norm of a site fits the width of one of its layers, and needs a condition only of a model that
-// has one.
-inline void require_norm(const NormSites& norms, const std::string& site, int64_t width,
-                         bool has_condition = false) {
+// That the norm of a site fits the width of one of its layers, and needs a condition only of a model that has
+// one.
+inline void require_norm(const NormSites& norms, const std::string& site, const std::string& layer_name,
+                         int64_t width, bool has_condition = false) {
   const NormSpec& spec = norms[site];
   try {
     const seednorm::Norm layer = spec.layer(width);
@@ -56,7 +56,8 @@ inline void require_norm(const NormSites& norms, const std::string& site, int64_
       throw std::invalid_argument("dropout: expected 0; this model is trained without it");
     }
   } catch (const std::invalid_argument& e) {
-    throw std::invalid_argument("norm." + site + ": of width " + std::to_string(width) + ": " + e.what());
+    throw std::invalid_argument("norm." + site + ": " + layer_name + ", of width " + std::to_string(width) +
+                                ": " + e.what());
   }
 }
 

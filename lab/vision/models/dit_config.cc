@@ -38,8 +38,8 @@ void DitConfig::check() const {
   require(mlp_norm_eps >= 0 && mlp_norm_eps <= 1, "mlp_norm_eps", "0 to 1", mlp_norm_eps);
   require(estimated_params() <= kMaxParams, "dim, num_layers, ffn_dim", "a model of at most 1e13 parameters",
           estimated_params());
-  require_norm(norms, "block", dim, /*has_condition=*/true);
-  require_norm(norms, "final", dim, /*has_condition=*/true);
+  require_norm(norms, "block", "blocks.0.norm1", dim, /*has_condition=*/true);
+  require_norm(norms, "final", "final_layer.norm_final", dim, /*has_condition=*/true);
 }
 
 }  // namespace seednorm::lab

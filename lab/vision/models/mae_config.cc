@@ -53,8 +53,8 @@ void MaeConfig::check() const {
   require(norm_eps > 0 && norm_eps <= 1, "norm_eps", "more than 0, at most 1", norm_eps);
   require(estimated_params() <= kMaxParams, "dim, num_layers, ffn_dim", "a model of at most 1e13 parameters",
           estimated_params());
-  require_norm(norms, "encoder", dim);
-  require_norm(norms, "decoder", decoder_dim);
+  require_norm(norms, "encoder", "blocks.0.norm1", dim);
+  require_norm(norms, "decoder", "decoder_blocks.0.norm1", decoder_dim);
 }
 
 }  // namespace seednorm::lab

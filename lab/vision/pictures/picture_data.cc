@@ -58,7 +58,12 @@ std::unique_ptr<ImageSet> open_measured_set(const PictureConfig& config, const I
   if (out->fingerprint() == training.fingerprint()) {
     throw UserError("valid_data: " + place + " is the training set itself; expected other pictures");
   }
-  check_same_classes(training, *out);
+  try {
+    check_same_classes(training, *out);
+  } catch (const UserError& e) {
+    throw UserError((config.valid_data.empty() ? "train_data: the test part of " : "valid_data: ") + place +
+                    ": " + e.what());
+  }
   if (rows > 0 && rows < out->size()) out = std::make_unique<ImageSubset>(std::move(out), rows);
   return out;
 }
@@ -109,11 +114,15 @@ LoaderOptions PictureData::measuring(int64_t rows) const {
 void PictureData::for_measured(int64_t rows,
                                const std::function<void(int64_t, const PictureRows&)>& work) const {
   ImageLoader loader(*measured_, measuring(rows));
+  bool has_any = false;
   for (int64_t step = 0; step < loader.num_steps(); ++step) {
     check_interrupt();
     const PictureRows whole = whole_rows(rows_of(loader.read(step)));
-    if (!whole.labels.empty()) work(step * rows, whole);
+    if (whole.labels.empty()) continue;
+    work(step * rows, whole);
+    has_any = true;
   }
+  if (!has_any) throw UserError(all_damaged(loader.damaged()));
 }
 
 PictureRows PictureData::first_measured(int64_t count) const {

@@ -148,16 +148,38 @@ class ClassifyCase(unittest.TestCase):
         (self.folder / "photos/b/empty.png").write_bytes(b"")
         recipe = [s for s in SMALL if not s.startswith("train_data")] + ["train_data=photos", "valid_data=others"]
         message = self.run_program("train", *recipe, "--out", "stopped", code=2)
-        self.assertRegex(message.splitlines()[-1], r"(a/torn|b/empty)\.png: ")
+        self.assertRegex(message.splitlines()[-1], r"(a/torn|b/empty)\.png: .*; skip_damaged=true leaves out")
         done = subprocess.run([PROGRAM, "train", *recipe, "skip_damaged=true", "--out", "went-on"], cwd=self.folder,
                               capture_output=True, text=True, timeout=300)
         self.assertEqual(done.returncode, 0, done.stderr)
         named = [line for line in done.stderr.splitlines() if line.startswith("left out: ")]
         self.assertEqual(len(named), 2, done.stderr)
-        self.assertIn("2 of the training data could not be read and were left out", done.stderr)
+        self.assertIn("left out of the training data: 2 that could not be read", done.stderr)
         counts = [line.get("left_out", 0) for line in self.metrics("went-on") if "lr" in line]
         self.assertEqual(counts, sorted(counts))
         self.assertEqual(counts[-1], 2)
+
+        evaluate = ["eval", "--model", "went-on/checkpoints/step-00000006", "--data", "photos"]
+        message = self.run_program(*evaluate, "--predictions", "none.jsonl", code=2)
+        self.assertIn("a/torn.png: is a damaged PNG: ends early; --skip-damaged leaves out", message)
+        self.assertEqual(list(self.folder.glob("none.jsonl*")), [])
+        self.assertIn("damaged   2, not among them", self.run_program(*evaluate, "--skip-damaged"))
+        for name in "a", "b":
+            (self.folder / "broken" / name).mkdir(parents=True)
+            (self.folder / "broken" / name / "x.png").write_bytes(b"no picture")
+        message = self.run_program("train", *recipe[:-1], "valid_data=broken", "skip_damaged=true", "--out", "nan", code=2)
+        self.assertIn("broken/a/x.png: is neither JPEG nor PNG", message.splitlines()[-1])
+        self.assertIn("every picture that is measured is damaged", message.splitlines()[-1])
+
+    def test_sets_of_other_classes(self):
+        draw = random.Random(1)
+        for name in "aab", "abc":
+            for label in name:
+                self.write_png(self.folder / f"of-{name}" / label / "1.png", draw)
+        recipe = [s for s in SMALL if not s.startswith("train_data")]
+        message = self.run_program("train", *recipe, "train_data=of-aab", "valid_data=of-abc", "--out", "no", code=2)
+        self.assertIn("valid_data: of-abc: the sets of pictures have 2 and 3 classes; expected the same", message)
+        self.assertFalse((self.folder / "no").exists())
 
     def test_options_of_the_other_kind(self):
         self.assertIn("--tasks: ", self.evaluate("--tasks", "piqa", code=2))

@@ -113,6 +113,8 @@ class DiffuseCase(unittest.TestCase):
         self.sample("one", "--count", "1")
         self.assertIn("a covariance needs two or more", message("--pairs", "stripes", "one"))
         self.assertIn("--data: is required", message())
+        self.assertIn("is a DiT; expected a language model or a classifier", message("--data", "stripes", model=MODEL))
+        self.assertIn("nowhere/config.json: cannot be read", message("--data", "stripes", model="nowhere"))
         self.assertIn("--data: has no meaning with --pairs", message("--pairs", "one", "one", "--data", "stripes"))
         self.assertIn("no such", message("--pairs", "stripes", "nowhere"))
         self.assertIn("model directory of a classifier", message("--pairs", "stripes", "stripes", model="stripes"))

@@ -117,8 +117,9 @@ TEST_F(MaeRuns, NamesMistakes) {
               }).starts_with("valid_data: "));
   EXPECT_EQ(user_error([&] { make_workload(small({"mask_ratio=0.99"})); }),
             "mask_ratio: expected a part that leaves and masks at least one of 16 patches, got 0.99");
-  EXPECT_EQ(user_error([&] { make_workload(small({"norm=seed_norm(dropout=0.1)"})); }),
-            "norm.encoder: of width 16: dropout: expected 0; this model is trained without it");
+  EXPECT_EQ(
+      user_error([&] { make_workload(small({"norm=seed_norm(dropout=0.1)"})); }),
+      "norm.encoder: blocks.0.norm1, of width 16: dropout: expected 0; this model is trained without it");
   EXPECT_TRUE(user_error([&] { make_workload(small({"norm=ada_seed_norm"})); }).find("needs a condition") !=
               std::string::npos);
 }

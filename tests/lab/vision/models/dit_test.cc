@@ -172,7 +172,7 @@ TEST(Dit, RefusesSizesThatCannotBe) {
             "dim: expected a multiple of 4, for fixed positions, got 26");
   EXPECT_TRUE(message([](DitConfig& c) {
                 c.norms["final"] = NormSpec::parse("seed_norm(num_heads=7)");
-              }).starts_with("norm.final: of width 24: "));
+              }).starts_with("norm.final: final_layer.norm_final, of width 24: "));
 }
 
 TEST(Dit, WorksInBFloat16) {
