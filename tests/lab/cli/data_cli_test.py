@@ -183,6 +183,7 @@ class Tokenize(Case):
     def test_killed_leaves_nothing_in_the_way(self):
         self.large()
         process = self.start()
+        process.send_signal(signal.SIGSTOP)  # or it might end before the other one has started
         self.assertIn("another process", self.tokenize("b.txt", code=2).stderr)
         process.kill()
         process.communicate()
