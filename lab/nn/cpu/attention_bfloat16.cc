@@ -155,10 +155,10 @@ class BFloat16Heads final : public AttentionHeads {
     g.dv = at::zeros_like(g.dk);
   }
 
-  void backward(const HeadInputs& in, const Tensor& out, const Tensor& dout, const Tensor& values,
+  void backward(const Tensor& q, const Tensor& out, const Tensor& dout, const Tensor& values,
                 const Tensor& dq) override {
     Gradients& g = *gradients_;
-    set_queries(Source(in.q), Source(dout));
+    set_queries(Source(q), Source(dout));
     // Of queries beyond the end, inverse = 0 makes the weights 0.
     const Tensor of_rows = at::zeros({3, blocks_ * kRows}, values.options());
     of_rows.narrow(0, 0, 2).slice(1, 0, length_).copy_(values);

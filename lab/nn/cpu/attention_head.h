@@ -29,7 +29,7 @@ class AttentionHeads {
   // of these heads, end_gradients().
   virtual void begin_gradients(const at::Tensor& k, const at::Tensor& v) = 0;
   // Writes dq [T, d].
-  virtual void backward(const HeadInputs& in, const at::Tensor& out, const at::Tensor& dout,
+  virtual void backward(const at::Tensor& q, const at::Tensor& out, const at::Tensor& dout,
                         const at::Tensor& values, const at::Tensor& dq) = 0;
   virtual void end_gradients(const at::Tensor& dk, const at::Tensor& dv) = 0;
 

@@ -45,18 +45,20 @@ class WideHeads final : public AttentionHeads {
 
   void begin_gradients(const Tensor& k, const Tensor& v) override {
     if (dweights_.numel() == 0) dweights_ = at::empty_like(scores_);
+    k_ = wide(k);
+    v_ = wide(v);
     dk_ = at::zeros(k.sizes(), options_);
     dv_ = at::zeros(v.sizes(), options_);
   }
 
-  void backward(const HeadInputs& in, const Tensor& out, const Tensor& dout, const Tensor& values,
+  void backward(const Tensor& query, const Tensor& out, const Tensor& dout, const Tensor& values,
                 const Tensor& dq) override {
-    const Tensor q = wide(in.q), k = wide(in.k), v = wide(in.v), dy = wide(dout);
+    const Tensor q = wide(query), dy = wide(dout);
     const Tensor delta = at::mul(dy, wide(out)).sum(-1);
     for_blocks([&](int64_t first, int64_t last) {
       const int64_t rows = last - first;
       const Tensor q_rows = q.slice(0, first, last), dy_rows = dy.slice(0, first, last);
-      const Tensor k_seen = k.slice(0, 0, last), v_seen = v.slice(0, 0, last);
+      const Tensor k_seen = k_.slice(0, 0, last), v_seen = v_.slice(0, 0, last);
       Tensor s = matrix(scores_, last, rows), dp = matrix(dweights_, last, rows);
       at::mm_out(s, k_seen, q_rows.t());
       at::mm_out(dp, v_seen, dy_rows.t());
@@ -108,7 +110,7 @@ class WideHeads final : public AttentionHeads {
   double scale_;
   Tensor scores_, dweights_;  // of a block
   Tensor rows_;               // out, or dq
-  Tensor dk_, dv_;
+  Tensor k_, v_, dk_, dv_;    // of the heads that share k and v
 };
 
 }  // namespace

@@ -66,8 +66,8 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     for_heads(q, k.size(2), [&](AttentionHeads& heads, int64_t b, int64_t kv) {
       heads.begin_gradients(head(k, b, kv), head(v, b, kv));
       for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
-        heads.backward({head(q, b, h), head(k, b, kv), head(v, b, kv)}, head(out, b, h), head(dout, b, h),
-                       values.select(1, b).select(1, h), head(dq, b, h));
+        heads.backward(head(q, b, h), head(out, b, h), head(dout, b, h), values.select(1, b).select(1, h),
+                       head(dq, b, h));
       }
       heads.end_gradients(head(dk, b, kv), head(dv, b, kv));
     });
