@@ -9,8 +9,7 @@
 
 #include <algorithm>
 
-#include "core/cpu/lanes-inl.h"
-#include "core/cpu/math-inl.h"
+#include "lab/nn/cpu/softmax-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace seednorm::lab::HWY_NAMESPACE {
@@ -173,28 +172,10 @@ void gate_gradients(const GateGradientArgs& args, int64_t begin, int64_t end) {
 }
 
 // scores -> softmax(scale scores), in place.
-HWY_INLINE void softmax(float* HWY_RESTRICT scores, size_t length, float scale) {
+HWY_INLINE void softmax(float* scores, size_t length, float scale) {
   const sn::Tag<float> d;
-  const size_t lanes = hn::Lanes(d);
-  float largest = scores[0];
-  for (size_t s = 1; s < length; ++s) largest = std::max(largest, scores[s]);
-  const auto shift = hn::Set(d, largest), factor = hn::Set(d, scale);
-  auto total = hn::Zero(d);
-  const auto exponential = [&](hn::Vec<decltype(d)> v) SEEDNORM_LAMBDA {
-    return sn::exp_minus_abs(d, hn::Mul(factor, hn::Sub(v, shift)));
-  };
-  size_t s = 0;
-  for (; s + lanes <= length; s += lanes) {
-    const auto e = exponential(hn::LoadU(d, scores + s));
-    hn::StoreU(e, d, scores + s);
-    total = hn::Add(total, e);
-  }
-  if (s < length) {
-    const auto e = hn::IfThenElseZero(hn::FirstN(d, length - s),
-                                      exponential(sn::load_partial(scores + s, length - s).v[0]));
-    sn::store_partial<float>({{e}}, scores + s, length - s);
-    total = hn::Add(total, e);
-  }
+  const float largest = largest_of(scores, length, scores[0]);
+  const auto total = weights_of(scores, hn::Set(d, largest), hn::Set(d, scale), length, length, scores);
   const float inverse = 1 / sn::sum_lanes(d, total);
   for (size_t i = 0; i < length; ++i) scores[i] *= inverse;
 }
