@@ -101,14 +101,15 @@ void NormLayer::set_watching(bool on) {
   stats_.reset();
 }
 
-// A few evenly spaced rows suffice for a share with an error of a few percent.
+// A few evenly spaced tokens suffice for a share with an error of a few percent. x is [rows, D] or
+// [B, T, ..., D], where a token may have several rows.
 void NormLayer::watch(const Tensor& x) {
-  constexpr int64_t kRows = 256;
+  constexpr int64_t kTokens = 256;
   const at::NoGradGuard no_grad;
   const int64_t heads = layer_.options().num_heads, width = layer_.dim() / heads;
-  const Tensor rows = x.reshape({-1, heads, width});
-  const int64_t step = std::max<int64_t>(rows.size(0) / kRows, 1);
-  const Tensor some = rows.slice(0, 0, rows.size(0), step).to(at::kFloat);
+  const Tensor tokens = x.dim() > 2 ? x.flatten(0, 1) : x;
+  const int64_t step = std::max<int64_t>(tokens.size(0) / kTokens, 1);
+  const Tensor some = tokens.slice(0, 0, tokens.size(0), step).to(at::kFloat).reshape({-1, heads, width});
   const Tensor z = (some * tensors_.beta.view({heads, width})).sum(-1) * layer_.options().dot_scale;
   const Tensor u = sigma_of(layer_.options().sigma, z);
   stats_ = DynamicStats{.saturated = u.abs().gt(0.95).to(at::kFloat).mean().item<double>(),

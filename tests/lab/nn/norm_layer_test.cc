@@ -144,5 +144,17 @@ TEST(NormLayer, DropoutOfTheDynamicCoefficient) {
   EXPECT_FALSE(at::equal(y, layer.forward(x)));
 }
 
+// A norm of queries has a row for each head of a token: all heads are sampled, whatever their number.
+TEST(NormLayer, TelemetrySamplesAllRowsOfAToken) {
+  NormLayer layer(NormSpec::parse("seed_norm"), 4);
+  const at::NoGradGuard no_grad;
+  at::Tensor(layer.param(Param::kBeta)).fill_(0.25);
+  at::Tensor x = at::zeros({1, 1024, 4, 4});
+  x.select(2, 1).fill_(10);  // one of four heads is saturated
+  layer.set_watching(true);
+  layer.forward(x);
+  EXPECT_DOUBLE_EQ(layer.dynamic_stats()->saturated, 0.25);
+}
+
 }  // namespace
 }  // namespace seednorm::lab
