@@ -3,21 +3,16 @@
 
 #include <cmath>
 #include <cstdio>
-#include <numbers>
 
 #include "lab/base/error.h"
-#include "lab/base/file.h"
 #include "lab/base/progress.h"
-#include "lab/base/utf8.h"
 #include "lab/cli/checks.h"
 #include "lab/cli/model_options.h"
+#include "lab/cli/text_input.h"
 #include "lab/cli/verb.h"
-#include "lab/language/eval/token_list.h"
 
 namespace seednorm::lab {
 namespace {
-
-constexpr size_t kMaxTextBytes = size_t{1} << 30;
 
 struct Arguments {
   ModelOptions model;
@@ -27,45 +22,14 @@ struct Arguments {
   ScoreOptions options;
 };
 
-// The token ids to score, and the number of bytes of text that they stand for, without special tokens.
-struct Input {
-  std::string file;
-  std::vector<int64_t> ids;
-  std::optional<size_t> text_bytes;
-};
-
-// Special tokens do not count as text, whatever their spelling.
-template <class Id>
-size_t bytes_of_special(const Tokenizer& tokenizer, const std::vector<Id>& ids) {
-  size_t bytes = 0;
-  for (const Id id : ids) {
-    const auto token = static_cast<int32_t>(id);
-    if (tokenizer.is_special(token)) bytes += tokenizer.bytes_of(token).size();
-  }
-  return bytes;
+TextInput read_input(const Arguments& a, const Model& model) {
+  const std::string& folder = a.model.folder;
+  if (!a.text.empty()) return read_text_input(a.text, load_tokenizer(folder, a.model.tokenizer, model));
+  return read_token_input(a.tokens, find_tokenizer(folder, a.model.tokenizer, model),
+                          model.config().vocab_size);
 }
 
-Input read_text(const Arguments& arguments, const Model& model) {
-  const Tokenizer tokenizer = load_tokenizer(arguments.model.folder, arguments.model.tokenizer, model);
-  const std::string bytes = read_file(arguments.text, kMaxTextBytes);
-  const std::string_view text = without_byte_order_mark(bytes);
-  const std::vector<int32_t> ids = tokenizer.encode(text);
-  return {arguments.text, {ids.begin(), ids.end()}, text.size() - bytes_of_special(tokenizer, ids)};
-}
-
-Input read_tokens(const Arguments& arguments, const Model& model) {
-  Input out{.file = arguments.tokens,
-            .ids = parse_token_list(read_file(arguments.tokens, kMaxTextBytes), arguments.tokens,
-                                    model.config().vocab_size)};
-  if (const auto tokenizer = find_tokenizer(arguments.model.folder, arguments.model.tokenizer, model)) {
-    out.text_bytes = 0;
-    for (const int64_t id : out.ids) *out.text_bytes += tokenizer->bytes_of(static_cast<int32_t>(id)).size();
-    *out.text_bytes -= bytes_of_special(*tokenizer, out.ids);
-  }
-  return out;
-}
-
-std::vector<Window> windows_of(const Arguments& arguments, const Input& input, int64_t model_context) {
+std::vector<Window> windows_of(const Arguments& arguments, const TextInput& input, int64_t model_context) {
   const int64_t context = arguments.context > 0 ? arguments.context : model_context;
   const int64_t stride = arguments.stride > 0 ? arguments.stride : context;
   const auto count = static_cast<int64_t>(input.ids.size());
@@ -86,7 +50,7 @@ std::vector<Window> windows_of(const Arguments& arguments, const Input& input, i
   return arguments.chunks ? chunks(count, context) : sliding_windows(count, context, stride);
 }
 
-TokenScores score_with_progress(Model& model, const Input& input, const std::vector<Window>& windows,
+TokenScores score_with_progress(Model& model, const TextInput& input, const std::vector<Window>& windows,
                                 ScoreOptions options) {
   Progress progress;
   options.report = [&](int64_t done, int64_t all) {
@@ -102,7 +66,7 @@ TokenScores score_with_progress(Model& model, const Input& input, const std::vec
 
 void run_score(const Arguments& arguments) {
   const std::unique_ptr<Model> model = arguments.model.load();
-  const Input input = arguments.text.empty() ? read_tokens(arguments, *model) : read_text(arguments, *model);
+  const TextInput input = read_input(arguments, *model);
   const std::vector<Window> windows = windows_of(arguments, input, model->config().context);
   const TokenScores scores = score_with_progress(*model, input, windows, arguments.options);
   const double nll = scores.nll(), ppl = std::exp(nll);
@@ -110,13 +74,9 @@ void run_score(const Arguments& arguments) {
   std::printf("%s: %lld of %zu tokens predicted\n", input.file.c_str(), static_cast<long long>(scores.tokens),
               input.ids.size());
   std::printf("loss          %.6f nats per token\nperplexity    %.6g\n", nll, ppl);
-  // The text's bytes are shared evenly by all tokens but the first; predicted tokens count with their share.
-  if (input.text_bytes.value_or(0) > 0) {
-    const double tokens_per_byte =
-        static_cast<double>(input.ids.size() - 1) / static_cast<double>(*input.text_bytes);
-    const double bits = nll * std::numbers::log2e * tokens_per_byte;
-    json["bits_per_byte"] = bits;
-    std::printf("bits per byte %.6f\n", bits);
+  if (const auto bits = input.bits_per_byte(nll)) {
+    json["bits_per_byte"] = *bits;
+    std::printf("bits per byte %.6f\n", *bits);
   }
   json["token_logprobs"] = scores.log_probs;  // NaN becomes null
   write_json(arguments.json, json);

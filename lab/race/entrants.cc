@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
-#include <cstdlib>
 #include <set>
 
 #include "lab/base/error.h"
 #include "lab/base/file.h"
+#include "lab/base/number_list.h"
 
 namespace seednorm::lab {
 namespace {
@@ -108,15 +107,8 @@ std::vector<std::string> Entrant::training_settings() const {
 
 std::vector<Entrant> at_learning_rates(const std::vector<Entrant>& entrants, const std::string& lrs) {
   const std::vector<std::string> rates = split(lrs, ',');
-  std::set<double> different;
-  for (const std::string& rate : rates) {
-    char* end = nullptr;
-    const double value = std::strtod(rate.c_str(), &end);
-    if (rate.empty() || *end != '\0' || !(value > 0) || !std::isfinite(value))
-      throw UserError("--lrs: expected positive numbers separated by commas, got " + quote(rate));
-    if (!different.insert(value).second) throw UserError("--lrs: " + rate + " occurs twice");
-  }
-  if (rates.size() < 2) throw UserError("--lrs: expected two or more learning rates; set one with lr=" + lrs);
+  if (positive_numbers("--lrs", lrs).size() < 2)
+    throw UserError("--lrs: expected two or more learning rates; set one with lr=" + lrs);
   std::vector<Entrant> out;
   for (const Entrant& e : entrants) {
     for (const std::string& s : e.settings) {
