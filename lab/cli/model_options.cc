@@ -73,6 +73,10 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   app.add_option("--model", options.folder, "The model's folder, as Hugging Face writes it")
       ->required()
       ->type_name("DIR");
+  add_reading_options(app, options);
+}
+
+void add_reading_options(CLI::App& app, ModelOptions& options) {
   app.add_option("--tokenizer", options.tokenizer,
                  "A tokenizer.json, or `byte`; default: the one in the model's folder")
       ->type_name("FILE");

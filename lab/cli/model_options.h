@@ -30,6 +30,8 @@ struct ModelOptions {
 
 // Adds --model, --tokenizer, --dtype and --threads; their defaults are the values in `options`.
 void add_model_options(CLI::App& app, ModelOptions& options);
+// The same without --model, for a verb that takes several.
+void add_reading_options(CLI::App& app, ModelOptions& options);
 
 }  // namespace seednorm::lab
 

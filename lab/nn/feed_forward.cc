@@ -272,6 +272,7 @@ Tensor Moe::forward(const Tensor& x, std::vector<AuxiliaryLoss>* losses) const {
   const Tensor logits = gate_->forward(tokens).to(at::kFloat);
   const Tensor probabilities = at::softmax(logits, -1);
   auto [weights, chosen] = at::topk(probabilities, top_k, -1);
+  if (observer_) observer_(chosen);
   if (config_.norm_topk_prob) weights = weights / weights.sum(-1, true);
 
   // Assignments sorted by expert; a stable sort keeps tokens in order, so sums do too.

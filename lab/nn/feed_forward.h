@@ -2,7 +2,9 @@
 #ifndef SEEDNORM_LAB_NN_FEED_FORWARD_H_
 #define SEEDNORM_LAB_NN_FEED_FORWARD_H_
 
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "lab/nn/linear.h"
@@ -40,12 +42,18 @@ class Moe : public torch::nn::Module, public HasRoles {
   // share of assignments that went to expert e and P_e its mean probability (1 when even); router_z = mean of
   // logsumexp(logits)^2.
   at::Tensor forward(const at::Tensor& x, std::vector<AuxiliaryLoss>* losses) const;
+  // Calls `observer` in every later pass with the experts of each token, [B T, top_k] int64; none if it is
+  // empty.
+  using Observer = std::function<void(const at::Tensor& chosen)>;
+  void set_observer(Observer observer) { observer_ = std::move(observer); }
+  int64_t num_experts() const { return config_.num_experts; }
   Role role(const std::string&) const override { return Role::kMatrix; }
 
  private:
   at::Tensor run_experts(const at::Tensor& rows, const at::Tensor& ends, bool few) const;
 
   MoeConfig config_;
+  Observer observer_;
   std::shared_ptr<Linear> gate_;                // the router
   at::Tensor gate_proj_, up_proj_, down_proj_;  // [E, hidden, D], [E, hidden, D], [E, D, hidden]
 };

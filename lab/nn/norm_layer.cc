@@ -64,20 +64,24 @@ Role NormLayer::role(const std::string& name) const {
 
 std::pair<Tensor, Tensor> NormLayer::run(const Tensor& x, const Tensor& residual, const ParamSet<Tensor>& t) {
   check_devices(layer_, x, residual, t);
-  if (has_norm_kernels(layer_, x)) return norm_by_kernels(layer_, x, residual, t, dropout_draws_);
+  const bool by_kernels = has_norm_kernels(layer_, x);
+  if (by_kernels && input_scale_ == 1) return norm_by_kernels(layer_, x, residual, t, dropout_draws_);
   const Tensor sum = residual.defined() ? x + residual : Tensor();
-  return {norm_formula(layer_, sum.defined() ? sum : x, t, dropout_draws_), sum};
+  const Tensor& plain = sum.defined() ? sum : x;
+  const Tensor in = input_scale_ == 1 ? plain : plain * input_scale_;
+  if (by_kernels) return {norm_by_kernels(layer_, in, {}, t, dropout_draws_).first, sum};
+  return {norm_formula(layer_, in, t, dropout_draws_), sum};
 }
 
 Tensor NormLayer::forward(const Tensor& x) {
   if (is_conditioned_) throw std::logic_error("[" + spec_.name + "] norm: called without its condition");
-  if (watching_) watch(x);
+  observe(x);
   return run(x, {}, tensors_).first;
 }
 
 Tensor NormLayer::forward(const Tensor& x, const Tensor& scale, const Tensor& shift) {
   if (!is_conditioned_) throw std::logic_error("[" + spec_.name + "] norm: called with a condition");
-  if (watching_) watch(x);
+  observe(x);
   if (!layer_.info().needs_condition()) {
     return at::addcmul(shift.unsqueeze(1), run(x, {}, tensors_).first, 1 + scale.unsqueeze(1));
   }
@@ -92,13 +96,18 @@ std::pair<Tensor, Tensor> NormLayer::add(const Tensor& x, const Tensor& residual
     const Tensor sum = x + residual;
     return {forward(sum), sum};
   }
-  if (watching_) watch(x + residual);
+  if (watching_ || observer_) observe(x + residual);
   return run(x, residual, tensors_);
 }
 
 void NormLayer::set_watching(bool on) {
-  watching_ = on && layer_.info().has_sigma && spec_.options.beta == Form::kVector;
+  watching_ = on && has_dot_product();
   stats_.reset();
+}
+
+void NormLayer::observe(const Tensor& x) {
+  if (watching_) watch(x);
+  if (observer_) observer_(x);
 }
 
 // A few evenly spaced tokens suffice for a share with an error of a few percent. x is [rows, D] or

@@ -4,6 +4,7 @@
 
 #include <torch/nn/module.h>
 
+#include <functional>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -49,6 +50,12 @@ class NormLayer : public torch::nn::Module, public HasRoles {
   // dropout does not act. A norm whose spec has no dropout ignores it.
   void set_dropout_draws(const std::optional<DropoutDraws>& draws) { dropout_draws_ = draws; }
 
+  // Calls `observer` with the input of every later pass, which for add is the sum; none if it is empty.
+  using Observer = std::function<void(const torch::Tensor& input)>;
+  void set_observer(Observer observer) { observer_ = std::move(observer); }
+  // Normalizes the input times `scale` in all later passes. The sum that add returns is not scaled.
+  void set_input_scale(double scale) { input_scale_ = scale; }
+
   Role role(const std::string& name) const override;
   const NormSpec& spec() const { return spec_; }
   Affine affine() const { return is_conditioned_ ? Affine::kOfSample : Affine::kOwn; }
@@ -57,6 +64,9 @@ class NormLayer : public torch::nn::Module, public HasRoles {
   const std::vector<NormParam>& params() const { return params_; }
   // Undefined if the layer does not have it.
   const torch::Tensor& param(Param p) const { return tensors_[p]; }
+
+  // Whether the layer has z = dot_scale x_h . beta_h, a number for each row and head.
+  bool has_dot_product() const { return layer_.info().has_sigma && spec_.options.beta == Form::kVector; }
 
   // Telemetry of SeeDNorm with a dot product: while it is on, forward samples some rows of its input.
   void set_watching(bool on);
@@ -70,6 +80,7 @@ class NormLayer : public torch::nn::Module, public HasRoles {
 
  private:
   void watch(const torch::Tensor& x);
+  void observe(const torch::Tensor& x);
   // {y, sum}, sum undefined without a residual.
   std::pair<torch::Tensor, torch::Tensor> run(const torch::Tensor& x, const torch::Tensor& residual,
                                               const ParamSet<torch::Tensor>& params);
@@ -80,6 +91,8 @@ class NormLayer : public torch::nn::Module, public HasRoles {
   std::vector<NormParam> params_;
   ParamSet<torch::Tensor> tensors_;
   std::optional<DropoutDraws> dropout_draws_;
+  Observer observer_;
+  double input_scale_ = 1;
   bool watching_ = false;
   std::optional<DynamicStats> stats_;
 };

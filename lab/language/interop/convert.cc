@@ -58,15 +58,6 @@ void share_weights(const Model& from, const Model& to) {
   }
 }
 
-std::unique_ptr<Model> model_with(ModelConfig config, const NormSites& norms) {
-  config.norms = norms;
-  try {
-    return std::make_unique<Model>(config);
-  } catch (const std::invalid_argument& error) {
-    throw UserError(error.what());
-  }
-}
-
 json special_tokens(const fs::path& folder) {
   const fs::path path = folder / "config.json";
   const json config = parse_strict_json(read_file(path, kMaxFileBytes), path.string(), 16);
@@ -79,12 +70,27 @@ json special_tokens(const fs::path& folder) {
 
 }  // namespace
 
+std::unique_ptr<Model> with_norms(const Model& from, const NormSites& to, Conversion* conversion) {
+  const at::NoGradGuard no_grad;
+  ModelConfig config = from.config();
+  config.norms = to;
+  auto out = std::make_unique<Model>(config);
+  share_weights(from, *out);
+  const Conversion done = convert_norms(from, *out);
+  if (conversion != nullptr) *conversion = done;
+  return out;
+}
+
 Conversion convert(const fs::path& in, const fs::path& out, const NormSites& to) {
   const at::NoGradGuard no_grad;
   const std::unique_ptr<Model> old_model = load_model(in, Weights::kStored);
-  const std::unique_ptr<Model> new_model = model_with(old_model->config(), to);
-  share_weights(*old_model, *new_model);
-  const Conversion result = convert_norms(*old_model, *new_model);
+  Conversion result;
+  std::unique_ptr<Model> new_model;
+  try {
+    new_model = with_norms(*old_model, to, &result);
+  } catch (const std::invalid_argument& error) {
+    throw UserError(error.what());
+  }
   NewFolder target(out);
   write_model(*new_model, target.path(), common_dtype(in), special_tokens(in));
   for (const char* name : kCopied) {

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 
+#include "lab/language/models/model.h"
 #include "lab/nn/norm_sites.h"
 
 namespace seednorm::lab {
@@ -14,11 +16,15 @@ struct Conversion {
   bool lossless = true;  // until it is trained, the new model's outputs equal the old one's bit for bit
 };
 
+// A model like `from`, but with the norms `to`. Norms keep the parameters that mean the same in both, and
+// others get their initial values; all other weights share the memory of `from`. Errors
+// (std::invalid_argument): a norm does not fit the model.
+std::unique_ptr<Model> with_norms(const Model& from, const NormSites& to, Conversion* conversion = nullptr);
+
 // Writes the model of folder `in` with the norms `to`, and the tokenizer's files, to the new folder `out`,
-// which appears either complete or not at all. Weights keep their dtype. Norms keep the parameters that mean
-// the same in both; others get their initial values. Since SeeDNorm's beta starts at 0, the conversion from
-// RMSNorm to SeeDNorm is lossless (Eq. 4). Errors (UserError): those of load_model; `out` exists; a norm does
-// not fit the model.
+// which appears either complete or not at all. Weights keep their dtype, and norms become those of
+// with_norms. Since SeeDNorm's beta starts at 0, the conversion from RMSNorm to SeeDNorm is lossless (Eq. 4).
+// Errors (UserError): those of load_model; `out` exists; a norm does not fit the model.
 Conversion convert(const std::filesystem::path& in, const std::filesystem::path& out, const NormSites& to);
 // The same with one norm at every site.
 Conversion convert(const std::filesystem::path& in, const std::filesystem::path& out,

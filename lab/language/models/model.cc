@@ -93,6 +93,7 @@ template <class Layer>
 Tensor Model::run(const Tensor& tokens, const Layer& layer) {
   Stream stream = {at::embedding(embedding_, tokens).to(dtype_), {}};
   if (embedding_scale_.defined()) stream.x = stream.x * embedding_scale_.to(dtype_);
+  if (stream_scale_ != 1) stream.x = stream.x * stream_scale_;
   for (size_t i = 0; i < blocks_.size(); ++i) stream = layer(i, stream);
   return stream.delta.defined() ? norm_->add(stream.delta, stream.x).first : norm_->forward(stream.x);
 }

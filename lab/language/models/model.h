@@ -48,6 +48,8 @@ class Model : public torch::nn::Module {
   void set_dtype(at::ScalarType dtype) { dtype_ = dtype; }
   // Recompute each layer's activations in backward instead of keeping them.
   void set_checkpointing(bool on) { checkpointing_ = on; }
+  // Multiplies the residual stream behind the embedding by `scale` in all later passes.
+  void set_stream_scale(double scale) { stream_scale_ = scale; }
 
   // tokens [B, T] int64 -> final hidden states after the output norm [B, T, D].
   at::Tensor hidden(const at::Tensor& tokens, std::vector<AuxiliaryLoss>* losses = nullptr);
@@ -82,6 +84,7 @@ class Model : public torch::nn::Module {
   Rope rope_;
   at::ScalarType dtype_ = at::kFloat;
   bool checkpointing_ = false;
+  double stream_scale_ = 1;
   std::vector<std::shared_ptr<Block>> blocks_;
   std::shared_ptr<NormLayer> norm_;
   at::Tensor embedding_, embedding_scale_, head_;

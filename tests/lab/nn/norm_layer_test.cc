@@ -144,6 +144,32 @@ TEST(NormLayer, DropoutOfTheDynamicCoefficient) {
   EXPECT_FALSE(at::equal(y, layer.forward(x)));
 }
 
+// The observer sees what the norm normalizes, before the scale; add returns the sum without the scale.
+TEST(NormLayer, ObserversAndScalesOfTheInput) {
+  for (const char* name : {"rms_norm", "layer_norm", "seed_norm(num_heads=2)", "dyt"}) {
+    SCOPED_TRACE(name);
+    NormLayer layer(NormSpec::parse(name), 8);
+    const at::NoGradGuard no_grad;
+    if (at::Tensor beta = layer.param(Param::kBeta); beta.defined()) beta.copy_(random({8}, 1));
+    const at::Tensor x = random({5, 8}, 2), residual = random({5, 8}, 3), sum = x + residual;
+    const at::Tensor plain = layer.forward(x), four_x = layer.forward(4 * x),
+                     four_sum = layer.forward(4 * sum);
+    std::vector<at::Tensor> seen;
+    layer.set_observer([&](const at::Tensor& input) { seen.push_back(input); });
+    layer.set_input_scale(4);
+    EXPECT_TRUE(at::equal(layer.forward(x), four_x));
+    const auto [y, kept] = layer.add(x, residual);
+    EXPECT_TRUE(at::equal(y, four_sum));
+    EXPECT_TRUE(at::equal(kept, sum));
+    ASSERT_EQ(seen.size(), 2u);
+    EXPECT_TRUE(at::equal(seen[0], x) && at::equal(seen[1], sum));
+    layer.set_observer({});
+    layer.set_input_scale(1);
+    EXPECT_TRUE(at::equal(layer.forward(x), plain));
+    EXPECT_EQ(seen.size(), 2u);
+  }
+}
+
 // A norm of queries has a row for each head of a token: all heads are sampled, whatever their number.
 TEST(NormLayer, TelemetrySamplesAllRowsOfAToken) {
   NormLayer layer(NormSpec::parse("seed_norm"), 4);
