@@ -64,6 +64,10 @@ Settings LanguageConfig::settings() {
       {"router_z_weight", "weight of the router's z-loss", router_z_weight},
       {"router_z_over_top_k", "divide the router's z-loss by top_k, as OLMoE's code does",
        router_z_over_top_k},
+      {"init_from",
+       "model directory or checkpoint whose weights training begins with, with other norms where they do not "
+       "change its outputs",
+       init_from},
       {"train_data", "folder of token shards to train on", train_data},
       {"valid_data", "folders of token shards to validate on, separated by commas", valid_data,
        Scope::kMeasurement},

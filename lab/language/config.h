@@ -17,6 +17,7 @@ struct LanguageConfig : WorkloadConfig {
   double router_z_weight = 0;
   bool router_z_over_top_k = false;  // divides that weight by top_k, as OLMoE's code does
 
+  std::string init_from;       // model directory whose weights training begins with; empty: random weights
   std::string train_data;      // folders of token shards, separated by commas
   std::string valid_data;      // folders, separated by commas; empty: none
   std::string sample_prompt;   // text to continue at each validation; empty: none

@@ -10,6 +10,7 @@
 #include "lab/base/machine.h"
 #include "lab/base/progress.h"
 #include "lab/base/split_list.h"
+#include "lab/language/interop/convert.h"
 #include "lab/language/interop/hf_config.h"
 #include "lab/language/interop/model_dir.h"
 #include "lab/language/models/counts.h"
@@ -25,6 +26,24 @@ using at::Tensor;
 // The 50,280 ids of the tokenizer of OLMo and OLMoE, rounded up as in their models.
 constexpr int64_t kOlmoVocabSize = 50304;
 constexpr int64_t kByteVocabSize = 257;  // of the byte tokenizer
+
+// Errors (UserError): the settings describe another model than `there`, except for norms and what they allow
+// to differ.
+void check_same_but_norms(const std::string& where, const ModelConfig& there, const LanguageConfig& here) {
+  LanguageConfig wanted = here, found = here;
+  found.model = there;
+  for (ModelConfig* m : {&wanted.model, &found.model}) m->norm_placement = m->placement();
+  const Settings of_wanted = wanted.settings(), of_found = found.settings();
+  for (size_t i = 0; i < of_wanted.size(); ++i) {
+    const std::string& name = of_wanted[i].name;
+    if (name.starts_with("norm.") || name == "context" || name == "init_std") continue;
+    const std::string value = of_found[i].get();
+    if (of_wanted[i].get() != value) {
+      throw UserError(where + ": " + name + " is " + value + " there and " + of_wanted[i].get() +
+                      " here; set " + name + "=" + value);
+    }
+  }
+}
 
 }  // namespace
 
@@ -73,9 +92,33 @@ void LanguageWorkload::build_model(Purpose purpose) {
   }
   refuse_more_than_memory(16 * config_.model.estimated_params(),
                           "weights, gradients and AdamW's state of the model");
-  model_ = std::make_shared<Model>(config_.model, static_cast<uint64_t>(train_.seed));
+  if (begins_trained() && purpose == Purpose::kTraining) {
+    begin_with_weights();
+  } else {
+    model_ = std::make_shared<Model>(config_.model, static_cast<uint64_t>(train_.seed));
+  }
   model_->set_dtype(train_.dtype == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat);
   model_->set_checkpointing(train_.checkpointing);
+}
+
+void LanguageWorkload::begin_with_weights() {
+  const fs::path folder = config_.init_from;
+  const std::string where = "init_from: " + folder.string();
+  if (!fs::exists(folder / "config.json")) {
+    throw UserError(where +
+                    " has no config.json; expected a model directory, as RUN/checkpoints/step-00001000");
+  }
+  const std::unique_ptr<Model> old_model = load_model(folder);
+  check_same_but_norms(where, old_model->config(), config_);
+  const fs::path tokenizer = folder / kTokenizerFile;
+  if (tokenizer_ && fs::exists(tokenizer) && Tokenizer::load(tokenizer).sha256() != tokenizer_->sha256()) {
+    throw UserError(where + ": its tokenizer.json is not that of train_data; tokenize the data with it");
+  }
+  Conversion conversion;
+  model_ = with_norms(*old_model, config_.model, &conversion);
+  if (!conversion.lossless) {
+    throw UserError(where + ": " + conversion.loss + "; training would begin with another model");
+  }
 }
 
 Counts LanguageWorkload::counts() const { return count(*model_); }

@@ -31,6 +31,7 @@ class LanguageWorkload : public Workload {
   std::string unit() const override { return config_.unit(); }
   std::string loss_unit() const override { return "nats per token"; }
   int64_t units_per_row() const override { return config_.model.context; }
+  bool begins_trained() const override { return !config_.init_from.empty(); }
   Counts counts() const override;
   Batch batch(int64_t step, RowRange rows) const override;
   Loss loss(const Batch& batch, double share) override;
@@ -52,6 +53,7 @@ class LanguageWorkload : public Workload {
  private:
   void open_data();
   void build_model(Purpose purpose);
+  void begin_with_weights();
 
   LanguageConfig config_;
   TrainConfig train_;

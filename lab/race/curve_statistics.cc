@@ -45,6 +45,9 @@ bool fell_back(const std::vector<TrainPoint>& points) {
   return false;
 }
 
+// Trained weights are measured before the first step.
+bool begins_trained(const Curves& run) { return !run.measured.empty() && run.measured.front().step == 0; }
+
 }  // namespace
 
 Curve curve_of(const std::vector<Measured>& measured, const std::string& metric, Axis axis) {
@@ -74,7 +77,9 @@ double reach_ratio(const Curve& a, const Curve& b, bool lower_is_better) {
   if (a.size() < 2 || b.size() < 2) return kNaN;
   const double of_a = a.back().second, of_b = b.back().second;
   const double target = lower_is_better ? std::max(of_a, of_b) : std::min(of_a, of_b);
-  return first_reached(b, target, lower_is_better) / first_reached(a, target, lower_is_better);
+  const double at_a = first_reached(a, target, lower_is_better),
+               at_b = first_reached(b, target, lower_is_better);
+  return at_a > 0 && at_b > 0 ? at_b / at_a : kNaN;
 }
 
 MeanEstimate mean_ratio(const std::vector<double>& ratios) {
@@ -116,6 +121,9 @@ Convergence convergence_of(const Curves& run, std::optional<double> best_gain) {
   const double first = run.train.front().loss, gain = gain_of(run);
   const std::vector<double> losses = mean_losses(run.train);
   const double best = first - *std::min_element(losses.begin(), losses.end());
+  if (begins_trained(run)) {
+    return gain < -kLeastGain * std::fabs(first) ? Convergence::kBlewUp : Convergence::kConverged;
+  }
   if (best > 0 && best - gain > kLostShare * best) return Convergence::kBlewUp;
   if (!(gain >= kLeastGain * std::fabs(first))) return Convergence::kStagnated;
   if (best_gain && !(gain >= kLeastShareOfOthers * *best_gain)) return Convergence::kStagnated;

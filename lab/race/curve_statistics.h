@@ -25,8 +25,9 @@ Curve curve_of(const std::vector<Measured>& measured, const std::string& metric,
 double first_reached(const Curve& curve, double value, bool lower_is_better);
 
 // The x at which b first reaches the worse one of the two final values, divided by that of a. NaN if a curve
-// has fewer than two points. Both curves reach that value, so that neither is favoured; the learning rate of
-// the run that reaches it early has decayed less by then, which favours the slower one.
+// has fewer than two points, or begins there (trained weights, measured before the first step). Both curves
+// reach that value, so that neither is favoured; the learning rate of the run that reaches it early has
+// decayed less by then, which favours the slower one.
 double reach_ratio(const Curve& a, const Curve& b, bool lower_is_better);
 // The geometric mean of ratios and its interval; p is of the hypothesis that it is 1.
 MeanEstimate mean_ratio(const std::vector<double>& ratios);
@@ -45,6 +46,8 @@ double trend(const Curve& a, const Curve& b);
 //   recovered  none of these, but on the way a twentieth of the steps, each of its steps, had lost more than
 //              half of what had been gained before it
 //   converged  none of these
+// A run that begins with trained weights has little to gain: it blew up if the last twentieth has lost 5% of
+// the first loss, and does not stagnate.
 enum class Convergence { kConverged, kDiverged, kBlewUp, kStagnated, kRecovered };
 Convergence convergence_of(const Curves& run, std::optional<double> best_gain = {});
 // The first loss minus the mean loss of the last twentieth; NaN without steps.

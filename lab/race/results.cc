@@ -189,6 +189,11 @@ void add_noise(const std::vector<Run>& runs, const std::vector<Entrant>& entrant
     for (size_t b = a + 1; b < entrants.size(); ++b) {
       if (!are_equal(entrants[a], entrants[b])) continue;
       const std::vector<RunPair> pairs = run_pairs(runs, entrants[a].label, entrants[b].label);
+      // Runs that share their weights too (init_from) are the same, but for their time.
+      const auto is_same = [&](const MetricInfo& m) {
+        return differences(pairs, m.name) == std::vector<double>(pairs.size(), 0.0);
+      };
+      if (std::all_of(out.info.metrics.begin(), out.info.metrics.end(), is_same)) continue;
       for (const std::string& metric : metrics) {
         const std::vector<double> d = differences(pairs, metric);
         if (d.empty()) continue;

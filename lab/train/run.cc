@@ -335,7 +335,8 @@ RunResult Run::go() {
   const TrainConfig& train = spec_.train;
   first_ = trainer_->steps_done();
   const int64_t last = spec_.dry_run ? std::min<int64_t>(first_ + 1, train.steps) : train.steps;
-  if (first_ > 0 && first_ < last) measure(/*at_end=*/false);
+  const bool has_weights = first_ > 0 ? first_ < last : workload_->begins_trained() && !spec_.dry_run;
+  if (has_weights) measure(/*at_end=*/false);
   // A group learns of a signal at the end of a step, so that all stop after the same one.
   if (group_.size() == 1) stop_ = interrupted();
   while (trainer_->steps_done() < last && !stop_) {

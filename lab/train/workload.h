@@ -104,6 +104,8 @@ class Workload {
   // A line for each piece of the training data that could not be read and was left out of this process's
   // batches so far. Nothing if such data are an error.
   virtual std::optional<std::vector<std::string>> left_out() const { return std::nullopt; }
+  // Whether training begins with trained weights, which are then measured before the first step.
+  virtual bool begins_trained() const { return false; }
   // The average of the weights that training updates, or null.
   virtual WeightAverage* weight_average() const { return nullptr; }
 

@@ -24,11 +24,11 @@ constexpr std::array kParams = {Param::kAlpha, Param::kBeta, Param::kGamma};
 
 // A copy whose norms alone have gradients; it shares the memory of all other weights.
 std::unique_ptr<Model> with_heads(const Model& model, int64_t heads) {
-  NormSites norms = model.config().norms;
-  for (auto& [site, spec] : norms) {
+  ModelConfig config = model.config();
+  for (auto& [site, spec] : config.norms) {
     if (norm_info(spec.name).has_heads && spec.options.beta == Form::kVector) spec.options.num_heads = heads;
   }
-  std::unique_ptr<Model> out = with_norms(model, norms);
+  std::unique_ptr<Model> out = with_norms(model, config);
   std::set<std::string> own;
   for (const auto& [name, norm] : out->norms()) {
     for (const NormParam& p : norm->params()) own.insert(name + "." + p.name);

@@ -42,7 +42,11 @@ Conversion convert_norms(const Model& from, const Model& to) {
     const NormLayer &a = *old_norms[i].second, &b = *new_norms[i].second;
     share_params(a, b);
     out.num_replaced += a.spec().text() != b.spec().text();
-    out.lossless = out.lossless && why_outputs_differ(a, b).empty();
+    const std::string why = why_outputs_differ(a, b);
+    if (why.empty() || !out.lossless) continue;
+    out.lossless = false;
+    out.loss =
+        old_norms[i].first + ": " + a.spec().text() + " does not become " + b.spec().text() + ": " + why;
   }
   return out;
 }
@@ -70,11 +74,9 @@ json special_tokens(const fs::path& folder) {
 
 }  // namespace
 
-std::unique_ptr<Model> with_norms(const Model& from, const NormSites& to, Conversion* conversion) {
+std::unique_ptr<Model> with_norms(const Model& from, const ModelConfig& to, Conversion* conversion) {
   const at::NoGradGuard no_grad;
-  ModelConfig config = from.config();
-  config.norms = to;
-  auto out = std::make_unique<Model>(config);
+  auto out = std::make_unique<Model>(to);
   share_weights(from, *out);
   const Conversion done = convert_norms(from, *out);
   if (conversion != nullptr) *conversion = done;
@@ -87,7 +89,9 @@ Conversion convert(const fs::path& in, const fs::path& out, const NormSites& to)
   Conversion result;
   std::unique_ptr<Model> new_model;
   try {
-    new_model = with_norms(*old_model, to, &result);
+    ModelConfig config = old_model->config();
+    config.norms = to;
+    new_model = with_norms(*old_model, config, &result);
   } catch (const std::invalid_argument& error) {
     throw UserError(error.what());
   }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include "lab/language/models/model.h"
 #include "lab/nn/norm_sites.h"
@@ -14,12 +15,13 @@ namespace seednorm::lab {
 struct Conversion {
   int64_t num_replaced = 0;
   bool lossless = true;  // until it is trained, the new model's outputs equal the old one's bit for bit
+  std::string loss;      // of the first norm with which outputs change: "NAME: OLD does not become NEW: why"
 };
 
-// A model like `from`, but with the norms `to`. Norms keep the parameters that mean the same in both, and
-// others get their initial values; all other weights share the memory of `from`. Errors
-// (std::invalid_argument): a norm does not fit the model.
-std::unique_ptr<Model> with_norms(const Model& from, const NormSites& to, Conversion* conversion = nullptr);
+// The model `to`, which differs from that of `from` in its norms, and perhaps its context, alone. Norms keep
+// the parameters that mean the same in both, and others get their initial values; all other weights share the
+// memory of `from`. Errors (std::invalid_argument): a norm does not fit the model.
+std::unique_ptr<Model> with_norms(const Model& from, const ModelConfig& to, Conversion* conversion = nullptr);
 
 // Writes the model of folder `in` with the norms `to`, and the tokenizer's files, to the new folder `out`,
 // which appears either complete or not at all. Weights keep their dtype, and norms become those of

@@ -119,6 +119,20 @@ Curves run_of(double (*loss)(double)) {
   return out;
 }
 
+TEST(Convergence, OfTrainedWeights) {
+  const auto trained = [](double (*loss)(double)) {
+    Curves out = run_of(loss);
+    out.measured.push_back({.step = 0, .units = 0, .seconds = 0, .values = {}});
+    return out;
+  };
+  EXPECT_EQ(convergence_of(run_of([](double) { return 2.0; })), Convergence::kStagnated);
+  EXPECT_EQ(convergence_of(trained([](double) { return 2.0; })), Convergence::kConverged);
+  EXPECT_EQ(convergence_of(trained([](double x) { return x < 0.5 ? 1.9 : 1.95; }), 1.0),
+            Convergence::kConverged);
+  EXPECT_EQ(convergence_of(trained([](double x) { return x < 0.5 ? 2.0 : 2.2; })), Convergence::kBlewUp);
+  EXPECT_TRUE(std::isnan(reach_ratio({{0, 2.0}, {1, 2.1}}, {{0, 2.0}, {1, 1.9}}, /*lower_is_better=*/true)));
+}
+
 TEST(Convergence, IsNamed) {
   const Curves good = run_of([](double x) { return 2 + 3 * std::exp(-8 * x); });
   EXPECT_EQ(convergence_of(good), Convergence::kConverged);
