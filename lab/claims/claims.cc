@@ -171,6 +171,11 @@ ClaimRace parse_claim_race(const std::string& name, std::string_view toml) {
   out.data = in.text("data", true);
   if (out.data != "text" && out.data != "digits")
     throw UserError(name + ": data: expected text or digits, got " + quote(out.data));
+  out.init_from = in.text("init_from");
+  const size_t slash = out.init_from.find('/');
+  if (!out.init_from.empty() &&
+      (slash == std::string::npos || slash == 0 || slash + 1 == out.init_from.size()))
+    throw UserError(name + ": init_from: expected RACE/ENTRANT, got " + quote(out.init_from));
   if (const toml::array* const settings = in.array("settings")) {
     for (const auto& node : *settings) {
       const auto value = node.value_exact<std::string>();

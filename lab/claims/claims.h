@@ -46,6 +46,9 @@ struct Claim {
 struct ClaimRace {
   std::string name, about, recipe;
   std::string data;  // "text" or "digits"
+  // "RACE/ENTRANT": the weights that all runs begin with are the last checkpoint of that entrant's first run,
+  // in another race; may be empty.
+  std::string init_from;
   std::vector<std::string> settings;
   std::string norms, lrs;  // as for seednorm race; lrs may be empty
   int64_t seeds = 1;

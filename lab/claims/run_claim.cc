@@ -7,6 +7,7 @@
 #include "lab/base/file.h"
 #include "lab/base/interrupt.h"
 #include "lab/base/json_field.h"
+#include "lab/train/checkpoint.h"
 
 namespace seednorm::lab {
 namespace {
@@ -25,6 +26,33 @@ std::vector<std::string> data_settings(const ClaimRun& run, const std::string& d
   }
   if (!is_text) return {"train_data=" + folder.string()};
   return {"train_data=" + (folder / "train").string(), "valid_data=" + (folder / "valid").string()};
+}
+
+// The race and the entrant of "RACE/ENTRANT"; both empty for an empty text.
+std::pair<std::string, std::string> origin_of(const std::string& init_from) {
+  const size_t slash = init_from.find('/');
+  if (slash == std::string::npos) return {};
+  return {init_from.substr(0, slash), init_from.substr(slash + 1)};
+}
+
+// Adds a race to the list, if it is not there, behind the one whose weights it begins with.
+void add_with_origin(const std::string& race, std::vector<std::string>& names) {
+  if (std::find(names.begin(), names.end(), race) != names.end()) return;
+  const std::string origin = origin_of(load_claim_race(race).init_from).first;
+  if (!origin.empty()) add_with_origin(origin, names);
+  names.push_back(race);
+}
+
+// The last checkpoint of the entrant's first run. Errors (UserError): there is none, as after a divergence.
+fs::path checkpoint_of(const ClaimRun& run, const std::string& init_from, const RaceResults& results) {
+  const auto [race, entrant] = origin_of(init_from);
+  for (const RunSummary& r : results.at(race).runs) {
+    if (r.entrant != entrant) continue;
+    const fs::path dir = run.out / race / r.dir;
+    if (const auto checkpoint = find_checkpoint(dir).path) return *checkpoint;
+    throw UserError(dir.string() + ": has no checkpoint to begin with");
+  }
+  throw UserError("race " + race + ": has no entrant " + quote(entrant));
 }
 
 }  // namespace
@@ -54,15 +82,18 @@ RaceSpec claim_race_spec(const ClaimRun& run, const std::string& race) {
 RaceResults run_claim_races(const ClaimRun& run, const std::vector<Claim>& claims) {
   std::vector<std::string> names;
   for (const Claim& claim : claims) {
-    for (const std::string& race : claim.races()) {
-      if (std::find(names.begin(), names.end(), race) == names.end()) names.push_back(race);
-    }
+    for (const std::string& race : claim.races()) add_with_origin(race, names);
   }
   std::vector<RaceSpec> specs;  // all of them, so that a mistake in the last one shows now
   for (const std::string& name : names) specs.push_back(claim_race_spec(run, name));
   RaceResults out;
   for (size_t i = 0; i < specs.size(); ++i) {
-    std::fprintf(stderr, "=== %s: %s\n", names[i].c_str(), load_claim_race(names[i]).about.c_str());
+    const ClaimRace asked = load_claim_race(names[i]);
+    std::fprintf(stderr, "=== %s: %s\n", names[i].c_str(), asked.about.c_str());
+    if (!asked.init_from.empty()) {
+      const fs::path weights = checkpoint_of(run, asked.init_from, out);
+      apply_settings(specs[i].recipe, {"init_from=" + weights.string()});
+    }
     out[names[i]] = summarize(specs[i].recipe.name, race(specs[i]));
     check_interrupt();
   }

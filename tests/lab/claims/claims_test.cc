@@ -73,6 +73,11 @@ TEST(Claims, MistakesAreNamed) {
               parse_claim_race("x", "about = \"a\"\nrecipe = \"demo\"\ndata = \"web\"\n");
             }).find("expected text or digits"),
             std::string::npos);
+  EXPECT_EQ(user_error([] {
+              parse_claim_race("x",
+                               "about = \"a\"\nrecipe = \"demo\"\ndata = \"text\"\ninit_from = \"moe\"\n");
+            }),
+            "x: init_from: expected RACE/ENTRANT, got \"moe\"");
 }
 
 TEST(Claims, BetaZeroIsRmsNorm) {
@@ -231,8 +236,8 @@ TEST(Judge, RunsThatFail) {
   EXPECT_EQ(verdict_of(expectation("better", "dyt", "rms_norm"), results), Verdict::kFails);
 }
 
-TEST(RunClaim, TrainsResumesAndJudgesFolders) {
-  const TestFolder folder;
+// Small models, on text in the folder.
+ClaimRun small_run(const TestFolder& folder) {
   std::string text;
   for (int i = 0; i < 400; ++i) text += "pack my box with " + std::to_string(i % 9) + " dozen liquor jugs\n";
   write(folder / "text.txt", text);
@@ -240,12 +245,16 @@ TEST(RunClaim, TrainsResumesAndJudgesFolders) {
   for (const char* part : {"text/train", "text/valid"})
     tokenize({.inputs = {folder / "text.txt"}, .out = folder / part}, Tokenizer::load("byte"),
              [](const TokenizeProgress&) {});
-  ClaimRun run = {
-      folder / "out",
-      folder / "text",
-      folder / "digits",
-      {"steps=3", "dim=16", "num_layers=1", "num_heads=2", "num_kv_heads=2", "context=16", "batch_size=2",
-       "warmup_tokens=10", "eval_every=1", "eval_batches=1", "num_experts=4", "top_k=2", "ffn_dim=8"}};
+  return {folder / "out",
+          folder / "text",
+          folder / "digits",
+          {"steps=3", "dim=16", "num_layers=1", "num_heads=2", "num_kv_heads=2", "context=16", "batch_size=2",
+           "warmup_tokens=10", "eval_every=1", "eval_batches=1", "num_experts=4", "top_k=2", "ffn_dim=8"}};
+}
+
+TEST(RunClaim, TrainsResumesAndJudgesFolders) {
+  const TestFolder folder;
+  const ClaimRun run = small_run(folder);
   const std::vector<Claim> claims = {load_claim("qk-per-head")};
   const RaceResults first = run_claim_races(run, claims);
   ASSERT_EQ(first.at("moe-qk").runs.size(), 15U);
@@ -263,6 +272,31 @@ TEST(RunClaim, TrainsResumesAndJudgesFolders) {
       user_error([&] { run_claim_races(run, {load_claim("decay")}); }).find("script/demo vision makes it"),
       std::string::npos);
   EXPECT_NE(user_error([&] { read_claim_races(folder / "text"); }).find("has no results"), std::string::npos);
+}
+
+// The races that others begin with run first; both entrants begin with the same model.
+TEST(RunClaim, UpgradesATrainedModel) {
+  const TestFolder folder;
+  ClaimRun run = small_run(folder);
+  // Settings of experts, which a dense model does not save.
+  std::erase_if(run.settings, [](const std::string& s) { return s == "num_experts=4" || s == "top_k=2"; });
+  const std::vector<Claim> claims = {load_claim("upgrade")};
+  const RaceResults results = run_claim_races(run, claims);
+  EXPECT_NE(judge(claims[0], results).verdict, Verdict::kNotRun);
+  for (const char* family : {"dense", "moe"}) {
+    const RaceSummary &before = results.at(family), &after = results.at(std::string("upgrade-") + family);
+    const auto first = std::find_if(before.runs.begin(), before.runs.end(),
+                                    [](const RunSummary& r) { return r.entrant == "rms_norm"; });
+    for (const RunSummary& r : after.runs) {
+      const auto file = folder.path() / "out" / (std::string("upgrade-") + family) / r.dir / "metrics.jsonl";
+      const std::string lines = read_file(file, 1 << 20);
+      const auto line = nlohmann::json::parse(lines.substr(0, lines.find('\n')));
+      EXPECT_EQ(line.at("step"), 0) << r.dir;
+      EXPECT_EQ(line.at("metrics").at("val_loss").get<double>(), first->value("val_loss")) << r.dir;
+    }
+  }
+  const RaceResults again = run_claim_races(run, claims);
+  EXPECT_EQ(claim_json(claims[0], judge(claims[0], again)), claim_json(claims[0], judge(claims[0], results)));
 }
 
 }  // namespace
