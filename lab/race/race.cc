@@ -122,6 +122,7 @@ RacedRun raced(const RaceSpec& spec, const Start& start, const RunResult& result
                  .dir = "runs/" + start.name,
                  .steps = result.steps,
                  .units = result.units,
+                 .flops_per_unit = result.flops_per_unit,
                  .seconds = result.seconds,
                  .diverged = result.diverged,
                  .diverged_at = result.diverged ? std::optional(result.steps + 1) : std::nullopt,

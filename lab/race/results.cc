@@ -1,4 +1,5 @@
-// Computes results from runs: values at equal time, paired differences, what curves and sweeps say.
+// Computes results from runs: values at equal time and equal FLOPs, paired differences, what curves and
+// sweeps say.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -147,20 +148,28 @@ void add_convergence(const std::vector<RacedRun>& runs, std::vector<RunSummary>&
   }
 }
 
-// Values at equal time, of all metrics that were measured during training. Returns the names of all metrics.
-std::vector<std::string> add_equal_time(const std::vector<RacedRun>& runs, RaceSummary& out) {
+// Values at equal time and, where entrants differ in them, at equal FLOPs, of all metrics that were measured
+// during training. Returns the names of all metrics.
+std::vector<std::string> add_equal_costs(const std::vector<RacedRun>& runs, RaceSummary& out) {
   out.equal_time_s = equal_time(out.runs);
+  out.equal_flops = equal_flops(out.runs);
   std::vector<std::string> names;
-  for (const MetricInfo& m : out.info.metrics) {
-    names.push_back(m.name);
+  const auto add = [&](const std::string& metric, const char* suffix, Axis axis, const auto& place) {
     bool has_curve = false;
     for (size_t i = 0; i < runs.size(); ++i) {
-      const Curve curve = curve_of(runs[i].curves.measured, m.name, Axis::kSeconds);
+      const Curve curve = curve_of(runs[i].curves.measured, metric, axis);
       if (curve.empty()) continue;
       has_curve = true;
-      out.runs[i].values.emplace_back(m.name + kEqualTime, value_at_time(curve, out.equal_time_s));
+      out.runs[i].values.emplace_back(metric + suffix, value_at(curve, place(out.runs[i])));
     }
-    if (has_curve) names.push_back(m.name + kEqualTime);
+    if (has_curve) names.push_back(metric + suffix);
+  };
+  for (const MetricInfo& m : out.info.metrics) {
+    names.push_back(m.name);
+    add(m.name, kEqualTime, Axis::kSeconds, [&](const RunSummary&) { return out.equal_time_s; });
+    if (!std::isfinite(out.equal_flops)) continue;
+    add(m.name, kEqualFlops, Axis::kUnits,
+        [&](const RunSummary& run) { return out.equal_flops / run.flops_per_unit; });
   }
   return names;
 }
@@ -213,7 +222,7 @@ RaceSummary summarize(const std::string& recipe, const RaceResult& result) {
   out.machine = machine();
   for (const RacedRun& r : result.runs) out.runs.push_back(r.summary);
   add_convergence(result.runs, out.runs);
-  const std::vector<std::string> metrics = add_equal_time(result.runs, out);
+  const std::vector<std::string> metrics = add_equal_costs(result.runs, out);
   std::vector<Run> runs;
   for (size_t i = 0; i < result.runs.size(); ++i) runs.push_back({&out.runs[i], &result.runs[i].curves});
   const std::vector<Sweep> sweeps = sweeps_of(result.entrants);

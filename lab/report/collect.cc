@@ -137,7 +137,7 @@ class RaceFolder {
           if (name == metric && std::isfinite(m.seconds)) curve.emplace_back(m.seconds, value);
         }
       }
-      const double value = value_at_time(curve, out_.race.equal_time_s);
+      const double value = value_at(curve, out_.race.equal_time_s);
       if (std::isfinite(value)) run.summary.values.emplace_back(at_equal_time, value);
     }
     const auto is_old = [&](const PairSummary& pair) { return pair.metric == at_equal_time; };

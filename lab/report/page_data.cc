@@ -120,11 +120,13 @@ Json group_json(const ReportGroup& group) {
   Json metrics = Json::array(), pairs = Json::array();
   for (const MetricInfo& metric : info.metrics) {
     if (has_value(group, metric.name)) metrics.push_back(metric_json(metric, info));
-    const std::string later = metric.name + kEqualTime;
-    const bool is_listed = std::any_of(info.metrics.begin(), info.metrics.end(),
-                                       [&](const MetricInfo& m) { return m.name == later; });
-    if (!is_listed && has_value(group, later)) {
-      metrics.push_back(metric_json(find_metric(info.metrics, later).value(), info));
+    for (const char* suffix : {kEqualTime, kEqualFlops}) {
+      const std::string later = metric.name + suffix;
+      const bool is_listed = std::any_of(info.metrics.begin(), info.metrics.end(),
+                                         [&](const MetricInfo& m) { return m.name == later; });
+      if (!is_listed && has_value(group, later)) {
+        metrics.push_back(metric_json(find_metric(info.metrics, later).value(), info));
+      }
     }
   }
   for (const PairSummary& pair : group.race.pairs) pairs.push_back(pair_summary_json(pair));
@@ -140,6 +142,7 @@ Json group_json(const ReportGroup& group) {
               {"pairs", std::move(pairs)},
               {"config", group.config}};
   put_statistics(out, group.race);
+  if (std::isfinite(group.race.equal_flops)) out["equal_flops"] = group.race.equal_flops;
   if (group.race.machine.is_object()) out["machine"] = group.race.machine;
   // All runs of a race see the same pictures.
   for (const ReportRun& run : group.runs) {

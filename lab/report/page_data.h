@@ -10,7 +10,8 @@ namespace seednorm::lab {
 
 // {"title", "answer",
 //  "groups": [{"name", "dir", "kind": "race" | "run", "recipe", "seeds", "entrants", "unit",
-//              "equal_time_s", "metrics": [{"name", "title", "unit", "lower_is_better", "chart"}],
+//              "equal_time_s", "equal_flops" if it is known,
+//              "metrics": [{"name", "title", "unit", "lower_is_better", "chart"}],
 //              "pairs" and the lists of race_statistics.h, as in results.json,
 //              "machine", "config", "command", "interval_command"}],
 //  "runs": [{"group": index, "entrant", "seed", "state": "finished" | "diverged" | "unfinished",

@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "lab/report/fields.h"
 
@@ -88,13 +89,17 @@ std::optional<MetricInfo> find_metric(const std::vector<MetricInfo>& metrics, co
     return std::find_if(metrics.begin(), metrics.end(), [&](const auto& m) { return m.name == wanted; });
   };
   if (const auto found = named(name); found != metrics.end()) return *found;
-  if (!name.ends_with(kEqualTime)) return std::nullopt;
-  const auto base = named(name.substr(0, name.size() - std::string(kEqualTime).size()));
-  if (base == metrics.end()) return std::nullopt;
-  MetricInfo out = *base;
-  out.name = name;
-  out.title += " at equal time";
-  return out;
+  for (const auto& [suffix, words] : {std::pair<std::string, const char*>(kEqualTime, " at equal time"),
+                                      {kEqualFlops, " at equal FLOPs"}}) {
+    if (!name.ends_with(suffix)) continue;
+    const auto base = named(name.substr(0, name.size() - suffix.size()));
+    if (base == metrics.end()) return std::nullopt;
+    MetricInfo out = *base;
+    out.name = name;
+    out.title += words;
+    return out;
+  }
+  return std::nullopt;
 }
 
 double RunSummary::value(const std::string& name) const {
@@ -114,6 +119,7 @@ Json run_summary_json(const RunSummary& run, const std::string& unit) {
               {"seconds", number_or_null(run.seconds)},
               {unit + "s_per_s", number_or_null(run.units_per_s())},
               {"diverged", run.diverged}};
+  if (std::isfinite(run.flops_per_unit)) out["flops_per_" + unit] = run.flops_per_unit;
   if (run.diverged_at) out["diverged_at"] = *run.diverged_at;
   if (!run.convergence.empty()) out["convergence"] = run.convergence;
   for (const auto& [name, value] : run.values) put_value(out, name, value);
@@ -129,11 +135,13 @@ std::optional<RunSummary> run_summary(const Json& json, const std::string& unit)
   out.dir = text_at(json, "dir");
   out.steps = integer_at(json, "steps");
   out.units = integer_at(json, (unit + "s").c_str());
+  out.flops_per_unit = number_at(json, ("flops_per_" + unit).c_str());
   out.seconds = number_at(json, "seconds");
   out.diverged = json.value("diverged", Json()) == true;
   if (const auto step = optional_at(json, "diverged_at")) out.diverged_at = static_cast<int64_t>(*step);
   out.convergence = text_at(json, "convergence");
-  const std::set<std::string> own = {"seed", "steps", unit + "s", unit + "s_per_s", "diverged_at", "seconds"};
+  const std::set<std::string> own = {"seed",        "steps",   unit + "s",         unit + "s_per_s",
+                                     "diverged_at", "seconds", "flops_per_" + unit};
   for (const auto& [key, value] : json.items()) {
     if (own.contains(key)) continue;
     if (value.is_number() || value.is_null()) out.values.emplace_back(key, number_at(json, key.c_str()));
@@ -182,6 +190,7 @@ Json race_summary_json(const RaceSummary& race) {
               {"machine", race.machine},
               {"runs", Json::array()},
               {"pairs", Json::array()}};
+  if (std::isfinite(race.equal_flops)) out["equal_flops"] = race.equal_flops;
   for (const RunSummary& run : race.runs) out["runs"].push_back(run_summary_json(run, race.info.unit));
   for (const PairSummary& pair : race.pairs) out["pairs"].push_back(pair_summary_json(pair));
   put_list(out, "reach", race.reach, reach_json);
@@ -197,6 +206,7 @@ RaceSummary race_summary(const Json& json, const RunInfo& fallback) {
   out.recipe = text_at(json, "recipe");
   out.info = run_info(json).value_or(fallback);
   out.equal_time_s = number_at(json, "equal_time_s");
+  out.equal_flops = number_at(json, "equal_flops");
   if (json.is_object() && json.contains("machine")) out.machine = json["machine"];
   for (const Json& run : array_at(json, "runs")) {
     if (auto summary = run_summary(run, out.info.unit)) out.runs.push_back(*std::move(summary));
@@ -222,11 +232,23 @@ double equal_time(const std::vector<RunSummary>& runs) {
   return out;
 }
 
-double value_at_time(const std::vector<std::pair<double, double>>& curve, double seconds) {
-  if (curve.empty() || !(seconds >= curve.front().first)) return kNaN;
+double equal_flops(const std::vector<RunSummary>& runs) {
+  constexpr double kDifference = 1.01;
+  double least = kNaN, most = kNaN;
+  for (const RunSummary& run : runs) {
+    if (run.diverged) continue;
+    if (!std::isfinite(run.flops())) return kNaN;
+    least = std::fmin(least, run.flops());
+    most = std::fmax(most, run.flops());
+  }
+  return most > kDifference * least ? least : kNaN;
+}
+
+double value_at(const std::vector<std::pair<double, double>>& curve, double x) {
+  if (curve.empty() || !(x >= curve.front().first)) return kNaN;
   for (size_t i = 1; i < curve.size(); ++i) {
-    if (curve[i].first <= seconds) continue;
-    const double share = (seconds - curve[i - 1].first) / (curve[i].first - curve[i - 1].first);
+    if (curve[i].first <= x) continue;
+    const double share = (x - curve[i - 1].first) / (curve[i].first - curve[i - 1].first);
     return curve[i - 1].second + share * (curve[i].second - curve[i - 1].second);
   }
   return curve.back().second;

@@ -4,6 +4,7 @@
 #define SEEDNORM_LAB_REPORT_RUN_SUMMARY_H_
 
 #include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -28,12 +29,14 @@ nlohmann::ordered_json run_info_json(const RunInfo& info);
 // Nothing if `json` does not have the unit. Damaged metrics are left out.
 std::optional<RunInfo> run_info(const nlohmann::ordered_json& json);
 
-// The metric of this name, which may also be "NAME_equal_time" for a metric NAME; nothing if it is unknown.
+// The metric of this name, which may also be "NAME_equal_time" or "NAME_equal_flops" for a metric NAME;
+// nothing if it is unknown.
 std::optional<MetricInfo> find_metric(const std::vector<MetricInfo>& metrics, const std::string& name);
-inline constexpr const char* kEqualTime = "_equal_time";
+inline constexpr const char *kEqualTime = "_equal_time", *kEqualFlops = "_equal_flops";
 
 // The result of one run: an element of "runs" in results.json.
-//   {"norm": entrant, "seed", "steps", "tokens": units, "seconds", "tokens_per_s", "diverged", "diverged_at",
+//   {"norm": entrant, "seed", "steps", "tokens": units, "flops_per_token" if it is known, "seconds",
+//    "tokens_per_s", "diverged", "diverged_at",
 //    "convergence": "converged" | "diverged" | "blew_up" | "stagnated" | "recovered", "dir", and each value
 //    under its name; "GROUP/NAME" is the member NAME of an object GROUP}
 struct RunSummary {
@@ -41,7 +44,8 @@ struct RunSummary {
   int64_t seed = 0;
   std::string dir;  // relative to the race's folder
   int64_t steps = 0, units = 0;
-  double seconds = 0;  // of training
+  double flops_per_unit = std::numeric_limits<double>::quiet_NaN();  // Counts, with those of norms
+  double seconds = 0;                                                // of training
   bool diverged = false;
   std::optional<int64_t> diverged_at;  // the step
   std::string convergence;             // see convergence_of in lab/race; empty if unknown
@@ -49,6 +53,7 @@ struct RunSummary {
 
   double value(const std::string& name) const;  // NaN if it is missing or the run diverged
   double units_per_s() const;                   // NaN if the time is unknown
+  double flops() const { return static_cast<double>(units) * flops_per_unit; }
 };
 nlohmann::ordered_json run_summary_json(const RunSummary& run, const std::string& unit);
 // Members of another type than expected count as missing. Nothing if `json` has no "norm".
@@ -66,13 +71,15 @@ nlohmann::ordered_json pair_summary_json(const PairSummary& pair);
 std::optional<PairSummary> pair_summary(
     const nlohmann::ordered_json& json);  // nothing without a, b and metric
 
-// results.json: {"recipe", "unit", "metrics", "equal_time_s", "machine", "runs", "pairs"}, and the lists of
-// race_statistics.h that are not empty: "reach", "trends", "noise", "sweeps", and "tuned", which has the
-// differences between entrants at the best learning rate of each, in the form of "pairs".
+// results.json: {"recipe", "unit", "metrics", "equal_time_s", "equal_flops" if the entrants differ in their
+// FLOPs, "machine", "runs", "pairs"}, and the lists of race_statistics.h that are not empty: "reach",
+// "trends", "noise", "sweeps", and "tuned", which has the differences between entrants at the best learning
+// rate of each, in the form of "pairs".
 struct RaceSummary {
   std::string recipe;
   RunInfo info;
-  double equal_time_s = 0;  // see equal_time; NaN if unknown
+  double equal_time_s = 0;                                        // see equal_time; NaN if unknown
+  double equal_flops = std::numeric_limits<double>::quiet_NaN();  // see equal_flops
   nlohmann::ordered_json machine;
   std::vector<RunSummary> runs;
   std::vector<PairSummary> pairs;
@@ -89,9 +96,12 @@ RaceSummary race_summary(const nlohmann::ordered_json& json, const RunInfo& fall
 // The time of "at equal time" in seconds, when all runs of the fastest entrant had finished. The fastest
 // entrant is the one whose slowest run took the least time; diverged runs do not count. NaN without runs.
 double equal_time(const std::vector<RunSummary>& runs);
-// The value of a curve at that time, for points (seconds, value) in order: interpolated linearly between two
-// points, the last value after the last point (the run had finished), and NaN before the first.
-double value_at_time(const std::vector<std::pair<double, double>>& curve, double seconds);
+// The FLOPs of "at equal FLOPs", which is when the entrant with the fewest FLOPs had finished. NaN if
+// entrants differ by 1% or less, or if the FLOPs of a run are unknown; diverged runs do not count.
+double equal_flops(const std::vector<RunSummary>& runs);
+// The value of a curve at x, seconds or units, for points (x, value) in order: interpolated linearly between
+// two points, the last value after the last point (the run had finished), and NaN before the first.
+double value_at(const std::vector<std::pair<double, double>>& curve, double x);
 
 // The number, mean and standard deviation (NaN with fewer than two) of the finite values.
 struct Spread {

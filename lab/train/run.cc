@@ -103,6 +103,8 @@ Run::Run(const RunSpec& spec) : spec_(spec), group_(*spec.group) {
   trainer_ = std::make_unique<Trainer>(*workload_, spec.train, group_, spec.overfit);
   if (spec.run_ahead) trainer_->set_runs_ahead(true);
   result_.info = info_of(*workload_, probes_);
+  const Counts counts = workload_->counts();
+  result_.flops_per_unit = counts.flops_per_unit + counts.norm_flops_per_unit;
   if (!spec.dry_run) open_directory();
   if (group_.is_main()) {
     status_ = std::make_unique<RunStatus>(*workload_, *trainer_, spec.train, group_.size());

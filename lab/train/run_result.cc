@@ -19,10 +19,14 @@ double RunResult::value(const std::string& metric) const {
 std::string result_json(const RunResult& result) {
   Json values = Json::object();
   for (const auto& [name, value] : result.values) values[name] = value;
-  const Json out = {
-      {"run", run_info_json(result.info)}, {"steps", result.steps},       {"units", result.units},
-      {"seconds", result.seconds},         {"diverged", result.diverged}, {"values", values},
-      {"measured", result.measured}};
+  const Json out = {{"run", run_info_json(result.info)},
+                    {"steps", result.steps},
+                    {"units", result.units},
+                    {"flops_per_unit", result.flops_per_unit},
+                    {"seconds", result.seconds},
+                    {"diverged", result.diverged},
+                    {"values", values},
+                    {"measured", result.measured}};
   return out.dump(1) + "\n";
 }
 
@@ -33,6 +37,9 @@ RunResult parse_result(const std::string& name, const std::string& text) {
     if (const auto info = run_info(json.at("run"))) out.info = *info;
     out.steps = json.at("steps").get<int64_t>();
     out.units = json.at("units").get<int64_t>();
+    // Results of older versions lack it.
+    if (json.contains("flops_per_unit") && !json["flops_per_unit"].is_null())
+      out.flops_per_unit = json["flops_per_unit"].get<double>();
     out.seconds = json.at("seconds").get<double>();
     out.units_per_s = static_cast<double>(out.units) / out.seconds;
     out.diverged = json.at("diverged").get<bool>();

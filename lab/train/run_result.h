@@ -3,6 +3,7 @@
 #define SEEDNORM_LAB_TRAIN_RUN_RESULT_H_
 
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -14,8 +15,9 @@ namespace seednorm::lab {
 struct RunResult {
   RunInfo info;  // its metrics: those of the probes, and the smoothed training loss
   int64_t steps = 0, units = 0;
-  double seconds = 0;      // of training, over all calls
-  double units_per_s = 0;  // over the steps of this call
+  double flops_per_unit = std::numeric_limits<double>::quiet_NaN();  // of the model, with those of its norms
+  double seconds = 0;                                                // of training, over all calls
+  double units_per_s = 0;                                            // over the steps of this call
   bool diverged = false;
   bool interrupted = false;  // by a signal, after saving; the run can be resumed
   Named<double> values;      // of the metrics that were measured, at the end

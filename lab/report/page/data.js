@@ -35,7 +35,7 @@ export const best = (metric, values) =>
 
 // Charts of what was measured on the way: one for each name that metrics give for their chart.
 //   {name, title, unit, choices: [metric]}; a choice "mean" is the mean of all where no metric is the chart's own
-const isCurve = metric => metric.name !== data.smoothed_loss && !metric.name.endsWith("_equal_time");
+const isCurve = metric => metric.name !== data.smoothed_loss && !/_equal_(time|flops)$/.test(metric.name);
 export const charts = [...new Set(metrics.filter(isCurve).map(m => m.chart))].map(name => {
   const all = metrics.filter(m => m.chart === name && isCurve(m)), own = all.find(m => m.name === name);
   const others = all.filter(m => m !== own);

@@ -35,6 +35,13 @@ function equalTimes(members) {
   return ` At equal time: after ${times.join(", ")}, when the last run of the fastest norm had finished.`;
 }
 
+function equalFlops(members) {
+  const groups = [...new Set(members.map(e => data.groups[e.group]))].filter(g => isNumber(g.equal_flops));
+  if (!groups.length) return "";
+  const counts = groups.map(g => g.equal_flops.toPrecision(3) + (groups.length > 1 ? ` in ${g.name}` : ""));
+  return ` At equal FLOPs: after ${counts.join(", ")}, when the norm with the fewest had finished.`;
+}
+
 function entrantsTable(members) {
   const unit = data.groups[members[0].group].unit, shown = metricsOf(members[0].group).filter(isMain);
   const heads = [{text: "Norm"}, {text: "Runs", num: 1},
@@ -53,7 +60,7 @@ function entrantsTable(members) {
     ];
   });
   const caption = "Mean \u00b1 standard deviation over the runs of each norm, without diverged ones; the best of " +
-    "each column in bold." + equalTimes(members);
+    "each column in bold." + equalTimes(members) + equalFlops(members);
   return table(caption, heads, [{rows}]);
 }
 

@@ -6,6 +6,7 @@
 #include "lab/base/file.h"
 #include "lab/base/file_lock.h"
 #include "lab/language/data/tokenize.h"
+#include "lab/race/curve_statistics.h"
 #include "lab/race/race.h"
 #include "tests/lab/support.h"
 
@@ -68,7 +69,8 @@ TEST_F(RaceTest, ResultsArePairedAndResumable) {
   ASSERT_EQ(runs.size(), 4U);
   const auto results = nlohmann::json::parse(read_file(s.dir / "results.json", 1 << 20));
   ASSERT_EQ(results.at("runs").size(), 4U);
-  ASSERT_EQ(results.at("pairs").size(), 3U);
+  // At equal FLOPs too: in a model so small, those of SeeDNorm are more than 1%.
+  ASSERT_EQ(results.at("pairs").size(), 4U);
   for (const auto& pair : results["pairs"]) {
     // At equal times: nothing, where one was still before its first validation when the other was done.
     if (pair.at("metric") == "val_loss_equal_time") continue;
@@ -91,6 +93,29 @@ TEST_F(RaceTest, ResultsArePairedAndResumable) {
   for (size_t i = 0; i < 4; ++i)
     EXPECT_EQ(again[i].summary.value("val_loss"), runs[i].summary.value("val_loss")) << i;
   EXPECT_NE(user_error([&] { race(spec("rms_norm,dyt")); }).find("another race"), std::string::npos);
+}
+
+// An entrant with more FLOPs for a token is compared where it has spent those of the other.
+TEST_F(RaceTest, ValuesAtEqualFlops) {
+  RaceSpec s = spec("rms_norm,wide=rms_norm+ffn_dim=96");
+  s.seeds = 1;
+  const RaceResult result = race(s);
+  const RaceSummary summary = summarize("", result);
+  const RunSummary &narrow = summary.runs[0], &wide = summary.runs[1];
+  EXPECT_EQ(summary.equal_flops, narrow.flops());
+  EXPECT_EQ(narrow.value("val_loss_equal_flops"), narrow.value("val_loss"));
+  // Three validations: after steps 2, 4 and 6, of which the wide one had FLOPs for less than 6.
+  const double step = 6 * narrow.flops_per_unit / wide.flops_per_unit;
+  ASSERT_TRUE(step > 4 && step < 6) << step;
+  const Curve curve = curve_of(result.runs[1].curves.measured, "val_loss", Axis::kUnits);
+  const auto value = [&](size_t k) { return curve.at(k).second; };
+  EXPECT_NEAR(wide.value("val_loss_equal_flops"), value(1) + (step - 4) / 2 * (value(2) - value(1)), 1e-12);
+  // Again from the results of the runs.
+  EXPECT_EQ(race_summary_json(summarize("", race(s))), race_summary_json(summary));
+  // Equal models have no such values.
+  s.dir = folder_ / "equal";
+  s.entrants = parse_entrants(s.recipe, "rms_norm,again=rms_norm+seed_shift=5");
+  EXPECT_TRUE(std::isnan(summarize("", race(s)).equal_flops));
 }
 
 // An entrant with other initial weights has the data and the seed of its pair, and measures the noise.

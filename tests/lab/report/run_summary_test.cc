@@ -38,6 +38,8 @@ RaceSummary race_of_images() {
   race.pairs = {{"rms_norm", "dyt", "top1", 2, 0.5, 0.25, 0.75, 0.01, 0.03},
                 {"rms_norm", "dyt", "train_loss", 1, 0.5, kNaN, kNaN, std::nullopt, std::nullopt}};
   race.equal_time_s = equal_time(race.runs);
+  race.equal_flops = 6.5e9;
+  race.runs[0].flops_per_unit = 1.25e6;
   race.machine = {{"cores", 2}};
   race.runs[1].convergence = "diverged";
   race.reach = {{"rms_norm", "dyt", "top1", "units", {2, 0.8, 0.5, 1.25}}};
@@ -70,6 +72,9 @@ TEST(RunSummary, ComesBackAsItWasWritten) {
   EXPECT_EQ(json["noise"][0]["floor"], 0.25);
   EXPECT_EQ(json["sweeps"][0]["means"], Json({50, nullptr}));
   EXPECT_EQ(json["tuned"][0], json["pairs"][0]);
+  EXPECT_EQ(run["flops_per_image"], 1.25e6);
+  EXPECT_FALSE(json["runs"][1].contains("flops_per_image"));
+  EXPECT_EQ(json["equal_flops"], 6.5e9);
   EXPECT_EQ(json["equal_time_s"], 10);  // that of the diverged run does not count
   const Json info = run_info_json(race.info);
   EXPECT_EQ(info["format"], 1);
@@ -107,6 +112,7 @@ TEST(RunSummary, FindsMetrics) {
   EXPECT_EQ(find_metric(metrics, "top1_equal_time")->title, "Top-1 accuracy at equal time");
   EXPECT_FALSE(find_metric(metrics, "top1_equal_time")->lower_is_better);
   EXPECT_FALSE(find_metric(metrics, "other_equal_time"));
+  EXPECT_EQ(find_metric(metrics, "top1_equal_flops")->title, "Top-1 accuracy at equal FLOPs");
 }
 
 TEST(EqualTime, IsWhenTheFastestEntrantHadFinished) {
@@ -116,15 +122,29 @@ TEST(EqualTime, IsWhenTheFastestEntrantHadFinished) {
   EXPECT_TRUE(std::isnan(equal_time({})));
 }
 
+TEST(EqualFlops, AreThoseOfTheCheapestEntrant) {
+  const auto run = [](const std::string& entrant, int64_t units, double flops_per_unit,
+                      bool diverged = false) {
+    RunSummary out = run_of(entrant, 0, 1, diverged);
+    out.units = units;
+    out.flops_per_unit = flops_per_unit;
+    return out;
+  };
+  EXPECT_EQ(equal_flops({run("a", 100, 5), run("b", 100, 4), run("c", 10, 1, /*diverged=*/true)}), 400);
+  EXPECT_TRUE(std::isnan(equal_flops({run("a", 100, 5), run("b", 100, 5.04)}))) << "less than 1%";
+  EXPECT_TRUE(std::isnan(equal_flops({run("a", 100, 5), run("b", 100, kNaN)}))) << "unknown";
+  EXPECT_TRUE(std::isnan(equal_flops({})));
+}
+
 TEST(EqualTime, ReadsACurve) {
   const std::vector<std::pair<double, double>> curve = {{1, 5}, {2, 4}, {4, 3}};
-  EXPECT_TRUE(std::isnan(value_at_time(curve, 0.5)));
-  EXPECT_EQ(value_at_time(curve, 1), 5);
-  EXPECT_EQ(value_at_time(curve, 3), 3.5);
-  EXPECT_EQ(value_at_time(curve, 4), 3);
-  EXPECT_EQ(value_at_time(curve, 9), 3);  // the run had finished
-  EXPECT_TRUE(std::isnan(value_at_time(curve, kNaN)));
-  EXPECT_TRUE(std::isnan(value_at_time({}, 1)));
+  EXPECT_TRUE(std::isnan(value_at(curve, 0.5)));
+  EXPECT_EQ(value_at(curve, 1), 5);
+  EXPECT_EQ(value_at(curve, 3), 3.5);
+  EXPECT_EQ(value_at(curve, 4), 3);
+  EXPECT_EQ(value_at(curve, 9), 3);  // the run had finished
+  EXPECT_TRUE(std::isnan(value_at(curve, kNaN)));
+  EXPECT_TRUE(std::isnan(value_at({}, 1)));
 }
 
 TEST(Spread, LeavesOutWhatIsMissing) {
