@@ -60,6 +60,7 @@ Settings LanguageConfig::settings() {
        m.norm_depth_scaling},
       {"frac_rate", "number of pieces of the residual stream (Frac-Connections); 0: a plain residual",
        m.frac_rate},
+      {"z_loss_multiplier", "weight of the z-loss of the head's logits (OLMo2: 1e-5)", z_loss_multiplier},
       {"balance_weight", "weight of the experts' load-balance loss", balance_weight},
       {"router_z_weight", "weight of the router's z-loss", router_z_weight},
       {"router_z_over_top_k", "divide the router's z-loss by top_k, as OLMoE's code does",
@@ -83,6 +84,7 @@ Settings LanguageConfig::settings() {
 }
 
 void LanguageConfig::check() const {
+  require(z_loss_multiplier >= 0 && z_loss_multiplier <= 1e6, "z_loss_multiplier", "0 to 1e6");
   require(balance_weight >= 0 && balance_weight <= 1e6, "balance_weight", "0 to 1e6");
   require(router_z_weight >= 0 && router_z_weight <= 1e6, "router_z_weight", "0 to 1e6");
   require(sample_tokens >= 1 && sample_tokens <= (int64_t{1} << 24), "sample_tokens", "1 to 2^24");

@@ -13,6 +13,8 @@ namespace seednorm::lab {
 struct LanguageConfig : WorkloadConfig {
   ModelConfig model;
 
+  double z_loss_multiplier =
+      0;                      // weight of the z-loss of the head's logits, as OLMo-core calls it; OLMo2: 1e-5
   double balance_weight = 0;  // weight of the experts' load-balance loss
   double router_z_weight = 0;
   bool router_z_over_top_k = false;  // divides that weight by top_k, as OLMoE's code does

@@ -144,9 +144,17 @@ Loss LanguageWorkload::loss(const Batch& batch, double share) {
   const Tensor hidden = model_->hidden(sequences.narrow(1, 0, length), &layers);
   const Tensor targets = sequences.narrow(1, 1, length).flatten();
   Loss out;
-  out.total = linear_cross_entropy(hidden.flatten(0, 1), model_->head(), targets,
-                                   share / static_cast<double>(targets.numel()));
-  out.parts.emplace_back("loss", out.total);
+  const double scale = share / static_cast<double>(targets.numel());
+  if (config_.z_loss_multiplier == 0) {
+    out.total = linear_cross_entropy(hidden.flatten(0, 1), model_->head(), targets, scale);
+    out.parts.emplace_back("loss", out.total);
+  } else {
+    const LossWithZ losses = linear_cross_entropy_with_z(hidden.flatten(0, 1), model_->head(), targets, scale,
+                                                         config_.z_loss_multiplier);
+    out.total = losses.total;
+    out.parts.emplace_back("loss", losses.loss);
+    out.parts.emplace_back("z_loss", losses.z);
+  }
   if (layers.empty()) return out;
   // In the log, the means over layers are unweighted.
   const double each = share / static_cast<double>(layers.size());

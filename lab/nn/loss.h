@@ -14,6 +14,15 @@ namespace seednorm::lab {
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets,
                                 double scale = 1);
 
+// The same with the z-loss of PaLM (arXiv 2204.02311), which OLMo2 has: z_weight times the squared logarithm
+// of the softmax's denominator is added to the loss of each row. Gradients are those of `total`.
+struct LossWithZ {
+  at::Tensor total;    // loss + z_weight z
+  at::Tensor loss, z;  // the two sums, times scale; without gradients
+};
+LossWithZ linear_cross_entropy_with_z(const at::Tensor& hidden, const at::Tensor& weight,
+                                      const at::Tensor& targets, double scale, double z_weight);
+
 // Bytes for each number of the vocabulary: 512 rows of float32 are enough for efficient matrix products, but
 // few enough for small logits. On other devices than the CPU products are so fast that the gradient of the
 // weights, which is read and written once for each chunk, asks for more.

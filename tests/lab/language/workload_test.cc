@@ -1,6 +1,7 @@
 // The workload of language models: what training begins with, and what it minimizes.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 
 #include "lab/base/error.h"
@@ -133,6 +134,20 @@ TEST_P(LanguageRuns, WhatDoesNotFitIsNamed) {
   replace_file(fs::path(folder_ / "other") / kTokenizerFile, tokenizer.dump());
   EXPECT_NE(refusal({"init_from=" + folder_ / "other"}).find("its tokenizer.json is not that of train_data"),
             std::string::npos);
+}
+
+// The z-loss of the head is a part of what is minimized, and of nothing that is compared.
+TEST_P(LanguageRuns, ZLossIsAnotherPart) {
+  const auto plain = make_workload(recipe()), with_z = make_workload(recipe({"z_loss_multiplier=0.5"}));
+  const Batch batch = plain->batch(0, {0, 4});
+  const Loss a = plain->loss(batch, 0.25), b = with_z->loss(batch, 0.25);
+  EXPECT_NEAR(a.parts[0].second.item<double>(), b.parts[0].second.item<double>(), 1e-5);
+  ASSERT_EQ(b.parts[1].first, "z_loss");
+  const double z = b.parts[1].second.item<double>(), more = b.total.item<double>() - a.total.item<double>();
+  // Of 257 logits near 0 the logarithm of the sum is log 257 at first; a quarter of the mean over rows.
+  EXPECT_NEAR(z, 0.25 * std::pow(std::log(257.0), 2), 0.5);
+  EXPECT_NEAR(more, 0.5 * z, 1e-5);
+  EXPECT_EQ(plain->probes()[0]->run(Group::alone()).values, with_z->probes()[0]->run(Group::alone()).values);
 }
 
 }  // namespace

@@ -257,6 +257,28 @@ TEST(Loss, EqualsCrossEntropyOverLogits) {
   for (int i = 0; i < 2; ++i) EXPECT_LT((a[i] - b[i]).abs().max().item<float>(), 1e-3) << i;
 }
 
+TEST(Loss, WithTheZLossOfTheHead) {
+  at::manual_seed(0);
+  const Tensor h = at::randn({1030, 8}).requires_grad_(true), w = at::randn({70, 8}).requires_grad_(true);
+  Tensor target = at::randint(0, 70, {1030});
+  target.narrow(0, 5, 20).fill_(-100);
+  constexpr double kScale = 0.5, kWeight = 0.3;
+  const LossWithZ got = linear_cross_entropy_with_z(h, w, target, kScale, kWeight);
+  const Tensor logits = at::linear(h.to(at::kDouble), w.to(at::kDouble));
+  const Tensor loss = kScale * at::cross_entropy_loss(logits, target, {}, at::Reduction::Sum, -100);
+  const Tensor z = kScale * at::logsumexp(logits, 1).square().masked_fill(target.lt(0), 0).sum();
+  const Tensor want = loss + kWeight * z;
+  // As above; z is a sum of squares of about 8.
+  EXPECT_LT(std::abs(got.total.item<double>() / want.item<double>() - 1), 1e-5);
+  EXPECT_LT(std::abs(got.z.item<double>() / z.item<double>() - 1), 1e-5);
+  EXPECT_LT(std::abs(got.loss.item<double>() / loss.item<double>() - 1), 1e-5);
+  EXPECT_FALSE(got.loss.requires_grad() || got.z.requires_grad());
+  const auto a = torch::autograd::grad({2 * got.total}, {h, w}),
+             b = torch::autograd::grad({2 * want}, {h, w});
+  for (int i = 0; i < 2; ++i) EXPECT_LT((a[i] - b[i]).abs().max().item<float>(), 1e-3) << i;
+  EXPECT_THROW(linear_cross_entropy_with_z(h, w, target, kScale, 0), std::invalid_argument);
+}
+
 // The paper's extra parameters over RMSNorm: (4N + 4N/H + 2) D.
 TEST(Counts, ExtraParametersOfThePaper) {
   for (const auto& [layers, heads, dim, extra] :
