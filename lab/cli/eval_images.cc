@@ -8,6 +8,7 @@
 #include "lab/base/error.h"
 #include "lab/base/file.h"
 #include "lab/cli/verb.h"
+#include "lab/train/left_out.h"
 #include "lab/vision/classify/accuracy.h"
 #include "lab/vision/data/image_subset.h"
 #include "lab/vision/interop/image_model_dir.h"
@@ -144,6 +145,7 @@ void eval_images(const ImageEvalOptions& options, const Group& group) {
                                        .skip_option = "--skip-damaged"},
                                       on_prediction, group);
   if (predictions) predictions->finish();
+  LeftOut("measured data").add(a.left_out, group);
   if (!group.is_main()) return;
   std::printf("pictures  %lld\nAcc@1     %.2f%%\nAcc@5     %.2f%%\nloss      %.4f nats per image\n",
               static_cast<long long>(a.images), a.acc1(), a.acc5(), a.loss());

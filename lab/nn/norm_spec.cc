@@ -55,10 +55,15 @@ constexpr const char* kBatchNorm = "batch_norm";
 constexpr std::array kSettings = {"num_heads",  "eps",   "sigma", "dot_scale", "dropout",
                                   "alpha_init", "gamma", "alpha", "beta"};
 
+// More than any width; a layer that is checked with this width is one that the core accepts.
+constexpr int64_t kMostHeads = int64_t{1} << 40;
+
 void set(NormSpec& out, std::string_view spec, std::string_view key, std::string_view value) {
   Options& o = out.options;
   if (key == "num_heads") {
     o.num_heads = number<int64_t>(spec, key, value);
+    if (o.num_heads > kMostHeads)
+      fail(spec, "num_heads: expected a divisor of the width, got " + std::string(value));
   } else if (key == "eps") {
     o.eps = number<double>(spec, key, value);
   } else if (key == "sigma") {

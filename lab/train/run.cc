@@ -7,8 +7,6 @@
 #include <cstdio>
 #include <fstream>
 #include <optional>
-#include <set>
-#include <sstream>
 
 #include "lab/base/atomic_file.h"
 #include "lab/base/error.h"
@@ -19,6 +17,7 @@
 #include "lab/base/stopwatch.h"
 #include "lab/nn/cpu/machine_products.h"
 #include "lab/train/checkpoint.h"
+#include "lab/train/left_out.h"
 #include "lab/train/run_log.h"
 #include "lab/train/run_status.h"
 #include "lab/train/threads.h"
@@ -58,8 +57,6 @@ class Run {
   // Does what is due after the finished steps, and everything at the end. Returns false if the user
   // interrupted it.
   bool measure(bool at_end);
-  // Names on the terminal what was left out of the training data of all ranks since the last call.
-  void name_left_out();
   void save();
   void log(const Json& line);
   Json line_of(int64_t step, int64_t units) const;
@@ -81,7 +78,7 @@ class Run {
   std::unique_ptr<RunStatus> status_;  // null on other ranks than 0
   std::vector<QueuedStep> queued_;     // steps whose numbers nobody has asked for yet
   bool stop_ = false;                  // a signal asked to stop
-  std::set<std::string> left_out_;     // of the training data, in this call
+  LeftOut left_out_{"training data"}, left_out_of_measured_{"measured data"};
   RunResult result_;
   double loss_ema_ = std::numeric_limits<double>::quiet_NaN();
   double seconds_ = 0;       // of training, over all calls
@@ -225,11 +222,13 @@ bool Run::measure(bool at_end) {
       if (!is_due(*probe)) continue;
       Measurement measured;
       group_.together([&] { measured = probe->run(group_); });
+      left_out_of_measured_.add(measured.left_out, group_);
       if (!measured.line.empty()) {
         Json line = line_of(done, done * trainer_->units_per_step());
         line["seconds"] = seconds_;
         line.update(measured.line);
         for (const auto& [name, value] : measured.values) line["metrics"][name] = value;
+        if (left_out_of_measured_.count() > 0) line["left_out"] = left_out_of_measured_.count();
         log(line);
       }
       result_.measured.update(measured.line);
@@ -240,22 +239,6 @@ bool Run::measure(bool at_end) {
     return false;
   }
   return true;
-}
-
-void Run::name_left_out() {
-  constexpr size_t kNamed = 20;
-  const auto mine = workload_->left_out();
-  if (!mine) return;
-  std::string text;
-  for (const std::string& what : *mine) text += what + "\n";
-  for (const std::string& of_rank : group_.gather(text)) {
-    std::istringstream lines(of_rank);
-    for (std::string line; std::getline(lines, line);) {
-      if (!left_out_.insert(line).second || !group_.is_main()) continue;
-      if (left_out_.size() <= kNamed) std::fprintf(stderr, "left out: %s\n", line.c_str());
-      if (left_out_.size() == kNamed) std::fprintf(stderr, "more of them are counted, and not named\n");
-    }
-  }
 }
 
 // Stores the state of the log before the measurements after this step, so that a resumed run measures again.
@@ -323,8 +306,8 @@ bool Run::take(const StepResult& step, bool is_last) {
                  {"lr", step.lr},
                  {"seconds", seconds_}});
     for (const auto& [name, value] : step.parts) line[name] = value;
-    name_left_out();
-    if (!left_out_.empty()) line["left_out"] = left_out_.size();
+    if (const auto mine = workload_->left_out()) left_out_.add(*mine, group_);
+    if (left_out_.count() > 0) line["left_out"] = left_out_.count();
     log(line);
   }
   if (log_) log_of_steps_ = log_->sizes();
@@ -349,9 +332,6 @@ RunResult Run::go() {
     measure(/*at_end=*/false);
     if (group_.size() == 1) stop_ = interrupted();
   }
-  if (!left_out_.empty() && group_.is_main()) {
-    std::fprintf(stderr, "left out of the training data: %zu that could not be read\n", left_out_.size());
-  }
   result_.interrupted = stop_;
   result_.steps = trainer_->steps_done();
   result_.units = result_.steps * trainer_->units_per_step();
@@ -363,6 +343,7 @@ RunResult Run::go() {
     save();
     if (!result_.interrupted) result_.interrupted = !measure(/*at_end=*/true);
   }
+  for (const LeftOut* data : {&left_out_, &left_out_of_measured_}) data->print_count(group_);
   if (directory_ && !result_.interrupted) {
     log_->sync();
     replace_file(spec_.dir / kResultFile, result_json(result_));

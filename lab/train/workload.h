@@ -64,6 +64,8 @@ enum class Purpose {
 struct Measurement {
   nlohmann::ordered_json line;  // members for a line of metrics.jsonl
   Named<double> values;         // by MetricInfo::name
+  // A line for each piece of the measured data that this rank could not read and left out.
+  std::vector<std::string> left_out;
 };
 
 // A measurement that is taken at intervals: validation sets, tasks, accuracy, samples.

@@ -87,6 +87,7 @@ class AccuracyProbe : public Probe {
 
   void add(const std::string& prefix, const Group& group, Measurement* out) {
     const Accuracy a = measure_accuracy(workload_.model(), *set_, options_, {}, group);
+    out->left_out = a.left_out;
     const std::string acc1 = prefix + "acc1";
     out->values.insert(out->values.end(), {{acc1, a.acc1()},
                                            {prefix + "acc5", a.acc5()},
@@ -182,7 +183,8 @@ Accuracy measure_accuracy(ImageModel& model, const ImageSet& set, const Accuracy
   for (int64_t step = 0; step < steps.size(0); ++step) {
     add_numbers(steps.const_data_ptr<double>() + step * width, &out);
   }
-  if (out.images == 0) throw UserError(all_damaged(loader.damaged()));
+  out.left_out = loader.damaged();
+  if (out.images == 0) throw UserError(all_damaged(out.left_out));
   return out;
 }
 

@@ -17,8 +17,9 @@ namespace seednorm::lab {
 // Counts over a whole set, and sums in double: not means of batches' means.
 struct Accuracy {
   int64_t images = 0, top1 = 0, top5 = 0;
-  int64_t damaged = 0;  // that could not be read; not among the images
-  double loss_sum = 0;  // plain cross entropy, nats
+  int64_t damaged = 0;                // that could not be read; not among the images
+  std::vector<std::string> left_out;  // a line for each of those that this rank met
+  double loss_sum = 0;                // plain cross entropy, nats
   struct OfClass {
     int64_t images = 0, right = 0;  // by Acc@1
   };

@@ -52,10 +52,11 @@ class FrechetOfMade {
       : workload_(workload),
         net_(open_feature_net(workload.config().frechet_model)),
         real_(net_->num_features()) {
-    workload.data()->for_measured(kRows, [&](int64_t, const PictureRows& p) {
+    const auto add = [&](int64_t, const PictureRows& p) {
       const Tensor bytes = bytes_of(p.pixels, workload.config().evaluation_augment().normalization);
       real_.merge(moments_of(*net_, *as_set(bytes, "measured"), kRows));
-    });
+    };
+    workload.data()->for_measured(kRows, add);  // what it leaves out is named by the measurements of the run
     if (real_.count() < 2) throw UserError("frechet_model: expected two or more pictures that are measured");
   }
 
@@ -100,7 +101,7 @@ class DiffuseProbe : public Probe {
     if (WeightAverage* average = workload_.weight_average()) in_use.emplace(*average);
     double mse = 0, bound = 0;
     int64_t images = 0;
-    workload_.data()->for_measured(workload_.train().micro_rows(), [&](int64_t first, const PictureRows& p) {
+    const auto measure = [&](int64_t first, const PictureRows& p) {
       const int64_t rows = p.pixels.size(0);
       const auto there = [&](const Tensor& t) { return t.to(model_device(workload_.model())); };
       const DiffusionDraws drawn = workload_.draw(kSeed, kStep, first, rows);
@@ -109,10 +110,11 @@ class DiffuseProbe : public Probe {
       mse += each.mse.to(at::kDouble).sum().item<double>();
       bound += each.bound.to(at::kDouble).sum().item<double>();
       images += rows;
-    });
+    };
+    Measurement out;
+    out.left_out = workload_.data()->for_measured(workload_.train().micro_rows(), measure);
     mse /= static_cast<double>(images);
     bound /= static_cast<double>(images);
-    Measurement out;
     out.values = {{"val_loss", mse + bound}, {"val_mse", mse}, {"val_bound", bound}};
     out.line = {{"valid", {{"images", images}, {"mse", mse}, {"bound", bound}}}};
     if (workload_.config().sample_count > 0) out.line["samples"].push_back(samples());

@@ -34,7 +34,7 @@ class MaeProbe : public Probe {
     Measurement out;
     double sum = 0;
     int64_t images = 0;
-    workload_.data()->for_measured(workload_.train().micro_rows(), [&](int64_t first, const PictureRows& p) {
+    const auto measure = [&](int64_t first, const PictureRows& p) {
       const int64_t rows = p.pixels.size(0);
       const Tensor pixels = p.pixels.to(model_device(workload_.model()));
       const Masking masking = masking_of(first, rows);
@@ -42,7 +42,8 @@ class MaeProbe : public Probe {
           mae_loss(workload_.model().forward(pixels, masking), targets_of(pixels), masking.mask);
       sum += loss.item<double>() * static_cast<double>(rows);
       images += rows;
-    });
+    };
+    out.left_out = workload_.data()->for_measured(workload_.train().micro_rows(), measure);
     out.values = {{"val_loss", sum / static_cast<double>(images)}};
     out.line = {{"valid", {{"images", images}, {"loss", sum / static_cast<double>(images)}}}};
     if (shown_.defined() && shown_.size(0) > 0) out.line["samples"].push_back(reconstructions());

@@ -77,8 +77,8 @@ PictureRows LatentData::read(int64_t step, RowRange rows) const {
   return sampled(train_set_, indices, flip_, seed_, step, rows.first);
 }
 
-void LatentData::for_measured(int64_t rows,
-                              const std::function<void(int64_t, const PictureRows&)>& work) const {
+std::vector<std::string> LatentData::for_measured(
+    int64_t rows, const std::function<void(int64_t, const PictureRows&)>& work) const {
   for (int64_t first = 0; first < num_measured_; first += rows) {
     check_interrupt();
     std::vector<int64_t> indices;  // evenly spaced, as sets are in the order of their classes
@@ -87,6 +87,7 @@ void LatentData::for_measured(int64_t rows,
     }
     work(first, sampled(measured_, indices, /*flip=*/0, kMeasuredSeed, /*step=*/0, first));
   }
+  return {};
 }
 
 }  // namespace seednorm::lab

@@ -25,8 +25,8 @@ class LatentData : public PictureSource {
   std::string fingerprint() const override { return train_set_.fingerprint(); }
   std::string first_batch_png() const override { return ""; }
   PictureRows read(int64_t step, RowRange rows) const override;
-  void for_measured(int64_t rows,
-                    const std::function<void(int64_t first, const PictureRows& rows)>& work) const override;
+  std::vector<std::string> for_measured(
+      int64_t rows, const std::function<void(int64_t first, const PictureRows& rows)>& work) const override;
 
  private:
   // `count` latents; draws of row i are those of (seed, step, first + i).

@@ -111,8 +111,8 @@ LoaderOptions PictureData::measuring(int64_t rows) const {
           .num_workers = static_cast<int>(config_.workers)};
 }
 
-void PictureData::for_measured(int64_t rows,
-                               const std::function<void(int64_t, const PictureRows&)>& work) const {
+std::vector<std::string> PictureData::for_measured(
+    int64_t rows, const std::function<void(int64_t, const PictureRows&)>& work) const {
   ImageLoader loader(*measured_, measuring(rows));
   bool has_any = false;
   for (int64_t step = 0; step < loader.num_steps(); ++step) {
@@ -123,6 +123,7 @@ void PictureData::for_measured(int64_t rows,
     has_any = true;
   }
   if (!has_any) throw UserError(all_damaged(loader.damaged()));
+  return loader.damaged();
 }
 
 PictureRows PictureData::first_measured(int64_t count) const {

@@ -56,8 +56,9 @@ class PictureSource {
   // Rows of a training step.
   virtual PictureRows read(int64_t step, RowRange rows) const = 0;
   // All that is measured in order, `rows` at a time; `first` counts them. Damaged ones are left out where the
-  // recipe skips them. Errors (UserError): a damaged picture. (Interrupted): the user stopped the program.
-  virtual void for_measured(
+  // recipe skips them, and there is a line for each of them in the result. Errors (UserError): a damaged
+  // picture. (Interrupted): the user stopped the program.
+  virtual std::vector<std::string> for_measured(
       int64_t rows, const std::function<void(int64_t first, const PictureRows& rows)>& work) const = 0;
 };
 
@@ -78,8 +79,8 @@ class PictureData : public PictureSource {
 
   // Pictures that are measured: train.eval_rows of them.
   int64_t num_measured() const { return measured_->size(); }
-  void for_measured(int64_t rows,
-                    const std::function<void(int64_t first, const PictureRows& rows)>& work) const override;
+  std::vector<std::string> for_measured(
+      int64_t rows, const std::function<void(int64_t first, const PictureRows& rows)>& work) const override;
   // The first `count` of them, or fewer.
   PictureRows first_measured(int64_t count) const;
 

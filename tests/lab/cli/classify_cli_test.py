@@ -139,6 +139,30 @@ class ClassifyCase(unittest.TestCase):
         path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)) +
                          chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
+    def test_damaged_pictures_among_the_measured(self):
+        draw = random.Random(2)
+        for i in range(24):
+            self.write_png(self.folder / "whole" / "ab"[i % 2] / f"{i}.png", draw)
+            self.write_png(self.folder / "some" / "ab"[i % 2] / f"{i}.png", draw)
+        (self.folder / "some/a/0.png").write_bytes(b"no picture")
+        data = ["train_data=whole", "valid_data=some", "batch_size=8", "steps=2", "eval_every=1", "threads=1"]
+        size = ["dim=16", "num_layers=2", "num_heads=2", "ffn_dim=32", "patch_size=2"]
+        for recipe in (["vit-digits", *size], ["dit-micro", "input_size=8", "sample_count=0", *size],
+                       ["mae-micro", "image_size=8", "sample_count=4", "decoder_dim=16", "decoder_layers=1",
+                        "decoder_heads=2", "decoder_ffn_dim=32", *size]):
+            with self.subTest(recipe[0]):
+                out = "some-" + recipe[0]
+                self.assertIn("some/a/0.png: ", self.run_program("train", *recipe, *data, "--out", out + "-stopped", code=2))
+                done = subprocess.run([PROGRAM, "train", *recipe, *data, "skip_damaged=true", "--out", out],
+                                      cwd=self.folder, capture_output=True, text=True, timeout=300)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                left_out = "left out of the measured data: "
+                named = [line for line in done.stderr.splitlines() if line.startswith(left_out)]
+                self.assertIn("a/0.png", named[0])
+                self.assertEqual(named[1:], [left_out + "1 that could not be read"])
+                counts = [line.get("left_out", 0) for line in self.metrics(out) if "metrics" in line]
+                self.assertEqual(counts, [1, 1])
+
     def test_damaged_pictures(self):
         draw = random.Random(1)
         for i in range(24):
@@ -152,9 +176,10 @@ class ClassifyCase(unittest.TestCase):
         done = subprocess.run([PROGRAM, "train", *recipe, "skip_damaged=true", "--out", "went-on"], cwd=self.folder,
                               capture_output=True, text=True, timeout=300)
         self.assertEqual(done.returncode, 0, done.stderr)
-        named = [line for line in done.stderr.splitlines() if line.startswith("left out: ")]
-        self.assertEqual(len(named), 2, done.stderr)
-        self.assertIn("left out of the training data: 2 that could not be read", done.stderr)
+        left_out = "left out of the training data: "
+        named = [line for line in done.stderr.splitlines() if line.startswith(left_out)]
+        self.assertEqual(len(named), 3, done.stderr)
+        self.assertEqual(named.pop(), left_out + "2 that could not be read")
         counts = [line.get("left_out", 0) for line in self.metrics("went-on") if "lr" in line]
         self.assertEqual(counts, sorted(counts))
         self.assertEqual(counts[-1], 2)
@@ -164,6 +189,8 @@ class ClassifyCase(unittest.TestCase):
         self.assertIn("a/torn.png: is a damaged PNG: ends early; --skip-damaged leaves out", message)
         self.assertEqual(list(self.folder.glob("none.jsonl*")), [])
         self.assertIn("damaged   2, not among them", self.run_program(*evaluate, "--skip-damaged"))
+        done = subprocess.run([PROGRAM, *evaluate, "--skip-damaged"], cwd=self.folder, capture_output=True, text=True)
+        self.assertEqual(sum(line.startswith("left out of the measured data: ") for line in done.stderr.splitlines()), 2)
         for name in "a", "b":
             (self.folder / "broken" / name).mkdir(parents=True)
             (self.folder / "broken" / name / "x.png").write_bytes(b"no picture")

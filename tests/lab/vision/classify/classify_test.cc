@@ -333,6 +333,9 @@ TEST_F(ClassifyTest, MistakesAreNamed) {
       message({"norm=batch_norm"}).starts_with("norm.block: blocks.0.norm1, of width 16: [batch_norm]"));
   EXPECT_EQ(message({"norm=batch_norm(num_heads=2)"}),
             "norm.block: norm \"batch_norm(num_heads=2)\": batch_norm has the setting eps only");
+  EXPECT_EQ(message({"norm.block=seed_norm(num_heads=99999999999999)"}),
+            "norm.block: norm \"seed_norm(num_heads=99999999999999)\": num_heads: expected a divisor of the "
+            "width, got 99999999999999");
   EXPECT_TRUE(message({"norm.block=seed_norm(num_heads=3)"})
                   .starts_with("norm.block: blocks.0.norm1, of width 16: "));
   EXPECT_EQ(message({"norm.blok=dyt"}), "no setting \"norm.blok\" (did you mean norm.block?)");
