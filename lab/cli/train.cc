@@ -33,7 +33,9 @@ void run_train(const Arguments& arguments) {
   std::printf("%s: %lld steps, %lld %ss, loss %.4f", arguments.out.c_str(),
               static_cast<long long>(result.steps), static_cast<long long>(result.units),
               result.info.unit.c_str(), result.value(kTrainLoss));
-  for (const auto& [name, loss] : valid.items()) std::printf(", %s %.4f", name.c_str(), loss.get<double>());
+  for (const auto& [name, value] : result.values) {
+    if (name != kTrainLoss) std::printf(", %s %.4f", name.c_str(), value);
+  }
   std::printf("\n");
   nlohmann::json json = {{"steps", result.steps},
                          {result.info.unit + "s", result.units},
