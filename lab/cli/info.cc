@@ -58,9 +58,9 @@ void run_info(const Arguments& arguments) {
     std::printf("  of norms      %14.4g  in addition (%.4f%%)\n", counts.norm_flops_per_unit,
                 100 * counts.norm_flops_per_unit / counts.flops_per_unit);
   }
-  const double bytes = bytes_per_rank(counts.params, arguments.ranks);
+  const double bytes = bytes_per_rank(groups, arguments.ranks);
   std::printf(
-      "memory          %14s  weights, gradients and AdamW's state, float32%s\n",
+      "memory          %14s  weights, gradients and the optimizer's state, float32%s\n",
       (with_unit(bytes) + "B").c_str(),
       arguments.ranks == 1 ? "" : (", in each of " + std::to_string(arguments.ranks) + " processes").c_str());
   std::fputs(to_text(groups).c_str(), stdout);
@@ -74,6 +74,7 @@ void run_info(const Arguments& arguments) {
   }
   for (const ParamGroup& g : groups) {
     json["groups"].push_back({{"role", name_of(g.role)},
+                              {"optimizer", name_of(g.method)},
                               {"tensors", g.params.size()},
                               {"params", g.num_elements()},
                               {"weight_decay", g.weight_decay}});

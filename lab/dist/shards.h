@@ -29,9 +29,10 @@ class Shards {
   static constexpr int64_t kChunk = 4096;
 
   // Parameters of these numbers of elements. `order` has all their numbers, in the order in which backward is
-  // expected to compute their gradients. A bucket has at most `bucket_elements`, but at least one parameter.
+  // expected to compute their gradients. `whole` says which of them one rank must have all of; if it is
+  // empty, none. A bucket has at most `bucket_elements`, but at least one parameter.
   Shards(std::vector<int64_t> sizes, const std::vector<size_t>& order, int ranks,
-         int64_t bucket_elements = int64_t{1} << 22);
+         const std::vector<bool>& whole = {}, int64_t bucket_elements = int64_t{1} << 22);
 
   struct Bucket {
     std::vector<Piece> params;  // whole parameters
@@ -51,7 +52,8 @@ class Shards {
   Range range_of(size_t param, int rank) const { return ranges_[param][rank]; }
 
  private:
-  void cut(Bucket* bucket) const;
+  // Cuts the next bucket; before[r] is what ranks 0 .. r - 1 have of the buckets before it, then of it too.
+  void cut(Bucket* bucket, const std::vector<bool>& whole, std::vector<int64_t>* before) const;
 
   std::vector<int64_t> sizes_;
   int ranks_;

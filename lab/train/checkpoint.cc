@@ -138,16 +138,16 @@ std::string optimizer_file(const Group& group) {
   return text;
 }
 
-bool is_whole(const AdamW::Slot& slot) { return slot.is_step || slot.range.count() == slot.whole; }
+bool is_whole(const Optimizer::Slot& slot) { return slot.is_step || slot.range.count() == slot.whole; }
 
 // The name of a slot in a file: a part of a parameter is flat and has its place, "NAME@BEGIN".
-std::string stored_name(const AdamW::Slot& slot) {
+std::string stored_name(const Optimizer::Slot& slot) {
   return is_whole(slot) ? slot.name : slot.name + "@" + std::to_string(slot.range.begin);
 }
 
-void write_slots(const fs::path& path, const AdamW& optimizer) {
+void write_slots(const fs::path& path, const Optimizer& optimizer) {
   NamedTensors named;
-  for (const AdamW::Slot& slot : optimizer.state()) named.emplace_back(stored_name(slot), slot.tensor);
+  for (const Optimizer::Slot& slot : optimizer.state()) named.emplace_back(stored_name(slot), slot.tensor);
   write_tensors(path, named);
 }
 
@@ -184,7 +184,7 @@ bool is_complete(std::vector<StoredPart> parts, int64_t whole) {
 }
 
 // Copies what the slot needs. A parameter's number of steps is stored by each rank that has a part of it.
-void fill(const AdamW::Slot& slot, const std::vector<StoredPart>& parts) {
+void fill(const Optimizer::Slot& slot, const std::vector<StoredPart>& parts) {
   if (slot.is_step) {
     at::Tensor(slot.tensor).fill_(parts[0].flat[0]);
     return;
@@ -205,15 +205,14 @@ void fill(const AdamW::Slot& slot, const std::vector<StoredPart>& parts) {
 }
 
 // Errors (UserError): the state of other parameters.
-void check_slots(const fs::path& checkpoint, const StoredSlots& stored, const AdamW& optimizer) {
-  constexpr size_t kSlotsOfParam = 3;
-  for (const AdamW::Slot& slot : optimizer.state()) {
+void check_slots(const fs::path& checkpoint, const StoredSlots& stored, const Optimizer& optimizer) {
+  for (const Optimizer::Slot& slot : optimizer.state()) {
     const auto found = stored.find(slot.name);
     const bool fits = found != stored.end() && (slot.is_step ? found->second[0].flat.numel() == 1
                                                              : is_complete(found->second, slot.whole));
     if (!fits) refuse_model(checkpoint, slot.name);
   }
-  if (stored.size() != kSlotsOfParam * optimizer.params().size()) refuse_model(checkpoint, "");
+  if (stored.size() != optimizer.num_slots()) refuse_model(checkpoint, "");
 }
 
 // The tensors to copy to `targets`. Errors (UserError): the checkpoint has other tensors than those.
@@ -231,7 +230,7 @@ TensorMap read_tensors(const fs::path& checkpoint, const char* file, const Named
 
 }  // namespace
 
-void save_checkpoint(const fs::path& run, const Workload& workload, const AdamW& optimizer,
+void save_checkpoint(const fs::path& run, const Workload& workload, const Optimizer& optimizer,
                      const TrainerState& state, int64_t keep, const Group& group) {
   char name[32];
   std::snprintf(name, sizeof(name), "step-%08lld", static_cast<long long>(state.step));
@@ -308,7 +307,7 @@ FoundCheckpoint find_checkpoint(const fs::path& run) {
   return found;
 }
 
-TrainerState load_checkpoint(const fs::path& checkpoint, Workload& workload, AdamW& optimizer) {
+TrainerState load_checkpoint(const fs::path& checkpoint, Workload& workload, Optimizer& optimizer) {
   const nlohmann::json json = read_state(checkpoint);
   const StoredSlots slots = read_slots(checkpoint);
   check_slots(checkpoint, slots, optimizer);
@@ -316,7 +315,7 @@ TrainerState load_checkpoint(const fs::path& checkpoint, Workload& workload, Ada
   TensorMap stored_averages;
   if (!averages.empty()) stored_averages = read_tensors(checkpoint, kAverageFile, averages);
   workload.load(checkpoint);
-  for (const AdamW::Slot& slot : optimizer.state()) fill(slot, slots.at(slot.name));
+  for (const Optimizer::Slot& slot : optimizer.state()) fill(slot, slots.at(slot.name));
   for (auto [name, tensor] : averages) tensor.copy_(stored_averages.at(name));
   return {.step = json.at("step").get<int64_t>(),
           .data_fingerprint = json.at("data_fingerprint").get<std::string>(),

@@ -1,7 +1,7 @@
 // Checkpoints: model directories with the state of the optimizer and the trainer beside the model.
 //
 //   checkpoints/step-00000100/  config.json, model.safetensors, ...  a model directory like any other
-//                               optimizer.safetensors               AdamW's tensors by parameter, or
+//                               optimizer.safetensors               the optimizer's tensors by parameter, or
 //                               optimizer-R-of-N.safetensors        each rank's ranges of them, flat
 //                               average.safetensors                 the weights' average, if the run has one
 //                               trainer.json                        the state below, the size and SHA-256 of
@@ -33,7 +33,7 @@ struct TrainerState {
 // Writes RUN/checkpoints/step-N, either completely or not at all, and then removes older checkpoints until
 // `keep` are left, not counting damaged ones. All ranks of the group call it; the model and the state are
 // rank 0's.
-void save_checkpoint(const std::filesystem::path& run, const Workload& workload, const AdamW& optimizer,
+void save_checkpoint(const std::filesystem::path& run, const Workload& workload, const Optimizer& optimizer,
                      const TrainerState& state, int64_t keep, const Group& group = Group::alone());
 
 // Removes incomplete checkpoints of killed processes. The caller must hold the run's lock.
@@ -48,7 +48,8 @@ FoundCheckpoint find_checkpoint(const std::filesystem::path& run);
 
 // The checkpoint may have been written by any number of ranks. Errors (UserError): a checkpoint of another
 // model.
-TrainerState load_checkpoint(const std::filesystem::path& checkpoint, Workload& workload, AdamW& optimizer);
+TrainerState load_checkpoint(const std::filesystem::path& checkpoint, Workload& workload,
+                             Optimizer& optimizer);
 
 }  // namespace seednorm::lab
 

@@ -23,6 +23,16 @@ void parse_precision(std::string_view value, Precision& out) {
   out = value == "float32" ? Precision::kFloat32 : Precision::kBFloat16;
 }
 
+void parse_method(std::string_view value, Method& out) {
+  for (const Method method : {Method::kAdamW, Method::kMuon}) {
+    if (value == name_of(method)) {
+      out = method;
+      return;
+    }
+  }
+  throw UserError("expected adamw or muon, got " + quote(value));
+}
+
 void parse_device(std::string_view value, std::string& out) {
   const std::string_view number = value.starts_with("cuda:") ? value.substr(5) : "0";
   const bool counts = !number.empty() && number.size() < 4 &&
@@ -34,6 +44,8 @@ void parse_device(std::string_view value, std::string& out) {
 }
 
 }  // namespace
+
+const char* name_of(Method method) { return method == Method::kMuon ? "muon" : "adamw"; }
 
 int64_t TrainConfig::micro_rows(int ranks) const {
   return micro_batch_size > 0 ? std::min(micro_batch_size, batch_size) : (batch_size + ranks - 1) / ranks;
@@ -78,6 +90,9 @@ Settings train_settings(TrainConfig& c, const std::string& unit) {
       {"data_seed", "seed of the order of the data", c.data_seed, Scope::kSeed},
       {"batch_size", "rows (sequences, images) per step", c.batch_size},
       {"micro_batch_size", "rows per pass, to save memory; 0: the whole batch", c.micro_batch_size},
+      {"optimizer", "adamw, or muon: Muon for the matrices of blocks and AdamW for everything else",
+       [&c](std::string_view value) { parse_method(value, c.optimizer); },
+       [&c] { return std::string(name_of(c.optimizer)); }},
       {"lr", "peak learning rate", c.lr},
       {"min_lr_ratio", "final learning rate, as a fraction of the peak", c.min_lr_ratio},
       {"warmup_" + unit + "s", unit + "s of linear warm-up", c.warmup},

@@ -16,6 +16,12 @@ enum class Precision {
   kBFloat16,  // activations and matrix products; weights, optimizer and norms' sums stay float32
 };
 
+enum class Method {
+  kAdamW,
+  kMuon,  // for the matrices of blocks, and AdamW for everything else
+};
+const char* name_of(Method method);  // "adamw", "muon"
+
 struct TrainConfig {
   int64_t steps = 0;
   int64_t seed = 0;              // of the initial weights
@@ -23,6 +29,7 @@ struct TrainConfig {
   int64_t batch_size = 0;        // rows (sequences, images) per step
   int64_t micro_batch_size = 0;  // rows per pass; 0: the whole batch. Affects only memory and speed
 
+  Method optimizer = Method::kAdamW;
   double lr = 0;
   double min_lr_ratio = 0.1;  // of lr, at the end of the cosine
   double warmup = 0;          // linear warm-up, in units (tokens, images)

@@ -22,17 +22,16 @@ RunStatus::RunStatus(const Workload& workload, const Trainer& trainer, const Tra
       flops_per_unit_(workload.counts().flops_per_unit) {}
 
 std::string RunStatus::banner() const {
-  int64_t params = 0;
-  for (const ParamGroup& g : trainer_.optimizer().groups()) params += g.num_elements();
+  const std::vector<ParamGroup>& groups = trainer_.optimizer().groups();
   std::string out = workload_.summary();
   out += with_unit(static_cast<double>(config_.steps) * static_cast<double>(trainer_.units_per_step())) +
          " " + workload_.unit() + "s to train on; " +
          (ranks_ == 1 ? "" : std::to_string(ranks_) + " processes of ") +
          std::to_string(at::get_num_threads()) + " threads\n";
-  out += with_unit(bytes_per_rank(params, ranks_)) + "B " + (ranks_ == 1 ? "" : "in each process ") +
-         "for weights, gradients and AdamW's state; " + engine() + " at " + with_unit(peak_flops_) +
+  out += with_unit(bytes_per_rank(groups, ranks_)) + "B " + (ranks_ == 1 ? "" : "in each process ") +
+         "for weights, gradients and the optimizer's state; " + engine() + " at " + with_unit(peak_flops_) +
          "FLOP/s\n";
-  return out + to_text(trainer_.optimizer().groups());
+  return out + to_text(groups);
 }
 
 std::string RunStatus::engine() const {

@@ -61,8 +61,8 @@ class Trainer {
   int64_t micro_rows() const { return micro_rows_; }
   void set_micro_rows(int64_t rows) { micro_rows_ = rows; }
   at::Device device() const { return device_; }
-  AdamW& optimizer() { return optimizer_; }
-  const AdamW& optimizer() const { return optimizer_; }
+  Optimizer& optimizer() { return optimizer_; }
+  const Optimizer& optimizer() const { return optimizer_; }
 
  private:
   class Hook;
@@ -86,7 +86,7 @@ class Trainer {
   const Group& group_;
   const bool overfit_;
   const at::Device device_;  // of the model
-  AdamW optimizer_;
+  Optimizer optimizer_;
   bool runs_ahead_;
   int64_t next_ = 0, micro_rows_;
 

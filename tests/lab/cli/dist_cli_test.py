@@ -116,6 +116,13 @@ class SameBits(DistCase):
                     self.assertEqual(self.weights(f"{recipe}-{size}"), self.weights(f"{recipe}-1"))
                     self.assertEqual(self.losses(f"{recipe}-{size}"), self.losses(f"{recipe}-1"))
 
+    def test_with_muon_whose_matrices_are_whole(self):
+        for size in 1, 2, 4:
+            self.train(size, f"muon-{size}", "optimizer=muon", recipe="olmoe-0.5m")
+        self.assertEqual(self.weights("muon-2"), self.weights("muon-1"))
+        self.assertEqual(self.weights("muon-4"), self.weights("muon-1"))
+        self.assertEqual(self.losses("muon-4"), self.losses("muon-1"))
+
     def test_with_rows_that_do_not_divide_and_with_recomputed_activations(self):
         settings = ["batch_size=7", "micro_batch_size=2", "checkpointing=true"]
         for size in 1, 2, 4:
@@ -251,18 +258,19 @@ class Evaluation(DistCase):
 
 class Checkpoints(DistCase):
     def test_go_on_with_other_numbers_of_ranks(self):
-        settings = ["steps=9", "checkpoint_every=3"]
-        self.train(1, "whole", *settings)
-        for parts in (4, 2, 1), (1, 2, 4):
-            out = "parts-" + "-".join(map(str, parts))
-            for steps, size in zip((3, 6, 9), parts):
-                # The schedule must know the end, so the run is cut after its checkpoint.
-                shutil.rmtree(self.folder / out / "checkpoints" / "step-00000009", ignore_errors=True)
-                self.train(size, out, *settings, "--resume")
-                for folder in (self.folder / out / "checkpoints").glob("step-*"):
-                    if int(folder.name[5:]) > steps:
-                        shutil.rmtree(folder)
-            self.assertEqual(self.weights(out), self.weights("whole"))
+        for optimizer in "adamw", "muon":
+            settings = ["steps=9", "checkpoint_every=3", f"optimizer={optimizer}"]
+            self.train(1, f"whole-{optimizer}", *settings)
+            for parts in (4, 2, 1), (1, 2, 4):
+                out = f"{optimizer}-" + "-".join(map(str, parts))
+                for steps, size in zip((3, 6, 9), parts):
+                    # The schedule must know the end, so the run is cut after its checkpoint.
+                    shutil.rmtree(self.folder / out / "checkpoints" / "step-00000009", ignore_errors=True)
+                    self.train(size, out, *settings, "--resume")
+                    for folder in (self.folder / out / "checkpoints").glob("step-*"):
+                        if int(folder.name[5:]) > steps:
+                            shutil.rmtree(folder)
+                self.assertEqual(self.weights(out), self.weights(f"whole-{optimizer}"))
 
     def test_keep_the_micro_batch_of_the_first_call(self):
         settings = ["micro_batch_size=0", "steps=4", "checkpoint_every=2"]

@@ -67,7 +67,7 @@ TEST(Shards, EveryElementIsOneRanksAndPartsAreEven) {
   std::vector<size_t> order;
   for (size_t i = sizes.size(); i-- > 0;) order.push_back(i);
   for (const int ranks : {1, 2, 3, 4, 7}) {
-    const Shards shards(sizes, order, ranks, 1 << 20);
+    const Shards shards(sizes, order, ranks, {}, 1 << 20);
     std::vector<int64_t> totals(ranks);
     for (size_t p = 0; p < sizes.size(); ++p) {
       int64_t next = 0;
@@ -83,6 +83,36 @@ TEST(Shards, EveryElementIsOneRanksAndPartsAreEven) {
     }
     const int64_t ideal = 6108196 / ranks;
     for (const int64_t total : totals) EXPECT_LE(std::abs(total - ideal), ideal / 100 + 2 * Shards::kChunk);
+  }
+}
+
+TEST(Shards, SomeParametersAreWhollyOneRanks) {
+  std::vector<int64_t> sizes(40, 500000);
+  std::vector<bool> whole(40, true);
+  sizes.insert(sizes.end(), {3, 2000000, 0, 7});
+  whole.insert(whole.end(), {false, false, true, false});
+  std::vector<size_t> order;
+  for (size_t i = 0; i < sizes.size(); ++i) order.push_back(i);
+  // Buckets of a single parameter as well as those of several.
+  for (const int64_t bucket : {int64_t{1} << 18, int64_t{1} << 22}) {
+    for (const int ranks : {1, 2, 4, 8}) {
+      const Shards shards(sizes, order, ranks, whole, bucket);
+      std::vector<int64_t> totals(ranks);
+      for (size_t p = 0; p < sizes.size(); ++p) {
+        int64_t all = 0;
+        for (int r = 0; r < ranks; ++r) {
+          const int64_t count = shards.range_of(p, r).count();
+          if (whole[p]) {
+            EXPECT_TRUE(count == 0 || count == sizes[p]) << p;
+          }
+          all += count;
+          totals[r] += count;
+        }
+        EXPECT_EQ(all, sizes[p]);
+      }
+      // Within one parameter of equal parts.
+      for (const int64_t total : totals) EXPECT_LE(std::abs(total - 22000010 / ranks), 500000) << ranks;
+    }
   }
 }
 
@@ -112,33 +142,45 @@ TEST(Optimizer, RangesOfRanksMakeTheSameStepAsTheWhole) {
   const auto params = [] {
     std::vector<ParamInfo> out;
     at::manual_seed(3);
-    out.push_back({"a", at::randn({100, 130}), Role::kMatrix});
+    for (const char* name : {"layers.0.a", "layers.1.a", "head"})
+      out.push_back({name, at::randn({100, 130}), Role::kMatrix});
     out.push_back({"b", at::randn({7}), Role::kGain});
     return out;
   };
-  const std::vector<ParamInfo> whole = params();
-  AdamW one(param_groups(whole, config), config);
-  const std::vector<at::Tensor> gradients = {at::randn({100, 130}), at::randn({7})};
-  for (int i = 0; i < 3; ++i) one.step(0.01, gradients);
-  std::vector<at::Tensor> joined = {at::zeros({100, 130}), at::zeros({7})};
-  for (int rank = 0; rank < 3; ++rank) {
-    const std::vector<ParamInfo> own = params();
-    AdamW part(param_groups(own, config), config, rank, 3);
-    std::vector<at::Tensor> ranges;
-    for (size_t p = 0; p < own.size(); ++p) {
-      const Range r = part.shards().range_of(p, rank);
-      ranges.push_back(r.count() == 0 ? at::Tensor() : gradients[p].view(-1).narrow(0, r.begin, r.count()));
+  for (const Method method : {Method::kAdamW, Method::kMuon}) {
+    SCOPED_TRACE(name_of(method));
+    config.optimizer = method;
+    const std::vector<ParamInfo> whole = params();
+    Optimizer one(param_groups(whole, config), config);
+    std::vector<at::Tensor> gradients, joined;
+    for (const at::Tensor& p : one.params()) {
+      gradients.push_back(at::randn(p.sizes()));
+      joined.push_back(at::zeros(p.sizes()));
     }
-    for (int i = 0; i < 3; ++i) part.step(0.01, ranges);
-    for (size_t p = 0; p < own.size(); ++p) {
-      const Range r = part.shards().range_of(p, rank);
-      joined[p]
-          .view(-1)
-          .narrow(0, r.begin, r.count())
-          .copy_(own[p].tensor.view(-1).narrow(0, r.begin, r.count()));
+    for (int i = 0; i < 3; ++i) one.step(0.01, gradients);
+    size_t slots = 0;
+    for (int rank = 0; rank < 3; ++rank) {
+      const std::vector<ParamInfo> own = params();
+      Optimizer part(param_groups(own, config), config, rank, 3);
+      std::vector<at::Tensor> ranges;
+      for (size_t p = 0; p < own.size(); ++p) {
+        const Range r = part.shards().range_of(p, rank);
+        ranges.push_back(r.count() == 0 ? at::Tensor() : gradients[p].view(-1).narrow(0, r.begin, r.count()));
+      }
+      for (int i = 0; i < 3; ++i) part.step(0.01, ranges);
+      for (size_t p = 0; p < own.size(); ++p) {
+        const Range r = part.shards().range_of(p, rank);
+        joined[p]
+            .view(-1)
+            .narrow(0, r.begin, r.count())
+            .copy_(part.params()[p].view(-1).narrow(0, r.begin, r.count()));
+      }
+      slots += part.state().size();
     }
+    for (size_t p = 0; p < joined.size(); ++p) EXPECT_TRUE(at::equal(joined[p], one.params()[p])) << p;
+    EXPECT_EQ(one.state().size(), one.num_slots());
+    EXPECT_GE(slots, one.num_slots());
   }
-  for (size_t p = 0; p < joined.size(); ++p) EXPECT_TRUE(at::equal(joined[p], whole[p].tensor)) << p;
 }
 
 // What the optimizer does on other devices than the CPU.
@@ -152,7 +194,7 @@ TEST(Optimizer, StepsThatNothingWaitsForAreTheSameUpToRounding) {
     std::optional<PlainTensors> tensors;
     if (plain) tensors.emplace();
     const std::vector<ParamInfo> params = {{"a", start.clone(), Role::kMatrix}};
-    AdamW optimizer(param_groups(params, config), config);
+    Optimizer optimizer(param_groups(params, config), config);
     for (int i = 0; i < 3; ++i) {
       const std::vector<at::Tensor> gradients = {gradient.clone()};
       const at::Tensor norm = optimizer.clip(gradients, Group::alone());
@@ -170,10 +212,10 @@ TEST(Optimizer, StepsThatNothingWaitsForAreTheSameUpToRounding) {
 TEST(Optimizer, AGradientThatIsNotFiniteChangesNothing) {
   TrainConfig config;
   const std::vector<ParamInfo> params = {{"a", at::ones({100}), Role::kMatrix}};
-  AdamW optimizer(param_groups(params, config), config);
+  Optimizer optimizer(param_groups(params, config), config);
   const auto state = [&] {
     std::vector<at::Tensor> out = {params[0].tensor.clone()};
-    for (const AdamW::Slot& slot : optimizer.state()) out.push_back(slot.tensor.clone());
+    for (const Optimizer::Slot& slot : optimizer.state()) out.push_back(slot.tensor.clone());
     return out;
   };
   optimizer.step(0.1, {at::ones({100})});

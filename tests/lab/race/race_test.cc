@@ -158,6 +158,15 @@ TEST_F(RaceTest, DivergedRunsAreResults) {
   EXPECT_TRUE(race(s).runs[1].summary.diverged);
 }
 
+TEST_F(RaceTest, EntrantsMayDifferInTheirOptimizer) {
+  RaceSpec s = spec("rms_norm,muon=rms_norm+optimizer=muon");
+  s.seeds = 1;
+  const RaceResult result = race(s);
+  ASSERT_EQ(result.runs.size(), 2U);
+  EXPECT_FALSE(result.runs[1].summary.diverged);
+  EXPECT_NE(result.runs[0].summary.value("val_loss"), result.runs[1].summary.value("val_loss"));
+}
+
 TEST_F(RaceTest, EntrantsThatOnlySaveMemoryAreEqual) {
   RaceSpec s = spec("a=rms_norm,b=rms_norm+micro_batch_size=1");
   const RaceResult result = race(s);

@@ -119,8 +119,8 @@ TEST_F(RunTest, LeavesConfigMetricsAndCheckpoints) {
 }
 
 TEST_F(RunTest, ResumedEqualsUninterrupted) {
-  for (const auto& settings :
-       std::vector<std::vector<std::string>>{{}, {"norm_placement=peri", "norm_depth_scaling=true"}}) {
+  for (const auto& settings : std::vector<std::vector<std::string>>{
+           {}, {"optimizer=muon"}, {"norm_placement=peri", "norm_depth_scaling=true"}}) {
     SCOPED_TRACE(settings.empty() ? "" : settings[0]);
     const Recipe r = recipe(settings);
     const std::string of = std::to_string(settings.size()), whole = "whole" + of, cut = "cut" + of;

@@ -130,6 +130,24 @@ TEST_P(Families, Learns) {
   }
 }
 
+// At AdamW's learning rate.
+TEST_P(Families, LearnsByMuon) {
+  std::vector<double> last;
+  for (const Method method : {Method::kAdamW, Method::kMuon}) {
+    TrainConfig config = train_config();
+    config.optimizer = method;
+    CountingWorkload workload(model_config(GetParam()), config);
+    Trainer trainer(workload, config);
+    while (trainer.steps_done() < config.steps) {
+      const StepResult step = trainer.step();
+      ASSERT_TRUE(step.finite());
+      if (trainer.steps_done() == config.steps) last.push_back(step.loss);
+    }
+  }
+  EXPECT_LT(last[1], 0.5 * std::log(32));
+  EXPECT_NE(last[0], last[1]);
+}
+
 TEST_P(Families, EqualStepsForEqualSeeds) {
   const TrainConfig config = train_config();
   CountingWorkload a(model_config(GetParam()), config), b(model_config(GetParam()), config);

@@ -76,7 +76,7 @@ TEST(Groups, LearningRatesAreScaled) {
   const auto groups =
       param_groups({{"a", a.weight, Role::kMatrix, 1}, {"b", b.weight, Role::kMatrix, 0.25}}, config);
   ASSERT_EQ(groups.size(), 2u);
-  AdamW optimizer(groups, config);
+  Optimizer optimizer(groups, config);
   optimizer.step(0.5, {a.weight.grad(), b.weight.grad()});
   // AdamW's first step is lr, whatever the gradient.
   EXPECT_NEAR(a.weight.item<double>(), 0.5, 1e-6);
