@@ -25,6 +25,7 @@ void share_params(const NormLayer& from, const NormLayer& to) {
 
 std::string why_outputs_differ(const NormLayer& from, const NormLayer& to) {
   if (from.spec().text() == to.spec().text()) return "";
+  if (from.spec().gate_rank != to.spec().gate_rank) return "their gate_rank differs";
   const seednorm::Norm &a = from.layer(), &b = to.layer();
   const std::string old_name(a.name()), new_name(b.name());
   const char* const start = b.info().starts_as;

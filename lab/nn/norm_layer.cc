@@ -53,6 +53,10 @@ NormLayer::NormLayer(const NormSpec& spec, int64_t dim, Affine affine)
     params_.push_back({p, layer_.state_name(p)});
     tensors_[p] = register_parameter(params_.back().name, value);
   }
+  if (spec.gate_rank > 0) {
+    gate_down_ = register_module("gate_down", std::make_shared<Linear>(dim, spec.gate_rank));
+    gate_up_ = register_module("gate_up", std::make_shared<Linear>(spec.gate_rank, dim));
+  }
 }
 
 Role NormLayer::role(const std::string& name) const {
@@ -73,22 +77,27 @@ std::pair<Tensor, Tensor> NormLayer::run(const Tensor& x, const Tensor& residual
   return {norm_formula(layer_, in, t, dropout_draws_), sum};
 }
 
+Tensor NormLayer::gated(const Tensor& y) const {
+  if (gate_down_ == nullptr) return y;
+  return y * gate_up_->forward(at::silu(gate_down_->forward(y))).sigmoid();
+}
+
 Tensor NormLayer::forward(const Tensor& x) {
   if (is_conditioned_) throw std::logic_error("[" + spec_.name + "] norm: called without its condition");
   observe(x);
-  return run(x, {}, tensors_).first;
+  return gated(run(x, {}, tensors_).first);
 }
 
 Tensor NormLayer::forward(const Tensor& x, const Tensor& scale, const Tensor& shift) {
   if (!is_conditioned_) throw std::logic_error("[" + spec_.name + "] norm: called with a condition");
   observe(x);
   if (!layer_.info().needs_condition()) {
-    return at::addcmul(shift.unsqueeze(1), run(x, {}, tensors_).first, 1 + scale.unsqueeze(1));
+    return gated(at::addcmul(shift.unsqueeze(1), run(x, {}, tensors_).first, 1 + scale.unsqueeze(1)));
   }
   ParamSet<Tensor> all = tensors_;
   all.gamma_c = scale.contiguous();
   all.eta_c = shift.contiguous();
-  return run(x, {}, all).first;
+  return gated(run(x, {}, all).first);
 }
 
 std::pair<Tensor, Tensor> NormLayer::add(const Tensor& x, const Tensor& residual) {
@@ -97,7 +106,8 @@ std::pair<Tensor, Tensor> NormLayer::add(const Tensor& x, const Tensor& residual
     return {forward(sum), sum};
   }
   if (watching_ || observer_) observe(x + residual);
-  return run(x, residual, tensors_);
+  const auto [y, sum] = run(x, residual, tensors_);
+  return {gated(y), sum};
 }
 
 void NormLayer::set_watching(bool on) {

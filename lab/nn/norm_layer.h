@@ -5,10 +5,12 @@
 #include <torch/nn/module.h>
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "lab/nn/linear.h"
 #include "lab/nn/norm_formula.h"
 #include "lab/nn/norm_spec.h"
 #include "lab/nn/role.h"
@@ -29,6 +31,12 @@ enum class Affine {
 
 // y = norm(x) over the last dimension, in x's dtype; parameters are float32. The core's kernels compute it on
 // the devices that they exist for (lab/nn/norm_kernels.h), and the formula in plain tensors on all others.
+//
+// With a gate of rank r (GatedNorm, arXiv 2601.22966) the layer's output is
+//   y sigmoid(W_up silu(W_down y)),  W_down [r, dim], W_up [dim, r]
+// where y is what it would be without a gate. The matrices are the modules gate_down and gate_up, which the
+// model initializes with its others.
+//
 // All tensors must be on one device. Errors (std::invalid_argument) of forward and add: they are not.
 class NormLayer : public torch::nn::Module, public HasRoles {
  public:
@@ -81,6 +89,7 @@ class NormLayer : public torch::nn::Module, public HasRoles {
  private:
   void watch(const torch::Tensor& x);
   void observe(const torch::Tensor& x);
+  torch::Tensor gated(const torch::Tensor& y) const;
   // {y, sum}, sum undefined without a residual.
   std::pair<torch::Tensor, torch::Tensor> run(const torch::Tensor& x, const torch::Tensor& residual,
                                               const ParamSet<torch::Tensor>& params);
@@ -90,6 +99,7 @@ class NormLayer : public torch::nn::Module, public HasRoles {
   bool is_conditioned_;
   std::vector<NormParam> params_;
   ParamSet<torch::Tensor> tensors_;
+  std::shared_ptr<Linear> gate_down_, gate_up_;  // null without a gate
   std::optional<DropoutDraws> dropout_draws_;
   Observer observer_;
   double input_scale_ = 1;

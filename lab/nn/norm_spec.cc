@@ -52,8 +52,10 @@ E choice(std::string_view spec, std::string_view key, std::string_view value, in
 
 constexpr const char* kBatchNorm = "batch_norm";
 
+constexpr int64_t kMaxGateRank = 65536;
+
 constexpr std::array kSettings = {"num_heads",  "eps",   "sigma", "dot_scale", "dropout",
-                                  "alpha_init", "gamma", "alpha", "beta"};
+                                  "alpha_init", "gamma", "alpha", "beta",      "gate_rank"};
 
 // More than any width; a layer that is checked with this width is one that the core accepts.
 constexpr int64_t kMostHeads = int64_t{1} << 40;
@@ -82,6 +84,10 @@ void set(NormSpec& out, std::string_view spec, std::string_view key, std::string
     o.alpha = choice<Form>(spec, key, value, kNumForms);
   } else if (key == "beta") {
     o.beta = choice<Form>(spec, key, value, kNumForms);
+  } else if (key == "gate_rank") {
+    out.gate_rank = number<int64_t>(spec, key, value);
+    if (out.gate_rank < 0 || out.gate_rank > kMaxGateRank)
+      fail(spec, "gate_rank: expected 0 to " + std::to_string(kMaxGateRank));
   } else {
     std::string all;
     for (const char* name : kSettings) all += (all.empty() ? "" : ", ") + std::string(name);
@@ -175,6 +181,7 @@ std::string NormSpec::text() const {
   if (options.gamma != defaults.gamma) add("gamma", name_of(options.gamma));
   if (options.alpha != defaults.alpha) add("alpha", name_of(options.alpha));
   if (options.beta != defaults.beta) add("beta", name_of(options.beta));
+  if (gate_rank != 0) add("gate_rank", std::to_string(gate_rank));
   return inner.empty() ? name : name + "(" + inner + ")";
 }
 

@@ -20,6 +20,8 @@ struct NormSpec {
   // The divisor of the dot product, in addition to dot_scale. Appendix D.2 says "the dimension".
   enum class Divisor { kOne, kHeadWidth, kWidth };
   Divisor divisor = Divisor::kOne;  // dot_scale=1/d is the width of a head, dot_scale=1/D that of the layer
+  // The rank of the gate behind the norm (GatedNorm, arXiv 2601.22966; see NormLayer); 0: there is none.
+  int64_t gate_rank = 0;
 
   // Errors (std::invalid_argument): not a norm (the nearest name is given), not a setting of one, a value
   // that does not parse.

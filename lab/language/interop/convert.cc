@@ -62,6 +62,15 @@ void share_weights(const Model& from, const Model& to) {
   }
 }
 
+// Errors (UserError): a gate that the model does not have. Any initial values of it would change the outputs.
+void check_gates(const NormSites& from, const NormSites& to) {
+  for (const auto& [site, spec] : to) {
+    if (spec.gate_rank == 0 || spec.gate_rank == from[site.name].gate_rank) continue;
+    throw UserError("norm." + site.name + ": gate_rank=" + std::to_string(spec.gate_rank) +
+                    ": the model has no such gate, and a gate must be trained with it");
+  }
+}
+
 json special_tokens(const fs::path& folder) {
   const fs::path path = folder / "config.json";
   const json config = parse_strict_json(read_file(path, kMaxFileBytes), path.string(), 16);
@@ -86,6 +95,7 @@ std::unique_ptr<Model> with_norms(const Model& from, const ModelConfig& to, Conv
 Conversion convert(const fs::path& in, const fs::path& out, const NormSites& to) {
   const at::NoGradGuard no_grad;
   const std::unique_ptr<Model> old_model = load_model(in, Weights::kStored);
+  check_gates(old_model->config().norms, to);
   Conversion result;
   std::unique_ptr<Model> new_model;
   try {

@@ -36,6 +36,45 @@ TEST(NormLayer, ParametersFollowTheDescription) {
   }
 }
 
+// GatedNorm in plain tensors: y sigmoid(W_up silu(W_down y)).
+TEST(NormLayer, AGateMultipliesTheNorm) {
+  const int64_t dim = 12;
+  const auto random = [](at::IntArrayRef shape, uint64_t seed) {
+    return at::randn(shape, at::detail::createCPUGenerator(seed), at::kFloat);
+  };
+  for (const char* name : {"rms_norm", "seed_norm(num_heads=2)", "dyt"}) {
+    NormLayer plain(NormSpec::parse(name), dim);
+    const std::string text = std::string(name).ends_with(")")
+                                 ? std::string(name, std::string(name).size() - 1) + ", gate_rank=3)"
+                                 : std::string(name) + "(gate_rank=3)";
+    NormLayer gated(NormSpec::parse(text), dim);
+    EXPECT_EQ(gated.spec().text(), text);
+    EXPECT_EQ(NormSpec::parse(name).gate_rank, 0);
+    EXPECT_EQ(plain.parameters().size() + 2, gated.parameters().size());
+    auto p = gated.named_parameters();
+    {
+      const at::NoGradGuard no_grad;
+      p["gate_down.weight"].copy_(random({3, dim}, 1));
+      p["gate_up.weight"].copy_(random({dim, 3}, 2));
+    }
+    const at::Tensor x = random({2, 5, dim}, 3), residual = random({2, 5, dim}, 4);
+    const auto want = [&](const at::Tensor& y) {
+      const at::Tensor inner = at::silu(y.matmul(p["gate_down.weight"].t()));
+      return y * inner.matmul(p["gate_up.weight"].t()).sigmoid();
+    };
+    const at::Tensor y = gated.forward(x);
+    // Sums of 12 and of 3 terms of order 1 in float32.
+    EXPECT_LT((y - want(plain.forward(x))).abs().max().item<float>(), 1e-5) << name;
+    const auto [added, sum] = gated.add(x, residual);
+    EXPECT_LT((added - want(plain.forward(x + residual))).abs().max().item<float>(), 1e-5) << name;
+    EXPECT_TRUE(at::equal(sum, x + residual));
+    const auto gradients =
+        torch::autograd::grad({y.sum()}, {p["gate_down.weight"], p["gate_up.weight"], p["weight"]});
+    for (const at::Tensor& g : gradients) EXPECT_GT(g.abs().max().item<float>(), 0) << name;
+  }
+  EXPECT_THROW(NormSpec::parse("rms_norm(gate_rank=-1)"), std::invalid_argument);
+}
+
 // In an adaptive norm gain and offset are the sample's: those of a channel are no parameters.
 TEST(NormLayer, AffinePartOfTheSample) {
   for (const auto& [name, params] :

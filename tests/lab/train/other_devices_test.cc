@@ -56,6 +56,7 @@ const std::vector<Step> kSteps = {
     {"olmo2_frac", "olmo2-3m", joined(kText, {"norm=seed_norm", "frac_rate=2"})},
     {"olmo2_peri", "olmo2-3m",
      joined(kText, {"norm=seed_norm", "norm_placement=peri", "norm_depth_scaling=true"})},
+    {"olmo2_gated", "olmo2-3m", joined(kText, {"norm=seed_norm(gate_rank=4)", "norm_placement=pre"})},
     {"olmoe", "olmoe-3m", joined(kExperts, {"norm=seed_norm(num_heads=4)"})},
     {"olmoe_normalized", "olmoe-3m",
      joined(kExperts, {"norm=layer_norm", "norm_topk_prob=true", "frac_rate=2"})},

@@ -48,6 +48,7 @@ std::vector<ModelConfig> every_kind() {
       if (!norm_info(norm).needs_condition()) out.push_back(small(family, norm));
     }
     out.push_back(small(family, "seed_norm(num_heads=4, sigma=softsign, alpha_init=0.1)"));
+    out.push_back(small(family, "rms_norm(gate_rank=3)"));
     ModelConfig mixed = small(family);
     mixed.norms["block"] = NormSpec::parse("seed_norm(num_heads=2, dot_scale=1/d)");
     mixed.norms["qk"] = NormSpec::parse("layer_norm(eps=0.001)");
@@ -445,6 +446,20 @@ TEST(Convert, SaysWhatIsNotLossless) {
             }).find("num_heads"),
             std::string::npos);
   EXPECT_FALSE(std::filesystem::exists(folder / "x"));
+}
+
+TEST(Convert, KeepsAGateAndMakesNone) {
+  const TestFolder folder;
+  Model gated(small("olmo2", "rms_norm(gate_rank=3)"), 1);
+  shake(gated);
+  save_model(gated, folder / "gated");
+  EXPECT_TRUE(convert(folder / "gated", folder / "seed", NormSpec::parse("seed_norm(gate_rank=3)")).lossless);
+  EXPECT_TRUE(at::equal(logits(folder / "gated"), logits(folder / "seed")));
+  EXPECT_FALSE(convert(folder / "gated", folder / "plain", NormSpec::parse("rms_norm")).lossless);
+  EXPECT_NE(user_error([&] {
+              convert(folder / "plain", folder / "x", NormSpec::parse("rms_norm(gate_rank=3)"));
+            }).find("norm.block: gate_rank=3"),
+            std::string::npos);
 }
 
 }  // namespace
