@@ -109,6 +109,12 @@ Tensor derf(const Call& c) {
          c.param(Param::kBeta);
 }
 
+// arXiv 2503.21708: gamma v / sqrt(1 + v^2) + beta with v = alpha x. hypot does not square v, which may be large.
+Tensor dyisru(const Call& c) {
+  const Tensor v = c.param(Param::kAlpha) * c.wide();
+  return c.gain() * (v / v.hypot(at::ones_like(v))) + c.param(Param::kBeta);
+}
+
 // arXiv 1910.05895: gamma x / max(|x|, eps). The maximum is taken of the squares, because the root has no
 // finite slope at 0.
 Tensor scale_norm(const Call& c) {

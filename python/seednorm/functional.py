@@ -160,6 +160,12 @@ def derf(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor, shift: Tensor) -
 
 
 @_overridable
+def dyisru(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor) -> Tensor:
+    """DyISRU (arXiv 2503.21708): y = gamma alpha x / sqrt(1 + (alpha x)^2) + beta. gamma, beta [D]; alpha [1]."""
+    return run(NORMS["dyisru"], FORWARD, x=x, gamma=gamma, beta=beta, alpha=alpha)[0]
+
+
+@_overridable
 def scale_norm(x: Tensor, gamma: Tensor, eps: float = 1e-6) -> Tensor:
     """ScaleNorm (arXiv 1910.05895): y = gamma x / max(|x|, eps), |x| the Euclidean length. gamma [1]."""
     return run(NORMS["scale_norm"], FORWARD, x=x, gamma=gamma, eps=eps)[0]

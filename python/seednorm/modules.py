@@ -16,7 +16,7 @@ from . import functional as F
 
 Width = int | Sequence[int]  # D, or as torch's layers take it (D,)
 
-__all__ = ["AdaSeeDNorm", "Derf", "DyT", "LayerNorm", "RMSNorm", "ScaleNorm", "SeeDNorm"]
+__all__ = ["AdaSeeDNorm", "Derf", "DyISRU", "DyT", "LayerNorm", "RMSNorm", "ScaleNorm", "SeeDNorm"]
 
 
 class _Norm(nn.Module):
@@ -234,7 +234,7 @@ class LayerNorm(_Norm):
 
 
 class _Pointwise(_Norm):
-    """What DyT and Derf share: they work on every element alone."""
+    """What DyT, Derf and DyISRU share: they work on every element alone."""
 
     weight: nn.Parameter
     bias: nn.Parameter
@@ -273,6 +273,15 @@ class Derf(_Pointwise):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.derf(x, self._param("weight"), self._param("bias"), self._param("alpha"), self._param("shift"))
+
+
+class DyISRU(_Pointwise):
+    """Dynamic inverse square root unit (arXiv 2503.21708), DyT with v / sqrt(1 + v^2) in place of tanh(v)."""
+
+    name = "dyisru"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dyisru(x, self._param("weight"), self._param("bias"), self._param("alpha"))
 
 
 class ScaleNorm(_Norm):

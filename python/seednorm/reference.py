@@ -112,6 +112,13 @@ def derf(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor, shift: Tensor) -
     return (_wide(gamma, x) * torch.erf(inner) + _wide(beta, x)).to(x.dtype)
 
 
+def dyisru(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor) -> Tensor:
+    """DyISRU (arXiv 2503.21708): y = gamma alpha x / sqrt(1 + (alpha x)^2) + beta. x [..., D]; gamma, beta [D]; alpha [1]."""
+    inner = _wide(alpha, x) * _wide(x)
+    # hypot does not square its arguments, which may be large.
+    return (_wide(gamma, x) * (inner / torch.hypot(inner, torch.ones_like(inner))) + _wide(beta, x)).to(x.dtype)
+
+
 def scale_norm(x: Tensor, gamma: Tensor, eps: float = 1e-6) -> Tensor:
     """ScaleNorm (arXiv 1910.05895): y = g x / max(|x|, eps), |x| the Euclidean length. x [..., D]; gamma (g) [1]."""
     wide = _wide(x)

@@ -125,13 +125,13 @@ TEST(OptionsOf, EachKnownNorm) {
   const auto accepts = [](const char* name, const Options& options) {
     return error_of([&] { const Norm norm(name, 12, options); }) == "no error";
   };
-  for (const char* name : {"rms_norm", "layer_norm", "dyt", "derf", "scale_norm"}) {
+  for (const char* name : {"rms_norm", "layer_norm", "dyt", "derf", "dyisru", "scale_norm"}) {
     EXPECT_FALSE(accepts(name, {.num_heads = 2})) << name;
     EXPECT_FALSE(accepts(name, {.sigma = Sigma::kSilu})) << name;
     EXPECT_FALSE(accepts(name, {.dot_scale = 2})) << name;
     EXPECT_FALSE(accepts(name, {.dropout = 0.1})) << name;
   }
-  for (const char* name : {"dyt", "derf"}) EXPECT_FALSE(accepts(name, {.eps = 1e-5})) << name;
+  for (const char* name : {"dyt", "derf", "dyisru"}) EXPECT_FALSE(accepts(name, {.eps = 1e-5})) << name;
   EXPECT_TRUE(accepts("rms_norm", {.gamma = Form::kPlusOne}));
   EXPECT_TRUE(accepts("rms_norm", {.gamma = Form::kNone}));
   EXPECT_TRUE(accepts("layer_norm", {.beta = Form::kNone}));

@@ -226,6 +226,10 @@ TEST(Oracle, ValuesByHand) {
           "derf", {}, {0, 2},
           {{Param::kGamma, {2, 2}}, {Param::kAlpha, {0.5}}, {Param::kBeta, {3, 1}}, {Param::kShift, {-1}}}),
       {3 - 2 * std::erf(1), 1});
+  // 3 / sqrt(9 + 16), 0, and the limit.
+  expect_row(row_by_hand("dyisru", {}, {3, 0, -1e200},
+                         {{Param::kGamma, {5, 1, 2}}, {Param::kAlpha, {0.25}}, {Param::kBeta, {1, 7, 1}}}),
+             {4, 7, -1});
   expect_row(row_by_hand("scale_norm", {}, {3, -4}, {{Param::kGamma, {10}}}), {6, -8});
   expect_row(row_by_hand("scale_norm", {.eps = 10}, {3, -4}, {{Param::kGamma, {10}}}), {3, -4});
 }

@@ -23,6 +23,7 @@ STATES = {
     "layer_norm": {"weight": (DIM, 1), "bias": (DIM, 0)},
     "dyt": {"weight": (DIM, 1), "bias": (DIM, 0), "alpha": (1, 0.5)},
     "derf": {"weight": (DIM, 1), "bias": (DIM, 0), "alpha": (1, 0.5), "shift": (1, 0)},
+    "dyisru": {"weight": (DIM, 1), "bias": (DIM, 0), "alpha": (1, 0.5)},
     "scale_norm": {"weight": (1, DIM**0.5)},
 }
 

@@ -34,6 +34,7 @@ const std::vector<std::string> kSpecs = {
     "layer_norm(beta=none, eps=0.1)",
     "dyt",
     "derf",
+    "dyisru",
     "scale_norm",
     "scale_norm(eps=100)",
     "seed_norm",
