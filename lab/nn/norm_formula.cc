@@ -115,6 +115,12 @@ Tensor dyisru(const Call& c) {
   return c.gain() * (v / v.hypot(at::ones_like(v))) + c.param(Param::kBeta);
 }
 
+// gamma (x - m) / sqrt(relu(v) + eps) + beta; m is shift and v alpha.
+Tensor lan(const Call& c) {
+  const Tensor rstd = (c.param(Param::kAlpha).relu() + c.options.eps).rsqrt();
+  return c.gain() * ((c.wide() - c.param(Param::kShift)) * rstd) + c.param(Param::kBeta);
+}
+
 // arXiv 1910.05895: gamma x / max(|x|, eps). The maximum is taken of the squares, because the root has no
 // finite slope at 0.
 Tensor scale_norm(const Call& c) {

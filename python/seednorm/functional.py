@@ -166,6 +166,12 @@ def dyisru(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor) -> Tensor:
 
 
 @_overridable
+def lan(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor, shift: Tensor, eps: float = 1e-6) -> Tensor:
+    """Learnable adaptive normalization: y = gamma (x - shift) / sqrt(max(alpha, 0) + eps) + beta. All parameters [D]."""
+    return run(NORMS["lan"], FORWARD, x=x, gamma=gamma, beta=beta, alpha=alpha, shift=shift, eps=eps)[0]
+
+
+@_overridable
 def scale_norm(x: Tensor, gamma: Tensor, eps: float = 1e-6) -> Tensor:
     """ScaleNorm (arXiv 1910.05895): y = gamma x / max(|x|, eps), |x| the Euclidean length. gamma [1]."""
     return run(NORMS["scale_norm"], FORWARD, x=x, gamma=gamma, eps=eps)[0]

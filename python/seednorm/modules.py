@@ -16,7 +16,7 @@ from . import functional as F
 
 Width = int | Sequence[int]  # D, or as torch's layers take it (D,)
 
-__all__ = ["AdaSeeDNorm", "Derf", "DyISRU", "DyT", "LayerNorm", "RMSNorm", "ScaleNorm", "SeeDNorm"]
+__all__ = ["LAN", "AdaSeeDNorm", "Derf", "DyISRU", "DyT", "LayerNorm", "RMSNorm", "ScaleNorm", "SeeDNorm"]
 
 
 class _Norm(nn.Module):
@@ -282,6 +282,38 @@ class DyISRU(_Pointwise):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dyisru(x, self._param("weight"), self._param("bias"), self._param("alpha"))
+
+
+class LAN(_Norm):
+    """Learnable adaptive normalization, whose statistics are learned.
+
+    y = weight (x - mean) / sqrt(max(variance, 0) + eps) + bias; weight, variance [dim], 1; mean, bias [dim], 0.
+    """
+
+    name = "lan"
+    weight: nn.Parameter
+    bias: nn.Parameter
+    variance: nn.Parameter
+    mean: nn.Parameter
+
+    def __init__(
+        self,
+        dim: Width,
+        eps: float = 1e-6,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(dim, device, dtype, eps=eps)
+        self.eps = eps
+        self.reset_parameters()
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self._param("weight"), self._param("bias")
+        return F.lan(x, weight, bias, self._param("variance"), self._param("mean"), self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.dim}, eps={self.eps}"
 
 
 class ScaleNorm(_Norm):

@@ -119,6 +119,12 @@ def dyisru(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor) -> Tensor:
     return (_wide(gamma, x) * (inner / torch.hypot(inner, torch.ones_like(inner))) + _wide(beta, x)).to(x.dtype)
 
 
+def lan(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor, shift: Tensor, eps: float = 1e-6) -> Tensor:
+    """Learnable adaptive normalization: y = gamma (x - shift) / sqrt(max(alpha, 0) + eps) + beta. x [..., D]; the rest [D]."""
+    deviation = torch.sqrt(torch.relu(_wide(alpha, x)) + eps)
+    return (_wide(gamma, x) * ((_wide(x) - _wide(shift, x)) / deviation) + _wide(beta, x)).to(x.dtype)
+
+
 def scale_norm(x: Tensor, gamma: Tensor, eps: float = 1e-6) -> Tensor:
     """ScaleNorm (arXiv 1910.05895): y = g x / max(|x|, eps), |x| the Euclidean length. x [..., D]; gamma (g) [1]."""
     wide = _wide(x)

@@ -44,9 +44,11 @@ TEST_P(Described, StateNamesFollowFromRoles) {
     const std::string state_name = p.state_name;
     EXPECT_EQ(state_name == "weight", p.role == ParamRole::kGain) << state_name;
     EXPECT_EQ(state_name == "bias", p.role == ParamRole::kOffset && p.param == Param::kBeta) << state_name;
-    if (state_name != "weight" && state_name != "bias") {
-      EXPECT_EQ(state_name, name_of(p.param));
-    }
+    if (state_name == "weight" || state_name == "bias") continue;
+    // LAN's are named after the statistics that they take the place of.
+    const bool is_statistic = name() == "lan";
+    const std::string statistic = p.param == Param::kAlpha ? "variance" : "mean";
+    EXPECT_EQ(state_name, is_statistic ? statistic : name_of(p.param));
   }
 }
 

@@ -230,6 +230,13 @@ TEST(Oracle, ValuesByHand) {
   expect_row(row_by_hand("dyisru", {}, {3, 0, -1e200},
                          {{Param::kGamma, {5, 1, 2}}, {Param::kAlpha, {0.25}}, {Param::kBeta, {1, 7, 1}}}),
              {4, 7, -1});
+  // 6 (5 - 2) / sqrt(8 + 1) + 1, and without the variance that is below 0.
+  expect_row(row_by_hand("lan", {.eps = 1}, {5, 5},
+                         {{Param::kGamma, {6, 6}},
+                          {Param::kAlpha, {8, -3}},
+                          {Param::kBeta, {1, 1}},
+                          {Param::kShift, {2, 2}}}),
+             {7, 19});
   expect_row(row_by_hand("scale_norm", {}, {3, -4}, {{Param::kGamma, {10}}}), {6, -8});
   expect_row(row_by_hand("scale_norm", {.eps = 10}, {3, -4}, {{Param::kGamma, {10}}}), {3, -4});
 }

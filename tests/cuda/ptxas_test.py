@@ -2,7 +2,7 @@
 """Registers and memory of every kernel for GPUs, as ptxas reported them: nothing is spilled.
 
 Those for float64, which is for checks, may spill: their numbers take two registers each. So may, a little, those for huge
-rows on the A100.
+rows.
 
 usage: ptxas_test.py BUILD_FOLDER      where cmake/keep_ptxas_report has left *.ptxas
 """
@@ -35,9 +35,9 @@ def kernels(report):
             entry = None
 
 
-def may_spill(arch, name):
-    """Bytes: a register or two of the kernels for rows that a block reads twice, on the A100 only."""
-    return 16 if arch == "sm_80" and name.startswith("backward_kernel<") and name.endswith(", true>") else 0
+def may_spill(name):
+    """Bytes, stored and loaded again: up to three registers of the kernels for rows that a block reads twice."""
+    return 24 if name.startswith("backward_kernel<") and name.endswith(", true>") else 0
 
 
 def main():
@@ -53,7 +53,7 @@ def main():
             continue
         most[kind] = max(most.get(kind, 0), registers)
         short = re.sub(r"void |seednorm::|cuda::|\(.*", "", name)
-        if spilled > may_spill(arch, short) and "kernel<double" not in short:
+        if spilled > may_spill(short) and "kernel<double" not in short:
             problems.append(f"{arch} {short}: {spilled} bytes spilled")
         if not registers <= MOST[kind]:
             problems.append(f"{arch} {short}: {registers} registers, {MOST[kind]} at most")

@@ -143,7 +143,7 @@ def test_ada_seed_norm_is_equation_8():
 def test_siblings_are_their_equations():
     x, (gamma, _, beta), _ = make(FORMS[0])
     slope, shift = torch.tensor([0.7], dtype=torch.float64), torch.tensor([0.2], dtype=torch.float64)
-    made = {name: [] for name in ("rms", "plus_one", "layer", "dyt", "derf", "dyisru", "scale")}
+    made = {name: [] for name in ("rms", "plus_one", "layer", "dyt", "derf", "dyisru", "lan", "scale")}
     for row in x.reshape(-1, DIM).tolist():
         columns = list(zip(row, gamma.tolist(), beta.tolist(), strict=True))
         mu = sum(row) / DIM
@@ -155,6 +155,7 @@ def test_siblings_are_their_equations():
         made["dyt"].append([g * math.tanh(0.7 * v) + b for v, g, b in columns])
         made["derf"].append([g * math.erf(0.7 * v + 0.2) + b for v, g, b in columns])
         made["dyisru"].append([g * v / math.sqrt(v * v + 0.7**-2) + b for v, g, b in columns])
+        made["lan"].append([g * (v - b) / math.sqrt(max(g, 0) + EPS) + b for v, g, b in columns])
         made["scale"].append([0.7 * v / math.sqrt(sum(w * w for w in row)) for v in row])
     actual = {
         "rms": reference.rms_norm(x, gamma, EPS),
@@ -163,6 +164,7 @@ def test_siblings_are_their_equations():
         "dyt": reference.dyt(x, gamma, beta, slope),
         "derf": reference.derf(x, gamma, beta, slope, shift),
         "dyisru": reference.dyisru(x, gamma, beta, slope),
+        "lan": reference.lan(x, gamma, beta, gamma, beta, EPS),
         "scale": reference.scale_norm(x, slope, EPS),
     }
     for name, rows in made.items():

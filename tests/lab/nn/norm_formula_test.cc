@@ -35,6 +35,8 @@ const std::vector<std::string> kSpecs = {
     "dyt",
     "derf",
     "dyisru",
+    "lan",
+    "lan(eps=0.1)",
     "scale_norm",
     "scale_norm(eps=100)",
     "seed_norm",
