@@ -121,6 +121,13 @@ Tensor lan(const Call& c) {
   return c.gain() * ((c.wide() - c.param(Param::kShift)) * rstd) + c.param(Param::kBeta);
 }
 
+// arXiv 1909.11519, of a row: x [1 + tanh(gamma e / RMS(e) + beta)], e = alpha |x|.
+Tensor gct(const Call& c) {
+  const Tensor x = c.wide(), e = c.param(Param::kAlpha) * x.abs();
+  const Tensor normalized = e * (e.square().mean(-1, /*keepdim=*/true) + c.options.eps).rsqrt();
+  return x * (1 + (c.gain() * normalized + c.param(Param::kBeta)).tanh());
+}
+
 // arXiv 1910.05895: gamma x / max(|x|, eps). The maximum is taken of the squares, because the root has no
 // finite slope at 0.
 Tensor scale_norm(const Call& c) {

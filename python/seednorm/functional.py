@@ -172,6 +172,12 @@ def lan(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor, shift: Tensor, ep
 
 
 @_overridable
+def gct(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor, eps: float = 1e-6) -> Tensor:
+    """Gated channel transformation (arXiv 1909.11519): y = x (1 + tanh(gamma e / RMS(e) + beta)), e = alpha |x|. All [D]."""
+    return run(NORMS["gct"], FORWARD, x=x, gamma=gamma, beta=beta, alpha=alpha, eps=eps)[0]
+
+
+@_overridable
 def scale_norm(x: Tensor, gamma: Tensor, eps: float = 1e-6) -> Tensor:
     """ScaleNorm (arXiv 1910.05895): y = gamma x / max(|x|, eps), |x| the Euclidean length. gamma [1]."""
     return run(NORMS["scale_norm"], FORWARD, x=x, gamma=gamma, eps=eps)[0]

@@ -16,7 +16,7 @@ from . import functional as F
 
 Width = int | Sequence[int]  # D, or as torch's layers take it (D,)
 
-__all__ = ["LAN", "AdaSeeDNorm", "Derf", "DyISRU", "DyT", "LayerNorm", "RMSNorm", "ScaleNorm", "SeeDNorm"]
+__all__ = ["GCT", "LAN", "AdaSeeDNorm", "Derf", "DyISRU", "DyT", "LayerNorm", "RMSNorm", "ScaleNorm", "SeeDNorm"]
 
 
 class _Norm(nn.Module):
@@ -282,6 +282,36 @@ class DyISRU(_Pointwise):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dyisru(x, self._param("weight"), self._param("bias"), self._param("alpha"))
+
+
+class GCT(_Norm):
+    """Gated channel transformation (arXiv 1909.11519) of a row, which it does not normalize.
+
+    y = x (1 + tanh(weight e / RMS(e) + bias)), e = alpha |x|; weight, bias [dim], 0, so that y = x at first; alpha [dim], 1.
+    """
+
+    name = "gct"
+    weight: nn.Parameter
+    bias: nn.Parameter
+    alpha: nn.Parameter
+
+    def __init__(
+        self,
+        dim: Width,
+        eps: float = 1e-6,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(dim, device, dtype, eps=eps)
+        self.eps = eps
+        self.reset_parameters()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gct(x, self._param("weight"), self._param("bias"), self._param("alpha"), self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.dim}, eps={self.eps}"
 
 
 class LAN(_Norm):

@@ -125,6 +125,15 @@ def lan(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor, shift: Tensor, ep
     return (_wide(gamma, x) * ((_wide(x) - _wide(shift, x)) / deviation) + _wide(beta, x)).to(x.dtype)
 
 
+def gct(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor, eps: float = 1e-6) -> Tensor:
+    """Gated channel transformation (arXiv 1909.11519) of a row: y = x (1 + tanh(gamma e / RMS(e) + beta)), e = alpha |x|.
+
+    x [..., D]; gamma, beta, alpha [D].
+    """
+    normalized = _normalized(_wide(alpha, x) * _wide(x).abs(), eps)
+    return (_wide(x) * (1 + torch.tanh(_wide(gamma, x) * normalized + _wide(beta, x)))).to(x.dtype)
+
+
 def scale_norm(x: Tensor, gamma: Tensor, eps: float = 1e-6) -> Tensor:
     """ScaleNorm (arXiv 1910.05895): y = g x / max(|x|, eps), |x| the Euclidean length. x [..., D]; gamma (g) [1]."""
     wide = _wide(x)

@@ -125,7 +125,7 @@ TEST(OptionsOf, EachKnownNorm) {
   const auto accepts = [](const char* name, const Options& options) {
     return error_of([&] { const Norm norm(name, 12, options); }) == "no error";
   };
-  for (const char* name : {"rms_norm", "layer_norm", "dyt", "derf", "dyisru", "lan", "scale_norm"}) {
+  for (const char* name : {"rms_norm", "layer_norm", "dyt", "derf", "dyisru", "lan", "gct", "scale_norm"}) {
     EXPECT_FALSE(accepts(name, {.num_heads = 2})) << name;
     EXPECT_FALSE(accepts(name, {.sigma = Sigma::kSilu})) << name;
     EXPECT_FALSE(accepts(name, {.dot_scale = 2})) << name;

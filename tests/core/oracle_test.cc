@@ -237,6 +237,10 @@ TEST(Oracle, ValuesByHand) {
                           {Param::kBeta, {1, 1}},
                           {Param::kShift, {2, 2}}}),
              {7, 19});
+  // e is 6 and 8, its mean square 50 + eps 14 = 8^2: the gates are tanh(0.25) and tanh(0.5 - 1).
+  expect_row(row_by_hand("gct", {.eps = 14}, {3, -4},
+                         {{Param::kGamma, {0, -1}}, {Param::kAlpha, {2, 2}}, {Param::kBeta, {0.25, 0.5}}}),
+             {3 * (1 + t), -4 * (1 + u)});
   expect_row(row_by_hand("scale_norm", {}, {3, -4}, {{Param::kGamma, {10}}}), {6, -8});
   expect_row(row_by_hand("scale_norm", {.eps = 10}, {3, -4}, {{Param::kGamma, {10}}}), {3, -4});
 }

@@ -25,6 +25,7 @@ STATES = {
     "derf": {"weight": (DIM, 1), "bias": (DIM, 0), "alpha": (1, 0.5), "shift": (1, 0)},
     "dyisru": {"weight": (DIM, 1), "bias": (DIM, 0), "alpha": (1, 0.5)},
     "lan": {"weight": (DIM, 1), "bias": (DIM, 0), "variance": (DIM, 1), "mean": (DIM, 0)},
+    "gct": {"weight": (DIM, 0), "bias": (DIM, 0), "alpha": (DIM, 1)},
     "scale_norm": {"weight": (1, DIM**0.5)},
 }
 

@@ -143,7 +143,7 @@ def test_ada_seed_norm_is_equation_8():
 def test_siblings_are_their_equations():
     x, (gamma, _, beta), _ = make(FORMS[0])
     slope, shift = torch.tensor([0.7], dtype=torch.float64), torch.tensor([0.2], dtype=torch.float64)
-    made = {name: [] for name in ("rms", "plus_one", "layer", "dyt", "derf", "dyisru", "lan", "scale")}
+    made = {name: [] for name in ("rms", "plus_one", "layer", "dyt", "derf", "dyisru", "lan", "gct", "scale")}
     for row in x.reshape(-1, DIM).tolist():
         columns = list(zip(row, gamma.tolist(), beta.tolist(), strict=True))
         mu = sum(row) / DIM
@@ -156,6 +156,8 @@ def test_siblings_are_their_equations():
         made["derf"].append([g * math.erf(0.7 * v + 0.2) + b for v, g, b in columns])
         made["dyisru"].append([g * v / math.sqrt(v * v + 0.7**-2) + b for v, g, b in columns])
         made["lan"].append([g * (v - b) / math.sqrt(max(g, 0) + EPS) + b for v, g, b in columns])
+        length = math.sqrt(sum((g * v) ** 2 for v, g, _ in columns) / DIM + EPS)
+        made["gct"].append([v * (1 + math.tanh(b * g * abs(v) / length + g)) for v, g, b in columns])
         made["scale"].append([0.7 * v / math.sqrt(sum(w * w for w in row)) for v in row])
     actual = {
         "rms": reference.rms_norm(x, gamma, EPS),
@@ -165,6 +167,7 @@ def test_siblings_are_their_equations():
         "derf": reference.derf(x, gamma, beta, slope, shift),
         "dyisru": reference.dyisru(x, gamma, beta, slope),
         "lan": reference.lan(x, gamma, beta, gamma, beta, EPS),
+        "gct": reference.gct(x, beta, gamma, gamma, EPS),
         "scale": reference.scale_norm(x, slope, EPS),
     }
     for name, rows in made.items():

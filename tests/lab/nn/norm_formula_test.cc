@@ -35,6 +35,8 @@ const std::vector<std::string> kSpecs = {
     "dyt",
     "derf",
     "dyisru",
+    "gct",
+    "gct(eps=0.1)",
     "lan",
     "lan(eps=0.1)",
     "scale_norm",
