@@ -1,5 +1,5 @@
-// Policies of the norms that replace normalization by a saturating function of each element, DyT, Derf and DyISRU:
-// y_i = gamma_i f(alpha x_i + s) + beta_i. There are no sums over the row.
+// Policies of the norms that replace normalization by a saturating function of each element, DyT, Derf and
+// DyISRU: y_i = gamma_i f(alpha x_i + s) + beta_i. There are no sums over the row.
 #if defined(SEEDNORM_CORE_CPU_SATURATING_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEEDNORM_CORE_CPU_SATURATING_INL_H_
 #undef SEEDNORM_CORE_CPU_SATURATING_INL_H_

@@ -1,5 +1,5 @@
-// Policies of the norms that replace normalization by a saturating function of each element, DyT, Derf and DyISRU:
-// y_i = gamma_i f(alpha x_i + s) + beta_i. There are no sums over the row.
+// Policies of the norms that replace normalization by a saturating function of each element, DyT, Derf and
+// DyISRU: y_i = gamma_i f(alpha x_i + s) + beta_i. There are no sums over the row.
 #ifndef SEEDNORM_CORE_CUDA_SATURATING_CUH_
 #define SEEDNORM_CORE_CUDA_SATURATING_CUH_
 

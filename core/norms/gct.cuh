@@ -69,8 +69,8 @@ class DeviceForward : public DeviceBase<T> {
     group.sum(sums);
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      state[r].rho = RmsScale::scale(sums[r], static_cast<A>(this->args_.dim),
-                                     static_cast<A>(this->args_.options.eps));
+      state[r].rho =
+          RmsScale::scale(sums[r], static_cast<A>(this->args_.dim), static_cast<A>(this->args_.options.eps));
       if (this->args_.stats_out != nullptr && group.lane == 0 && rows.has(r)) {
         cuda::set_stat(this->args_, rows.row(r), 0, state[r].rho);
       }

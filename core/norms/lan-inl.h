@@ -123,7 +123,8 @@ class Backward : public Base<T> {
       dx.v[k] = hn::Mul(hn::Mul(g.v[k], cols.gamma.v[k]), r);
       total[0].v[k] = hn::Add(gn, total[0].v[k]);
       total[1].v[k] = hn::Add(g.v[k], total[1].v[k]);
-      const auto half = hn::Mul(hn::Set(d, static_cast<Acc<T>>(0.5)), hn::Mul(cols.gamma.v[k], hn::Mul(r, r)));
+      const auto half =
+          hn::Mul(hn::Set(d, static_cast<Acc<T>>(0.5)), hn::Mul(cols.gamma.v[k], hn::Mul(r, r)));
       const auto pull = hn::IfThenElseZero(hn::Gt(cols.variance.v[k], hn::Zero(d)), half);
       total[2].v[k] = hn::NegMulAdd(gn, pull, total[2].v[k]);
       total[3].v[k] = hn::Sub(total[3].v[k], dx.v[k]);

@@ -109,7 +109,8 @@ Tensor derf(const Call& c) {
          c.param(Param::kBeta);
 }
 
-// arXiv 2503.21708: gamma v / sqrt(1 + v^2) + beta with v = alpha x. hypot does not square v, which may be large.
+// arXiv 2503.21708: gamma v / sqrt(1 + v^2) + beta with v = alpha x. hypot does not square v, which may be
+// large.
 Tensor dyisru(const Call& c) {
   const Tensor v = c.param(Param::kAlpha) * c.wide();
   return c.gain() * (v / v.hypot(at::ones_like(v))) + c.param(Param::kBeta);
