@@ -50,7 +50,8 @@ E choice(std::string_view spec, std::string_view key, std::string_view value, in
   fail(spec, std::string(key) + ": expected one of " + all + ", got " + quote(value));
 }
 
-constexpr const char* kBatchNorm = "batch_norm";
+// Of lab/vision/nn/batch_statistics.h.
+constexpr std::array kOverBatches = {"batch_norm", "switchable_norm"};
 
 constexpr int64_t kMaxGateRank = 65536;
 
@@ -120,13 +121,13 @@ NormSpec NormSpec::parse(std::string_view text) {
       rest = rest.substr(std::min(comma + 1, rest.size()));
     }
   }
-  if (out.is_batch_norm()) {
+  if (out.needs_batch()) {
     const double eps = out.options.eps;
     if (!(eps > 0 && eps <= 1)) fail(text, "eps: expected more than 0, at most 1");
     NormSpec known;
     known.name = out.name;
     known.options.eps = eps;
-    if (out.text() != known.text()) fail(text, "batch_norm has the setting eps only");
+    if (out.text() != known.text()) fail(text, out.name + " has the setting eps only");
     return out;
   }
   const int64_t width = std::max<int64_t>(out.options.num_heads, 1);
@@ -141,13 +142,15 @@ NormSpec NormSpec::parse(std::string_view text) {
   return out;
 }
 
-bool NormSpec::is_batch_norm() const { return name == kBatchNorm; }
+bool NormSpec::needs_batch() const {
+  return std::find(kOverBatches.begin(), kOverBatches.end(), name) != kOverBatches.end();
+}
 
 seednorm::Norm NormSpec::layer(int64_t dim) const {
-  if (is_batch_norm()) {
+  if (needs_batch()) {
     throw std::invalid_argument(
-        "[batch_norm] norm: normalizes a channel over the pictures of a batch; only ConvNeXt has sites for "
-        "it");
+        "[" + name +
+        "] norm: normalizes a channel over the pictures of a batch; only ConvNeXt has sites for it");
   }
   Options own = options;
   const int64_t heads = divisor == Divisor::kHeadWidth ? std::max<int64_t>(own.num_heads, 1) : 1;
@@ -157,7 +160,7 @@ seednorm::Norm NormSpec::layer(int64_t dim) const {
 
 NormSpec NormSpec::with_eps(double eps) const {
   NormSpec out = *this;
-  const bool has_eps = is_batch_norm() || norm_info(name).has_eps;
+  const bool has_eps = needs_batch() || norm_info(name).has_eps;
   if (options.eps == Options().eps && has_eps) out.options.eps = eps;
   return out;
 }

@@ -10,9 +10,9 @@
 
 namespace seednorm::lab {
 
-// The norm at a site of a model, as it is written in settings: a name of norm_names() or batch_norm, followed
-// by the settings that differ from the defaults in brackets: "rms_norm", "seed_norm(alpha_init=0.1,
-// num_heads=4)".
+// The norm at a site of a model, as it is written in settings: a name of norm_names(), or batch_norm or
+// switchable_norm, followed by the settings that differ from the defaults in brackets: "rms_norm",
+// "seed_norm(alpha_init=0.1, num_heads=4)".
 struct NormSpec {
   std::string name = "rms_norm";
   Options options;
@@ -26,10 +26,11 @@ struct NormSpec {
   // Errors (std::invalid_argument): not a norm (the nearest name is given), not a setting of one, a value
   // that does not parse.
   static NormSpec parse(std::string_view text);
-  // BatchNorm normalizes a channel over the batch and not a row, so that it is none of the core's norms. Only
-  // models that say so have sites for it.
-  bool is_batch_norm() const;
-  // The core's norm for rows of this width. Errors (std::invalid_argument): as its constructor; batch_norm.
+  // batch_norm and switchable_norm take statistics from the batch and not from a row, so that they are none
+  // of the core's norms. Only models that say so have sites for them.
+  bool needs_batch() const;
+  // The core's norm for rows of this width. Errors (std::invalid_argument): as its constructor; a norm over
+  // the batch.
   seednorm::Norm layer(int64_t dim) const;
   // The same with this eps, if the norm has an eps and settings have not given another one.
   NormSpec with_eps(double eps) const;

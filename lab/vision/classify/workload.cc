@@ -76,7 +76,7 @@ void ClassifyWorkload::build_model(Purpose purpose) {
   if (drops_ && train_.micro_rows() != train_.batch_size) {
     throw UserError("micro_batch_size: the dropout of norms draws for a whole batch; expected 0");
   }
-  if (config_.model.has_batch_norm()) check_whole_batch(train_.micro_rows());
+  check_whole_batch(train_.micro_rows());
   if (purpose == Purpose::kCounting) return;
   model_->initialize(static_cast<uint64_t>(train_.seed));
   if (purpose == Purpose::kTraining && !config_.init_from.empty()) begin_with_encoder();
@@ -103,12 +103,14 @@ void ClassifyWorkload::begin_with_encoder() {
 }
 
 void ClassifyWorkload::check_whole_batch(int64_t rows) const {
+  const std::string norm = config_.model.norm_over_batch();
+  if (norm.empty()) return;
   if (rows != train_.batch_size) {
-    throw UserError("micro_batch_size: batch_norm takes its statistics from the whole batch of " +
+    throw UserError("micro_batch_size: " + norm + " takes its statistics from the whole batch of " +
                     std::to_string(train_.batch_size) + " pictures, which a pass of " + std::to_string(rows) +
                     " would change; expected 0, and one process");
   }
-  if (rows < 2) throw UserError("batch_size: batch_norm needs 2 pictures or more, got 1");
+  if (rows < 2) throw UserError("batch_size: " + norm + " needs 2 pictures or more, got 1");
 }
 
 Counts ClassifyWorkload::counts() const {
@@ -144,7 +146,7 @@ Loss ClassifyWorkload::loss(const Batch& batch, double share) {
                      .seed = static_cast<uint64_t>(train_.data_seed),
                      .step = batch.step,
                      .first_row = batch.first_row};
-  if (config_.model.has_batch_norm()) check_whole_batch(batch.units);
+  check_whole_batch(batch.units);
   const Tensor logits = model_->logits(batch.tensors[0], pass);
   const Tensor total =
       -(at::log_softmax(logits, -1) * batch.tensors[1]).sum() * (share / static_cast<double>(logits.size(0)));

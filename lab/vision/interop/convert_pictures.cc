@@ -34,12 +34,13 @@ std::vector<ParamInfo> state_of(const Dit& model) { return model.params(); }
                   " with the same outputs: " + why + "; train a model with it instead");
 }
 
-// BatchNorm is none of norms_of's.
-void check_batch_norm(const NormSites& from, const NormSites& to) {
+// Norms over a batch are none of norms_of's.
+void check_batch_norms(const NormSites& from, const NormSites& to) {
   for (const auto& [site, spec] : from) {
     const NormSpec& other = to[site.name];
-    if (spec.text() != other.text() && (spec.is_batch_norm() || other.is_batch_norm())) {
-      refuse(site.name, spec, other, "batch_norm normalizes channels over a batch");
+    if (spec.text() != other.text() && (spec.needs_batch() || other.needs_batch())) {
+      refuse(site.name, spec, other,
+             (spec.needs_batch() ? spec : other).name + " normalizes channels over a batch");
     }
   }
 }
@@ -48,7 +49,7 @@ void check_batch_norm(const NormSites& from, const NormSites& to) {
 template <class M>
 int64_t take_weights(const M& from, const M& to) {
   const at::NoGradGuard no_grad;
-  check_batch_norm(from.config().norms, to.config().norms);
+  check_batch_norms(from.config().norms, to.config().norms);
   std::map<std::string, Tensor> weights;
   for (const ParamInfo& p : state_of(from)) weights[p.name] = p.tensor;
   std::set<std::string> norms;

@@ -96,9 +96,10 @@ void ImageModelConfig::set_family(ImageFamily other) {
   norms.declare(norm_sites(other), NormSpec::parse("layer_norm"));
 }
 
-bool ImageModelConfig::has_batch_norm() const {
-  return std::any_of(norms.begin(), norms.end(),
-                     [](const NormSites::Entry& e) { return e.spec.is_batch_norm(); });
+std::string ImageModelConfig::norm_over_batch() const {
+  const auto found = std::find_if(norms.begin(), norms.end(),
+                                  [](const NormSites::Entry& e) { return e.spec.needs_batch(); });
+  return found == norms.end() ? "" : (*found).spec.name;
 }
 
 int64_t ImageModelConfig::num_blocks() const {
@@ -141,7 +142,7 @@ void ImageModelConfig::check() const {
   for (const NormPlace& place : norm_places(*this)) {
     const NormSpec& spec = norms[place.site];
     try {
-      if (family == ImageFamily::k_convnext && spec.is_batch_norm()) continue;
+      if (family == ImageFamily::k_convnext && spec.needs_batch()) continue;
       const seednorm::Norm layer = spec.layer(place.width);
       if (layer.info().needs_condition()) {
         throw std::invalid_argument("[" + spec.name +

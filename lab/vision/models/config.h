@@ -49,7 +49,8 @@ struct ImageModelConfig {
 
   // The sites of another family; those that both have keep their norms.
   void set_family(ImageFamily other);
-  bool has_batch_norm() const;
+  // The first norm that takes statistics from the batch, or nothing.
+  std::string norm_over_batch() const;
   // Blocks of all stages, of ViT its layers.
   int64_t num_blocks() const;
   // About how many parameters the model has, without building it.

@@ -8,7 +8,7 @@
 
 #include "lab/vision/data/draws.h"
 #include "lab/vision/models/initialize.h"
-#include "lab/vision/nn/batch_norm.h"
+#include "lab/vision/nn/batch_statistics.h"
 
 namespace seednorm::lab {
 namespace {
@@ -73,7 +73,7 @@ std::vector<ParamInfo> ImageModel::params(double layer_decay) const {
 std::vector<ParamInfo> ImageModel::state() const {
   std::vector<ParamInfo> out = params();
   for (const auto& module : named_modules({}, /*include_self=*/false)) {
-    if (dynamic_cast<const BatchNorm*>(module.value().get()) == nullptr) continue;
+    if (dynamic_cast<const BatchStatisticsNorm*>(module.value().get()) == nullptr) continue;
     for (const auto& buffer : module.value()->named_buffers()) {
       out.push_back({module.key() + "." + buffer.key(), buffer.value(), Role::kStatic});
     }

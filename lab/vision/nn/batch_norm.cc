@@ -13,8 +13,6 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr double kMomentum = 0.1;  // the weight of a step in the running averages
-
 // {y, mean, variance} of x [R, C] float32. Sums are those of columns, whose order no number of threads
 // changes.
 struct BatchNormFunction : torch::autograd::Function<BatchNormFunction> {
@@ -39,14 +37,6 @@ struct BatchNormFunction : torch::autograd::Function<BatchNormFunction> {
 };
 
 }  // namespace
-
-BatchNorm::BatchNorm(int64_t channels, double eps)
-    : torch::nn::Module("batch_norm"),
-      eps_(eps),
-      weight_(register_parameter("weight", at::ones({channels}))),
-      bias_(register_parameter("bias", at::zeros({channels}))),
-      running_mean_(register_buffer("running_mean", at::zeros({channels}))),
-      running_var_(register_buffer("running_var", at::ones({channels}))) {}
 
 Tensor BatchNorm::forward(const Tensor& x, bool training) {
   const Tensor rows = x.reshape({-1, channels()}).to(at::kFloat);

@@ -2,32 +2,20 @@
 #ifndef SEEDNORM_LAB_VISION_NN_BATCH_NORM_H_
 #define SEEDNORM_LAB_VISION_NN_BATCH_NORM_H_
 
-#include <torch/nn/module.h>
-
-#include <string>
-
-#include "lab/nn/role.h"
+#include "lab/vision/nn/batch_statistics.h"
 
 namespace seednorm::lab {
 
 //   y = weight (x - mean) / sqrt(variance + eps) + bias
 // for each channel, with mean and variance of all rows in training, and otherwise their running averages over
-// the steps of training. Names, and the averages, are those of PyTorch's BatchNorm.
-class BatchNorm : public torch::nn::Module, public HasRoles {
+// the steps of training. Names, and the averages, are those of PyTorch's BatchNorm: of the variance it is the
+// unbiased one.
+class BatchNorm : public BatchStatisticsNorm {
  public:
-  BatchNorm(int64_t channels, double eps);
-
-  // x [..., channels], at least two rows of it in training -> the same shape and dtype. In training the
-  // averages move a tenth of the way to the batch's mean and unbiased variance.
-  at::Tensor forward(const at::Tensor& x, bool training);
-
-  Role role(const std::string&) const override { return Role::kGain; }
-  int64_t channels() const { return weight_.numel(); }
-
- private:
-  double eps_;
-  at::Tensor weight_, bias_;               // [channels]
-  at::Tensor running_mean_, running_var_;  // buffers, [channels]
+  BatchNorm(int64_t channels, double eps) : BatchStatisticsNorm("batch_norm", channels, eps) {}
+  // x [..., channels], at least two rows of it in training.
+  at::Tensor forward(const at::Tensor& x, bool training) override;
+  double operations() const override { return 5; }
 };
 
 }  // namespace seednorm::lab

@@ -1,4 +1,4 @@
-// The norm of a site that takes any norm: of each row by itself, or of each channel over the batch.
+// The norm of a site that takes any norm: of each row by itself, or with statistics of the batch.
 #ifndef SEEDNORM_LAB_VISION_NN_SITE_NORM_H_
 #define SEEDNORM_LAB_VISION_NN_SITE_NORM_H_
 
@@ -6,7 +6,7 @@
 #include <string>
 
 #include "lab/nn/norm_layer.h"
-#include "lab/vision/nn/batch_norm.h"
+#include "lab/vision/nn/batch_statistics.h"
 
 namespace seednorm::lab {
 
@@ -15,8 +15,8 @@ class SiteNorm {
   SiteNorm() = default;
   // A module of `parent` with this name. Errors (std::invalid_argument): see NormLayer.
   SiteNorm(torch::nn::Module& parent, const std::string& name, const NormSpec& spec, int64_t width) {
-    if (spec.is_batch_norm()) {
-      batch_ = parent.register_module(name, std::make_shared<BatchNorm>(width, spec.options.eps));
+    if (spec.needs_batch()) {
+      batch_ = parent.register_module(name, make_batch_statistics_norm(spec, width));
     } else {
       rows_ = parent.register_module(name, std::make_shared<NormLayer>(spec, width));
     }
@@ -29,7 +29,7 @@ class SiteNorm {
 
  private:
   std::shared_ptr<NormLayer> rows_;
-  std::shared_ptr<BatchNorm> batch_;  // one of the two
+  std::shared_ptr<BatchStatisticsNorm> batch_;  // one of the two
 };
 
 }  // namespace seednorm::lab

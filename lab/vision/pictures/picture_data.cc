@@ -8,7 +8,7 @@
 #include "lab/base/interrupt.h"
 #include "lab/nn/norm_flops.h"
 #include "lab/vision/data/image_subset.h"
-#include "lab/vision/nn/batch_norm.h"
+#include "lab/vision/nn/batch_statistics.h"
 #include "lab/vision/pictures/picture_grid.h"
 
 namespace seednorm::lab {
@@ -145,9 +145,9 @@ Counts counts_of(const torch::nn::Module& model, double flops_per_image, const N
     if (const auto* norm = dynamic_cast<const NormLayer*>(module.value().get())) {
       // What RMSNorm would have there.
       add(module.key(), *norm, flops_of_row(*norm), norm->affine() == Affine::kOwn ? norm->layer().dim() : 0);
-    } else if (const auto* batch = dynamic_cast<const BatchNorm*>(module.value().get())) {
-      constexpr double kOperations = 5;  // for each channel
-      add(module.key(), *batch, kOperations * static_cast<double>(batch->channels()), batch->channels());
+    } else if (const auto* batch = dynamic_cast<const BatchStatisticsNorm*>(module.value().get())) {
+      add(module.key(), *batch, batch->operations() * static_cast<double>(batch->channels()),
+          batch->channels());
     }
   }
   out.extra_params += out.norm_params;

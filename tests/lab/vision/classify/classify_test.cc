@@ -128,12 +128,13 @@ TEST_F(ClassifyTest, LearnsAndMeasuresBothWeights) {
 
 // With everything that draws random numbers, on another number of workers.
 TEST_F(ClassifyTest, ResumedEqualsUninterrupted) {
-  std::vector<std::string> batch_norm = convnext();
-  batch_norm.back() = "norm=batch_norm";
-  for (const auto& [whole, family] :
-       std::map<std::string, std::vector<std::string>>{{"vit", {"norm=seed_norm(num_heads=4, dropout=0.3)"}},
-                                                       {"convnext", convnext()},
-                                                       {"batch_norm", batch_norm}}) {
+  std::map<std::string, std::vector<std::string>> families = {
+      {"vit", {"norm=seed_norm(num_heads=4, dropout=0.3)"}}, {"convnext", convnext()}};
+  for (const std::string norm : {"batch_norm", "switchable_norm"}) {
+    families[norm] = convnext();
+    families[norm].back() = "norm=" + norm;
+  }
+  for (const auto& [whole, family] : families) {
     const std::string cut = whole + "-cut";
     Recipe r = recipe(family);
     run(r, whole);
@@ -336,6 +337,8 @@ TEST_F(ClassifyTest, MistakesAreNamed) {
   EXPECT_EQ(message({"norm.block=seed_norm(num_heads=99999999999999)"}),
             "norm.block: norm \"seed_norm(num_heads=99999999999999)\": num_heads: expected a divisor of the "
             "width, got 99999999999999");
+  EXPECT_TRUE(message({"norm=switchable_norm"})
+                  .starts_with("norm.block: blocks.0.norm1, of width 16: [switchable_norm]"));
   EXPECT_TRUE(message({"norm.block=seed_norm(num_heads=3)"})
                   .starts_with("norm.block: blocks.0.norm1, of width 16: "));
   EXPECT_EQ(message({"norm.blok=dyt"}), "no setting \"norm.blok\" (did you mean norm.block?)");
