@@ -302,7 +302,7 @@ DownloadResult download(const DownloadOptions& options, const std::function<void
     return result;
   }
   if (const fs::path folder = fs::path(options.target).parent_path(); !folder.empty()) {
-    fs::create_directories(folder);
+    make_folder(folder);
   }
   PartFile part(options.target);
   result.resumed_at = part.size();

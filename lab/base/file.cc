@@ -44,6 +44,19 @@ void fail_with_errno(std::string_view action, const fs::path& path, int error) {
   throw std::runtime_error(what);
 }
 
+void make_folder(const fs::path& path) {
+  std::error_code error;
+  fs::path part;
+  for (const fs::path& name : path) {
+    part /= name;
+    if (fs::exists(part, error) && !fs::is_directory(part, error)) {
+      throw UserError(path.string() + ": cannot be created, since " + part.string() + " is a file");
+    }
+  }
+  fs::create_directories(path, error);
+  if (error) fail_with_errno("create", path, error.value());
+}
+
 void refuse_lfs_pointer(std::string_view begin, const std::string& file) {
   if (!begin.starts_with("version https://git-lfs.github.com/spec/")) return;
   throw UserError(file + ": is a git-lfs pointer and not the file itself; fetch it with `git lfs pull`");
@@ -206,8 +219,7 @@ NewFolder::NewFolder(const fs::path& target) : target_(fs::absolute(target).lexi
       info.st_dev != parent.st_dev) {
     throw UserError(target.string() + ": is a mount point; name a new folder inside of it");
   }
-  fs::create_directories(target_.parent_path(), error);
-  if (error) fail_with_errno("create", target_.parent_path(), error.value());
+  make_folder(target_.parent_path());
   temporary_ = target_;
   temporary_ += ".partial";
   fs::create_directory(temporary_, error);

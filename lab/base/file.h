@@ -92,6 +92,10 @@ void sync_folder(const std::filesystem::path& folder);
 // Throws std::runtime_error, "cannot <action> <path>: <the system's reason>".
 [[noreturn]] void fail_with_errno(std::string_view action, const std::filesystem::path& path, int error);
 
+// Creates a folder and those that it lies in, unless they exist. Errors (UserError): a part of the path is a
+// file. (std::runtime_error): the system refuses.
+void make_folder(const std::filesystem::path& path);
+
 // A folder that is filled under a temporary name beside `target`, where it appears either complete or not at
 // all. Only one process at a time can write it; the next one removes what a killed process has left.
 class NewFolder {

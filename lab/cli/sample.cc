@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 #include "lab/base/error.h"
 #include "lab/base/file.h"
@@ -34,6 +35,7 @@ struct Arguments {
   int64_t count = 16, threads = 0;
   double latent_scale = 0.18215;
   SampleOptions options;
+  std::optional<int64_t> cfg_channels;
 };
 
 // The labels of the option in turn, or drawn ones.
@@ -92,6 +94,7 @@ void run_sample(const Arguments& a) {
   const std::vector<int64_t> labels = labels_of(a, file.config.num_classes);
   SampleOptions options = a.options;
   options.diffusion_steps = file.diffusion_steps;
+  options.cfg_channels = a.cfg_channels.value_or(std::min(options.cfg_channels, file.config.channels));
   catch_interrupts();
   at::Tensor pixels;
   {
@@ -145,9 +148,9 @@ void add_sample(CLI::App& app) {
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str()
       ->type_name("S");
-  app.add_option("--cfg-channels", a.options.cfg_channels, "Channels that are guided; 0: all")
+  app.add_option("--cfg-channels", a.cfg_channels,
+                 "Channels that are guided; 0: all; default: the first three")
       ->check(CLI::Range(0, 4096))
-      ->capture_default_str()
       ->type_name("N");
   app.add_option("--latent-scale", a.latent_scale, "Of a model of latents: what they are divided by")
       ->check(CLI::Range(1e-6, 1e6))

@@ -168,7 +168,7 @@ RaceResult race_together(const RaceSpec& spec, const Json& asked) {
   const Group& group = *spec.group;
   std::optional<FileLock> lock;
   group.on_main([&] {
-    fs::create_directories(spec.dir);
+    make_folder(spec.dir);
     lock.emplace(spec.dir);
     open_folder(spec, asked);
   });
@@ -195,7 +195,7 @@ RaceResult race_together(const RaceSpec& spec, const Json& asked) {
 // Takes runs that no other worker has, until all are finished.
 RaceResult race_apart(const RaceSpec& spec, const Json& asked) {
   constexpr auto kWait = std::chrono::seconds(1);
-  fs::create_directories(spec.dir);
+  make_folder(spec.dir);
   {
     const FileLock lock = lock_soon(spec.dir);
     if (!lock.is_effective()) {

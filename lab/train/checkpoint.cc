@@ -237,7 +237,7 @@ void save_checkpoint(const fs::path& run, const Workload& workload, const Optimi
   const fs::path target = run / "checkpoints" / name;
   std::optional<NewFolder> folder;  // of rank 0
   group.on_main([&] {
-    fs::create_directories(run / "checkpoints");
+    make_folder(run / "checkpoints");
     if (fs::exists(target) && damage_of(target).empty())
       return;  // the run was resumed and stopped again at once
     fs::remove_all(target);

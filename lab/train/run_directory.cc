@@ -18,7 +18,7 @@ constexpr const char* kConfigFile = "config.toml";
 constexpr size_t kMaxConfigBytes = size_t{1} << 20;
 
 const fs::path& made(const fs::path& dir) {
-  fs::create_directories(dir);
+  make_folder(dir);
   return dir;
 }
 

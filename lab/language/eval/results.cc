@@ -123,14 +123,7 @@ std::string results_table(const Json& results) {
   return out;
 }
 
-ResultStore::ResultStore(fs::path folder) : folder_(std::move(folder)) {
-  if (fs::exists(folder_) && !fs::is_directory(folder_)) {
-    throw UserError(folder_.string() + ": is a file; name a folder for the results");
-  }
-  std::error_code error;
-  fs::create_directories(folder_ / "results", error);
-  if (error) fail_with_errno("create", folder_ / "results", error.value());
-}
+ResultStore::ResultStore(fs::path folder) : folder_(std::move(folder)) { make_folder(folder_ / "results"); }
 
 fs::path ResultStore::file_of(const std::string& name) const {
   return folder_ / "results" / (plain_file_name(name) + ".json");

@@ -50,7 +50,8 @@ void append_cifar(std::string_view bytes, int label_bytes, int num_classes, cons
   images.width = images.height = kCifarSide;
   images.channels = 3;
   const size_t record = label_bytes + images.image_bytes();
-  if (bytes.empty() || bytes.size() % record != 0) {
+  if (bytes.empty()) fail(file, "is empty");
+  if (bytes.size() % record != 0) {
     fail(file, "has " + std::to_string(bytes.size()) + " bytes, which is no multiple of CIFAR's " +
                    std::to_string(record) + " a picture");
   }

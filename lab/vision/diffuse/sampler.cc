@@ -45,6 +45,10 @@ Tensor sample_pictures(Dit& model, const std::vector<int64_t>& labels, const Sam
                                   std::to_string(c.num_classes) + " for none, got " + std::to_string(label));
     }
   }
+  if (options.cfg_channels < 0 || options.cfg_channels > c.channels) {
+    throw std::invalid_argument("guided channels: expected 0 to the model's " + std::to_string(c.channels) +
+                                ", got " + std::to_string(options.cfg_channels));
+  }
   const Diffusion diffusion(NoiseSchedule::linear(options.diffusion_steps).respaced(options.steps));
   Tensor out = at::empty({count, c.input_size, c.input_size, c.channels}, at::kFloat);
   for (int64_t first = 0; first < count; first += options.rows) {

@@ -184,6 +184,18 @@ TEST(NewFolder, AppearsCompleteOrNotAtAll) {
   EXPECT_TRUE(fs::exists(out + "/x"));
 }
 
+TEST(MakeFolder, NamesTheFileInItsWay) {
+  const TestFolder folder;
+  make_folder(folder / "a/b");
+  make_folder(folder / "a/b");
+  EXPECT_TRUE(fs::is_directory(folder / "a/b"));
+  write(folder / "file", "1");
+  const std::string wanted = folder / "file/c/d";
+  EXPECT_EQ(user_error([&] { make_folder(wanted); }),
+            wanted + ": cannot be created, since " + (folder / "file") + " is a file");
+  EXPECT_NE(user_error([&] { const NewFolder out(wanted); }).find("is a file"), std::string::npos);
+}
+
 TEST(OutputFile, NeverOverwrites) {
   const TestFolder folder;
   write(folder / "a", "old");

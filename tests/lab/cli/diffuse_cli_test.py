@@ -82,6 +82,8 @@ class DiffuseCase(unittest.TestCase):
         self.assertIn("there: exists already", self.sample("there", code=2))
         self.assertIn("--labels: expected numbers from 0 to 2", self.sample("new", "--labels", "3", code=2))
         self.assertIn("expected", self.sample("new", "--steps", "2000", code=2))
+        self.assertIn("guided channels: expected 0 to the model's 3, got 4",
+                      self.sample("new", "--cfg-channels", "4", code=2))
         self.assertIn("config.json", self.run_program("sample", "--model", "stripes", "--out", "new", code=2))
         self.assertIn("dit", self.run_program("sample", "--model", CLASSIFIER, "--out", "new", code=2))
         self.assertFalse((self.folder / "new").exists())

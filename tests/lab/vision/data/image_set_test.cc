@@ -219,6 +219,8 @@ TEST(Cifar, Wrong) {
   write(folder / "test_batch.bin", cifar_records(10, 1, 0) + "x");
   EXPECT_EQ(error_of(folder.path(), {.is_test = true}),
             folder / "test_batch.bin: has 30731 bytes, which is no multiple of CIFAR's 3073 a picture");
+  write(folder / "test_batch.bin", "");
+  EXPECT_EQ(error_of(folder.path(), {.is_test = true}), folder / "test_batch.bin: is empty");
   std::string records = cifar_records(10, 1, 0);
   records[3073] = 10;
   write(folder / "test_batch.bin", records);
