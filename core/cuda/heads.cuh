@@ -19,6 +19,29 @@ SEEDNORM_HOST_DEVICE bool whole_vectors(const KernelArgs& args, int64_t rows_a_b
           vectors * rows_a_block * static_cast<int64_t>(sizeof(Acc<T>)) <= kMaxDotBytes);
 }
 
+// Calls use(r, head, sum) in one thread for each head of each of kRows rows: the sum of element(r, head, j)
+// for j < terms. Several lanes share a head: how many is a function of the shape. All threads of the group
+// call this.
+template <int kRows, class A, class Element, class Use>
+SEEDNORM_DEVICE void sum_by_head(const RowGroup<A>& group, int heads, int terms, const Element& element,
+                                 const Use& use) {
+  const int work = kRows * heads, widest = group.size < kWarp ? group.size : kWarp;
+  int lanes = 1;
+  while (2 * lanes <= widest && 2 * lanes * work <= group.size && lanes < terms) lanes *= 2;
+  const int share = group.lane % lanes, step = group.size / lanes;
+  for (int begin = 0; begin < work; begin += step) {
+    const int i = begin + group.lane / lanes, r = i / heads, head = i % heads;
+    A total = 0;
+    if (i < work) {
+      for (int j = share; j < terms; j += lanes) total += element(r, head, j);
+    }
+    for (int offset = lanes / 2; offset > 0; offset /= 2) {
+      total += __shfl_xor_sync(kAllLanes, total, offset);
+    }
+    if (i < work && share == 0) use(r, head, total);
+  }
+}
+
 // For the kRows rows of a group: numbers of each vector (dots), if heads are of whole vectors, and kValues of
 // each head, in shared memory. With one head none of it is used.
 template <class T, int kValues>
@@ -57,29 +80,15 @@ class Heads {
     return values_[(r * kValues + which) * count + c / cols];
   }
 
-  // Calls use(r, head, sum) in one thread for each head of each of the rows: the sum of the head's dots, or
-  // of term(r, c) over its columns. Several lanes share a head: how many is a function of the shape. All
-  // threads call this, after what they wrote of dots was made visible.
+  // Calls use(r, head, sum), as sum_by_head does, with the sum of the head's dots, or of term(r, c) over its
+  // columns, after what was written of dots was made visible.
   template <int kRows, class Term, class Use>
   SEEDNORM_DEVICE void sum(const RowGroup<A>& group, const Term& term, const Use& use) const {
-    const int terms = whole ? cols / kCols<T> : cols, work = kRows * count;
-    const int widest = group.size < kWarp ? group.size : kWarp;
-    int lanes = 1;
-    while (2 * lanes <= widest && 2 * lanes * work <= group.size && lanes < terms) lanes *= 2;
-    const int share = group.lane % lanes, step = group.size / lanes;
-    for (int begin = 0; begin < work; begin += step) {
-      const int i = begin + group.lane / lanes, r = i / count, head = i % count;
-      A total = 0;
-      if (i < work) {
-        for (int j = share; j < terms; j += lanes) {
-          total += whole ? dots_[r * vectors_ + head * terms + j] : term(r, head * cols + j);
-        }
-      }
-      for (int offset = lanes / 2; offset > 0; offset /= 2) {
-        total += __shfl_xor_sync(kAllLanes, total, offset);
-      }
-      if (i < work && share == 0) use(r, head, total);
-    }
+    const int terms = whole ? cols / kCols<T> : cols;
+    const auto element = [&](int r, int head, int j) {
+      return whole ? dots_[r * vectors_ + head * terms + j] : term(r, head * cols + j);
+    };
+    sum_by_head<kRows, A>(group, count, terms, element, use);
   }
 
  private:

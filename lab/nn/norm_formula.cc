@@ -98,6 +98,14 @@ Tensor layer_norm(const Call& c) {
   return c.params.beta.defined() ? y + c.param(Param::kBeta) : y;
 }
 
+// The same over each of num_heads groups of columns (GroupNorm, arXiv 1803.08494, of a row).
+Tensor group_layer_norm(const Call& c) {
+  const Tensor x = c.wide().unflatten(-1, {c.options.num_heads, c.x.size(-1) / c.options.num_heads});
+  const Tensor centered = x - x.mean(-1, /*keepdim=*/true);
+  const Tensor normalized = centered * (centered.square().mean(-1, /*keepdim=*/true) + c.options.eps).rsqrt();
+  return c.gain() * normalized.flatten(-2) + c.param(Param::kBeta);
+}
+
 // Eq. 3: gamma tanh(alpha x) + beta.
 Tensor dyt(const Call& c) {
   return c.gain() * (c.param(Param::kAlpha) * c.wide()).tanh() + c.param(Param::kBeta);

@@ -160,6 +160,12 @@ def derf(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor, shift: Tensor) -
 
 
 @_overridable
+def group_layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, num_heads: int = 1, eps: float = 1e-6) -> Tensor:
+    """LayerNorm of each of num_heads groups of adjacent columns, which is GroupNorm (arXiv 1803.08494) of a row. All [D]."""
+    return run(NORMS["group_layer_norm"], FORWARD, x=x, gamma=gamma, beta=beta, num_heads=num_heads, eps=eps)[0]
+
+
+@_overridable
 def dyisru(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor) -> Tensor:
     """DyISRU (arXiv 2503.21708): y = gamma alpha x / sqrt(1 + (alpha x)^2) + beta. gamma, beta [D]; alpha [1]."""
     return run(NORMS["dyisru"], FORWARD, x=x, gamma=gamma, beta=beta, alpha=alpha)[0]

@@ -16,7 +16,7 @@ from . import functional as F
 
 Width = int | Sequence[int]  # D, or as torch's layers take it (D,)
 
-__all__ = ["GCT", "LAN", "AdaSeeDNorm", "Derf", "DyISRU", "DyT", "LayerNorm", "RMSNorm", "ScaleNorm", "SeeDNorm"]
+__all__ = ["GCT", "LAN", "AdaSeeDNorm", "Derf", "DyISRU", "DyT", "GroupLayerNorm", "LayerNorm", "RMSNorm", "ScaleNorm", "SeeDNorm"]
 
 
 class _Norm(nn.Module):
@@ -231,6 +231,37 @@ class LayerNorm(_Norm):
 
     def extra_repr(self) -> str:
         return f"{self.dim}, eps={self.eps}, bias={self.bias is not None}"
+
+
+class GroupLayerNorm(_Norm):
+    """LayerNorm of each of num_heads groups of adjacent columns, which is GroupNorm (arXiv 1803.08494) of a row.
+
+    State dicts are those of torch.nn.GroupNorm(num_heads, dim): weight, bias [dim]: 1, 0.
+    """
+
+    name = "group_layer_norm"
+    weight: nn.Parameter
+    bias: nn.Parameter
+
+    def __init__(
+        self,
+        dim: Width,
+        num_heads: int = 1,
+        eps: float = 1e-6,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(dim, device, dtype, eps=eps, num_heads=num_heads)
+        self.num_heads = num_heads
+        self.eps = eps
+        self.reset_parameters()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.group_layer_norm(x, self._param("weight"), self._param("bias"), self.num_heads, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.dim}, num_heads={self.num_heads}, eps={self.eps}"
 
 
 class _Pointwise(_Norm):

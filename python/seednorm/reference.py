@@ -112,6 +112,17 @@ def derf(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor, shift: Tensor) -
     return (_wide(gamma, x) * torch.erf(inner) + _wide(beta, x)).to(x.dtype)
 
 
+def group_layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, num_heads: int = 1, eps: float = 1e-6) -> Tensor:
+    """LayerNorm of each of num_heads groups of adjacent columns, which is GroupNorm (arXiv 1803.08494) of a row.
+
+    x [..., D]; gamma, beta [D].
+    """
+    groups = _wide(x).unflatten(-1, (num_heads, -1))
+    centered = groups - groups.mean(-1, keepdim=True)
+    normalized = centered / torch.sqrt(centered.square().mean(-1, keepdim=True) + eps)
+    return (_wide(gamma, x) * normalized.flatten(-2) + _wide(beta, x)).to(x.dtype)
+
+
 def dyisru(x: Tensor, gamma: Tensor, beta: Tensor, alpha: Tensor) -> Tensor:
     """DyISRU (arXiv 2503.21708): y = gamma alpha x / sqrt(1 + (alpha x)^2) + beta. x [..., D]; gamma, beta [D]; alpha [1]."""
     inner = _wide(alpha, x) * _wide(x)

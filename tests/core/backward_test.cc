@@ -25,7 +25,7 @@ void check(const LayerCase& c) {
 class Backward : public EachNorm {};
 SEEDNORM_EACH_NORM(Backward, norm_names());
 class BackwardOfHeads : public EachNorm {};
-SEEDNORM_EACH_NORM(BackwardOfHeads, dynamic_norms());
+SEEDNORM_EACH_NORM(BackwardOfHeads, norms_with_heads());
 
 // All widths around a multiple of a vector, up to 2 N + 3 for the longest (32 elements of 16 bits).
 TEST_P(Backward, EveryWidth) {

@@ -131,6 +131,10 @@ TEST(OptionsOf, EachKnownNorm) {
     EXPECT_FALSE(accepts(name, {.dot_scale = 2})) << name;
     EXPECT_FALSE(accepts(name, {.dropout = 0.1})) << name;
   }
+  for (const int64_t heads : {1, 2, 12})
+    EXPECT_TRUE(accepts("group_layer_norm", {.eps = 1e-5, .num_heads = heads})) << heads;
+  EXPECT_FALSE(accepts("group_layer_norm", {.num_heads = 5}));
+  EXPECT_FALSE(accepts("group_layer_norm", {.dot_scale = 2}));
   for (const char* name : {"dyt", "derf", "dyisru"}) EXPECT_FALSE(accepts(name, {.eps = 1e-5})) << name;
   EXPECT_TRUE(accepts("rms_norm", {.gamma = Form::kPlusOne}));
   EXPECT_TRUE(accepts("rms_norm", {.gamma = Form::kNone}));

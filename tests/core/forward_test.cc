@@ -25,7 +25,7 @@ void check(const LayerCase& c) {
 class Forward : public EachNorm {};
 SEEDNORM_EACH_NORM(Forward, norm_names());
 class ForwardOfHeads : public EachNorm {};
-SEEDNORM_EACH_NORM(ForwardOfHeads, dynamic_norms());
+SEEDNORM_EACH_NORM(ForwardOfHeads, norms_with_heads());
 
 TEST(ForwardNames, AreThoseOfTheList) {
   EXPECT_EQ(norm_names(), std::vector<std::string>(std::begin(kNormNames), std::end(kNormNames)));

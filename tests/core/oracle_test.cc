@@ -44,12 +44,13 @@ std::vector<LayerCase> all_cases(int64_t dim, int64_t rows) {
     for (const Options& form : all_forms(norm)) {
       for (const Sigma sigma : kSigmas) {
         for (const int64_t heads : {1, 2, 4}) {
-          if (!is_dynamic(norm) && (sigma != Sigma::kTanh || heads > 1)) continue;
+          if (!is_dynamic(norm) && sigma != Sigma::kTanh) continue;
+          if (!has_heads(norm) && heads > 1) continue;
           if (form.beta != Form::kVector && heads > 1) continue;
           LayerCase c{.norm = norm, .dim = dim, .rows = rows, .options = form};
           c.options.sigma = sigma;
           c.options.num_heads = heads;
-          c.options.dot_scale = heads == 2 ? 2.0 / static_cast<double>(dim) : 1.0;
+          c.options.dot_scale = heads == 2 && is_dynamic(norm) ? 2.0 / static_cast<double>(dim) : 1.0;
           c.options.eps = heads == 4 ? 1e-2 : 1e-6;
           c.options.dropout = is_dynamic(norm) ? 0.25 : 0;
           c.rows_per_sample = 2;
@@ -226,6 +227,10 @@ TEST(Oracle, ValuesByHand) {
           "derf", {}, {0, 2},
           {{Param::kGamma, {2, 2}}, {Param::kAlpha, {0.5}}, {Param::kBeta, {3, 1}}, {Param::kShift, {-1}}}),
       {3 - 2 * std::erf(1), 1});
+  // Two groups, whose means are 2 and 6 and whose variances are 4 and 0.
+  expect_row(row_by_hand("group_layer_norm", {.eps = 12, .num_heads = 2}, {0, 4, 6, 6},
+                         {{Param::kGamma, {2, 4, 8, 8}}, {Param::kBeta, {0, 0, 1, 2}}}),
+             {-1, 2, 1, 2});
   // 3 / sqrt(9 + 16), 0, and the limit.
   expect_row(row_by_hand("dyisru", {}, {3, 0, -1e200},
                          {{Param::kGamma, {5, 1, 2}}, {Param::kAlpha, {0.25}}, {Param::kBeta, {1, 7, 1}}}),

@@ -89,6 +89,8 @@ CASES = [
     Case("ada_seed_norm", x_shape=(5, 4, 3, DIM), c_shape=(5, 4, DIM)),  # c leads x's dimensions,
     Case("ada_seed_norm", x_shape=(4, 4, 4, DIM), c_shape=(4, 4, DIM)),  # also where it could end them
     Case("layer_norm", absent=("gamma", "beta")),
+    Case("group_layer_norm", {"num_heads": 3}),
+    Case("group_layer_norm", {"num_heads": 8, "eps": 1e-3}),
 ]
 
 #: Largest relative error of rounding: half the distance from 1 to the next number.

@@ -12,7 +12,7 @@ from seednorm import _library, functional, modules, reference
 from seednorm._library import norm_info, norm_names
 
 LAYERS = {cls.name: cls for cls in (getattr(modules, name) for name in modules.__all__)}
-OPTIONS = {"seed_norm": {"num_heads": 2}}
+OPTIONS = {"seed_norm": {"num_heads": 2}, "group_layer_norm": {"num_heads": 3}}
 MODULES = {name: functools.partial(cls, DIM, **OPTIONS.get(name, {})) for name, cls in LAYERS.items()}
 
 #: Names, sizes and initial values, as checkpoints have them.
@@ -21,6 +21,7 @@ STATES = {
     "ada_seed_norm": {"alpha": (DIM, 1), "beta": (DIM, 0)},
     "rms_norm": {"weight": (DIM, 1)},
     "layer_norm": {"weight": (DIM, 1), "bias": (DIM, 0)},
+    "group_layer_norm": {"weight": (DIM, 1), "bias": (DIM, 0)},
     "dyt": {"weight": (DIM, 1), "bias": (DIM, 0), "alpha": (1, 0.5)},
     "derf": {"weight": (DIM, 1), "bias": (DIM, 0), "alpha": (1, 0.5), "shift": (1, 0)},
     "dyisru": {"weight": (DIM, 1), "bias": (DIM, 0), "alpha": (1, 0.5)},
@@ -161,6 +162,13 @@ def test_layer_norm_takes_torchs_state():
     x = torch.randn(5, DIM)
     check_close(ours(x), copy.deepcopy(theirs).double()(x.double()), terms=DIM)
     assert list(seednorm.LayerNorm(DIM, bias=False).state_dict()) == ["weight"]
+
+
+def test_group_layer_norm_takes_torchs_state():
+    theirs, ours = randomize(torch.nn.GroupNorm(4, DIM, eps=1e-6)), seednorm.GroupLayerNorm(DIM, num_heads=4)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(5, DIM)
+    check_close(ours(x), copy.deepcopy(theirs).double()(x.double()), terms=DIM)
 
 
 def test_dropout_acts_in_training_only():

@@ -172,6 +172,8 @@ def test_siblings_are_their_equations():
     }
     for name, rows in made.items():
         assert_close(actual[name], torch.tensor(rows, dtype=torch.float64).reshape(x.shape), 1e-12)
+    groups = torch.nn.functional.group_norm(x.reshape(-1, DIM), 4, gamma, beta, EPS).reshape(x.shape)
+    assert_close(reference.group_layer_norm(x, gamma, beta, 4, EPS), groups, 1e-12)
     ones = torch.ones(DIM, dtype=torch.float64)
     assert torch.equal(reference.rms_norm(x), reference.rms_norm(x, ones))
     assert torch.equal(reference.layer_norm(x), reference.layer_norm(x, ones, 0 * ones))

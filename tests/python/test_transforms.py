@@ -265,7 +265,7 @@ class SelectedTwice(Selected):
         return self.norm(x[mask], x[~mask])[0]
 
 
-NORMS = [seednorm.SeeDNorm, seednorm.RMSNorm, seednorm.LayerNorm, seednorm.DyT, seednorm.Derf, seednorm.DyISRU, seednorm.GCT, seednorm.LAN, seednorm.ScaleNorm]
+NORMS = [seednorm.SeeDNorm, seednorm.RMSNorm, seednorm.LayerNorm, seednorm.GroupLayerNorm, seednorm.DyT, seednorm.Derf, seednorm.DyISRU, seednorm.GCT, seednorm.LAN, seednorm.ScaleNorm]
 
 
 @pytest.mark.parametrize("norm", NORMS)

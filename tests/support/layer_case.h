@@ -70,6 +70,7 @@ inline std::string describe(const LayerCase& c) {
 }
 
 inline bool is_dynamic(std::string_view norm) { return norm_info(norm).has_sigma; }
+inline bool has_heads(std::string_view norm) { return norm_info(norm).has_heads; }
 inline bool has_residual(std::string_view norm) { return norm_info(norm).has_residual_add; }
 
 constexpr Sigma kSigmas[] = {Sigma::kTanh, Sigma::kSigmoid, Sigma::kHardtanh, Sigma::kSoftsign,
@@ -121,12 +122,15 @@ inline LayerCase random_case(const std::string& norm, int64_t dim, DType data, u
   c.in_place = one_of(std::array{0, 1, 2});
   c.rows_per_sample = one_of(std::array{1, 2, 3, 100});
   if (norm_info(norm).has_eps) c.options.eps = one_of(std::array{1e-6, 1e-5, 1e-2});
-  if (!is_dynamic(norm)) return c;
-  c.options.sigma = one_of(kSigmas);
   std::vector<int64_t> divisors;
   for (int64_t h = 1; h <= std::min<int64_t>(dim, 64); ++h) {
     if (dim % h == 0) divisors.push_back(h);
   }
+  if (!is_dynamic(norm)) {
+    if (has_heads(norm)) c.options.num_heads = one_of(divisors);
+    return c;
+  }
+  c.options.sigma = one_of(kSigmas);
   if (c.options.beta == Form::kVector) c.options.num_heads = one_of(divisors);
   c.options.dot_scale =
       one_of(std::array{1.0, 0.5, static_cast<double>(c.options.num_heads) / static_cast<double>(dim)});

@@ -223,6 +223,15 @@ class EachNorm : public testing::TestWithParam<std::string> {
   INSTANTIATE_TEST_SUITE_P(All, suite, testing::ValuesIn(names), \
                            [](const auto& tested) { return tested.param; })
 
+// Those whose rows have heads.
+inline std::vector<std::string> norms_with_heads() {
+  std::vector<std::string> names;
+  for (const std::string& name : norm_names()) {
+    if (has_heads(name)) names.push_back(name);
+  }
+  return names;
+}
+
 // Those with a dynamic coefficient.
 inline std::vector<std::string> dynamic_norms() {
   std::vector<std::string> names;

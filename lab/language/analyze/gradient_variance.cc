@@ -26,7 +26,7 @@ constexpr std::array kParams = {Param::kAlpha, Param::kBeta, Param::kGamma};
 std::unique_ptr<Model> with_heads(const Model& model, int64_t heads) {
   ModelConfig config = model.config();
   for (auto& [site, spec] : config.norms) {
-    if (norm_info(spec.name).has_heads && spec.options.beta == Form::kVector) spec.options.num_heads = heads;
+    if (norm_info(spec.name).has_sigma && spec.options.beta == Form::kVector) spec.options.num_heads = heads;
   }
   std::unique_ptr<Model> out = with_norms(model, config);
   std::set<std::string> own;

@@ -32,6 +32,8 @@ const std::vector<std::string> kSpecs = {
     "layer_norm",
     "layer_norm(gamma=none, beta=none)",
     "layer_norm(beta=none, eps=0.1)",
+    "group_layer_norm",
+    "group_layer_norm(num_heads=4, eps=0.1)",
     "dyt",
     "derf",
     "dyisru",
