@@ -19,8 +19,6 @@ constexpr size_t kMaxConfigBytes = size_t{1} << 20;
 constexpr int64_t kMaxSize = int64_t{1} << 31;     // of any dimension
 constexpr int64_t kMaxContext = int64_t{1} << 20;  // tables of angles are made for all of it
 
-bool has_experts(Family family) { return family == Family::k_olmoe; }
-
 // The defaults of Hugging Face's classes for missing fields.
 constexpr double kDefaultTheta = 10000, kDefaultEps = 1e-5, kDefaultInitStd = 0.02;
 

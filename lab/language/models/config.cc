@@ -57,6 +57,8 @@ Family family_of(const std::string& name) {
   throw std::invalid_argument("family: expected one of " + all + ", got " + quote(name));
 }
 
+bool has_experts(Family family) { return family == Family::k_olmoe; }
+
 const std::vector<NormSite>& norm_sites(Family) {
   // Both families are decoders with the same norm sites.
   static const std::vector<NormSite> kDecoderSites = {
@@ -124,10 +126,14 @@ void ModelConfig::check() const {
           "heads of an even width that fill the width " + std::to_string(dim), num_heads);
   require(num_heads % num_kv_heads == 0, "num_kv_heads",
           "a divisor of num_heads = " + std::to_string(num_heads), num_kv_heads);
-  if (num_experts != 0 || top_k != 0) {
-    require(num_experts >= 1, "num_experts", "1 or more", num_experts);
+  const std::string of_family = " in the family " + std::string(name_of(family));
+  if (has_experts(family)) {
+    require(num_experts >= 1, "num_experts", "1 or more" + of_family, num_experts);
     require(top_k >= 1 && top_k <= num_experts, "top_k", "1 to num_experts = " + std::to_string(num_experts),
             top_k);
+  } else {
+    require(num_experts == 0, "num_experts", "0" + of_family + ", which has no experts", num_experts);
+    require(top_k == 0, "top_k", "0" + of_family + ", which has no experts", top_k);
   }
   require(frac_rate >= 0 && (frac_rate == 0 || dim % frac_rate == 0), "frac_rate",
           "0, or a divisor of the width " + std::to_string(dim), frac_rate);

@@ -23,6 +23,8 @@ const char* name_of(Family family);
 std::vector<std::string> family_names();
 // Errors (std::invalid_argument): not one of family_names().
 Family family_of(const std::string& name);
+// Whether the sublayer after attention is a mixture of experts.
+bool has_experts(Family family);
 // The sites at which the norms of the family's models can be chosen.
 const std::vector<NormSite>& norm_sites(Family family);
 
@@ -58,7 +60,7 @@ struct ModelConfig {
   // The output of the sublayers' norms in layer l = 1, 2, ... is divided by sqrt(l) (arXiv 2502.05795).
   bool norm_depth_scaling = false;
 
-  // Mixture of experts.
+  // Mixture of experts; 0 in families without.
   int64_t num_experts = 0, top_k = 0;
   bool norm_topk_prob = false;
 

@@ -279,6 +279,27 @@ TEST(Loss, WithTheZLossOfTheHead) {
   EXPECT_THROW(linear_cross_entropy_with_z(h, w, target, kScale, 0), std::invalid_argument);
 }
 
+// A setting that a family would not use is refused rather than ignored.
+TEST(ModelConfig, ExpertsBelongToFamiliesThatHaveThem) {
+  const auto refused = [](const std::string& family, int64_t num_experts, int64_t top_k) -> std::string {
+    ModelConfig config = small_model(family);
+    config.num_experts = num_experts, config.top_k = top_k;
+    try {
+      config.check();
+    } catch (const std::invalid_argument& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refused("olmo2", 8, 3),
+            "num_experts: expected 0 in the family olmo2, which has no experts, got 8");
+  EXPECT_EQ(refused("olmo2", 0, 3), "top_k: expected 0 in the family olmo2, which has no experts, got 3");
+  EXPECT_EQ(refused("olmo2", 0, 0), "");
+  EXPECT_EQ(refused("olmoe", 0, 0), "num_experts: expected 1 or more in the family olmoe, got 0");
+  EXPECT_EQ(refused("olmoe", 8, 9), "top_k: expected 1 to num_experts = 8, got 9");
+  EXPECT_EQ(refused("olmoe", 8, 8), "");
+}
+
 // The paper's extra parameters over RMSNorm: (4N + 4N/H + 2) D.
 TEST(Counts, ExtraParametersOfThePaper) {
   for (const auto& [layers, heads, dim, extra] :
