@@ -74,10 +74,10 @@ INSTANTIATE_TEST_SUITE_P(Models, Generation, testing::ValuesIn(cases()),
                          [](const auto& i) { return i.param.name; });
 
 // Token by token the sums are taken in another order than all at once, and each is rounded, so that neither
-// is exact. How far each is from the same model in double is chance: in bfloat16, in the mean over hundreds of
-// logits, within a factor of two; in float32, where x . beta magnifies what few tokens differ by, ratios from
-// 0.4 to 2.8 were seen on processors with other kernels, and 8 leaves room. A wrong position or mask is off by
-// as much as the logits are, which is 1e4 times that.
+// is exact. How far each is from the same model in double is chance: in bfloat16, in the mean over hundreds
+// of logits, within a factor of two; in float32, where x . beta magnifies the differences of few tokens,
+// ratios from 0.4 to 2.8 were seen on processors with other kernels, and 8 leaves room. A wrong position or
+// mask is off by as much as the logits are, which is 1e4 times that.
 void expect_as_exact(const Tensor& got, const Tensor& whole, const Tensor& exact) {
   const double factor = whole.scalar_type() == at::kFloat ? 8 : 2;
   EXPECT_LE(distance(got, exact), factor * distance(whole, exact));
