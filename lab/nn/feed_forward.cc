@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <vector>
 
@@ -51,14 +52,24 @@ void for_experts(const Tensor& x, const Tensor& ends, int64_t tile, const Work& 
   parallel_for(0, ends.numel(), 1, run);
 }
 
-// The product of what each expert does: in tiles by all threads, or by the expert's own thread.
-auto product_of(const Tensor& x, const Tensor& ends) {
-  return ends.numel() == 1 || !uses_cpu_kernels(x) ? &multiply : &multiply_alone;
+// Experts that oneDNN multiplies, whose numbers of rows differ in every step (padded_rows).
+bool pads(const Tensor& x, const Tensor& ends, at::ScalarType dtype, int64_t hidden) {
+  if (ends.numel() <= 1 || !uses_cpu_kernels(x)) return false;
+  if (dtype != at::kFloat) return dtype == at::kBFloat16;
+  const std::array<Library, kNumProductKinds>& chosen = product_choice().float32;
+  const double flops = 2.0 * static_cast<double>(x.numel()) * static_cast<double>(hidden);
+  return flops >= kOneDnnFlops * static_cast<double>(ends.numel()) &&
+         std::find(chosen.begin(), chosen.end(), Library::kOneDnn) != chosen.end();
 }
 
-// Experts that are multiplied as bfloat16, whose numbers of rows differ in every step (padded_rows).
-bool pads(const Tensor& x, const Tensor& ends, at::ScalarType dtype) {
-  return dtype == at::kBFloat16 && ends.numel() > 1 && uses_cpu_kernels(x);
+void multiply_by_mkl(const Tensor& out, const Tensor& a, const Tensor& b, double scale, double keep) {
+  multiply_by(Library::kMkl, out, a, b, scale, keep);
+}
+
+// The product of what each expert does: in tiles by all threads, or by the expert's own thread.
+auto product_of(const Tensor& x, const Tensor& ends, bool padded) {
+  if (ends.numel() == 1 || !uses_cpu_kernels(x)) return &multiply;
+  return padded ? &multiply_alone : &multiply_by_mkl;
 }
 
 // Rows that stay in the cache; other devices take them all.
@@ -116,8 +127,8 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
                         const Tensor& down, const Tensor& ends) {
     const int64_t hidden = gate.size(1), tile = tile_of(x, hidden);
     const at::ScalarType dtype = gate.scalar_type();
-    const auto times = product_of(x, ends);
-    const bool padded = pads(x, ends, dtype);
+    const bool padded = pads(x, ends, dtype, hidden);
+    const auto times = product_of(x, ends, padded);
     Tensor g = at::empty({x.size(0), hidden}, x.options()), u = at::empty_like(g), y = at::empty_like(x);
     for_experts(x, ends, tile, [&](const std::vector<Piece>& pieces) {
       const auto rows_of = [&](const Tensor& matrix) { return Rows(matrix, dtype, tile, padded); };
@@ -147,8 +158,8 @@ struct ExpertsFunction : torch::autograd::Function<ExpertsFunction> {
     Tensor dx = at::empty_like(x), dgate = at::zeros_like(gate), dup = at::zeros_like(up),
            ddown = at::zeros_like(down);
     const Tensor dy = grads[0].contiguous();
-    const auto times = product_of(x, ends);
-    const bool padded = pads(x, ends, dtype);
+    const bool padded = pads(x, ends, dtype, hidden);
+    const auto times = product_of(x, ends, padded);
     for_experts(x, ends, tile, [&](const std::vector<Piece>& pieces) {
       const auto rows_of = [&](const Tensor& matrix) { return Rows(matrix, dtype, tile, padded); };
       Rows in_rows = rows_of(x), g_rows = rows_of(saved[5]), u_rows = rows_of(saved[6]),

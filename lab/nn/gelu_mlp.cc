@@ -40,7 +40,9 @@ void for_blocks(int64_t rows, const Work& work) {
 // out = a b + keep out. MKL's own threads multiply whole float32 matrices faster than tiles of them (by a
 // tenth in a ViT-B), and one tile is all rows then.
 void times(const Tensor& out, const Tensor& a, const Tensor& b, double keep = 0) {
-  if (out.scalar_type() == at::kBFloat16) return multiply(out, a, b, 1, keep);
+  if (out.scalar_type() == at::kBFloat16 || multiplies_by_onednn(out, a, b)) {
+    return multiply(out, a, b, 1, keep);
+  }
   const at::AutoDispatchBelowADInplaceOrView no_graph;
   Tensor o = out;
   if (keep == 0) {
@@ -48,6 +50,12 @@ void times(const Tensor& out, const Tensor& a, const Tensor& b, double keep = 0)
   } else {
     at::addmm_out(o, o, a, b, keep);
   }
+}
+
+// out = a b + bias.
+void times_with_bias(const Tensor& out, const Tensor& a, const Tensor& b, const Tensor& bias) {
+  if (multiplies_by_onednn(out, a, b)) return multiply_with_bias(out, a, b, bias);
+  times(out.copy_(bias.expand_as(out)), a, b, /*keep=*/1);
 }
 
 // Rows that are converted, or multiplied as bfloat16, are taken in tiles that stay in the cache.
@@ -118,8 +126,7 @@ struct GeluMlpFunction : torch::autograd::Function<GeluMlpFunction> {
       times(in_tile, x_rows.read(first, count), up.t());
       gelu_tile(h, in_tile, up_bias, kind);
       if (keeps) in_rows->store(first, count);
-      Tensor out = y_rows.target(first, count);
-      times(out.copy_(down_bias.expand_as(out)), h, down.t(), /*keep=*/1);
+      times_with_bias(y_rows.target(first, count), h, down.t(), down_bias);
       y_rows.store(first, count);
     }
     ctx->save_for_backward({x, up, down, in});

@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "lab/base/parallel.h"
 
@@ -21,6 +22,9 @@ constexpr int64_t kTile = 512;
 // millisecond of one core.
 constexpr int64_t kMinTile = 64, kTiles = 8;
 constexpr double kTileFlops = 6.4e7;
+// Of sums that are taken in parts: the least number of terms in a part, and the most numbers of a result, of
+// which each part has its own.
+constexpr int64_t kMinPart = 256, kMaxPartNumbers = int64_t{1} << 20;
 // Below, waking threads costs more than it saves.
 constexpr double kFlopsForThreads = 2e6;
 
@@ -33,7 +37,11 @@ struct Tiles {
   int64_t rows, cols;
 };
 
-Tiles tiles_of(int64_t rows, int64_t cols, int64_t depth) {
+// With whole columns, if there are rows enough for that.
+Tiles tiles_of(int64_t rows, int64_t cols, int64_t depth, bool whole_columns) {
+  if (whole_columns && rows >= kTiles * kMinTile) {
+    return {std::min(kTile, pieces(rows, kTiles * kMinTile) * kMinTile), cols};
+  }
   Tiles t = {std::min(rows, kTile), std::min(cols, kTile)};
   const auto flops = [&] {
     return 2.0 * static_cast<double>(t.rows) * static_cast<double>(t.cols) * static_cast<double>(depth);
@@ -46,65 +54,69 @@ Tiles tiles_of(int64_t rows, int64_t cols, int64_t depth) {
   return t;
 }
 
+bool is_turned(const Tensor& matrix) { return matrix.stride(0) == 1 && matrix.stride(1) != 1; }
+
 // Which of a layer's products this is shows in how its matrices lie.
 ProductKind kind_of(const Tensor& a, const Tensor& b) {
-  if (a.stride(0) == 1 && a.stride(1) != 1) return ProductKind::kWeightGradient;
-  return b.stride(0) == 1 && b.stride(1) != 1 ? ProductKind::kForward : ProductKind::kInputGradient;
+  if (is_turned(a)) return ProductKind::kWeightGradient;
+  return is_turned(b) ? ProductKind::kForward : ProductKind::kInputGradient;
 }
 
-// a b by oneDNN, which libtorch reaches for float32 only through an operator of its compiler: x W^T.
-Tensor onednn_product(const Tensor& a, const Tensor& b) {
+// What becomes of a product: out = scale a b + keep out. A bias [N] is added to rows, with scale = 1 and
+// keep = 0.
+struct Terms {
+  double scale = 1, keep = 0;
+  Tensor bias = {};
+};
+
+// x W^T + bias by oneDNN, which libtorch reaches for float32 only through an operator of its compiler. x is
+// copied unless it is contiguous, and W unless W or W^T is: for others oneDNN has only its reference loops.
+Tensor onednn_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   using Operator = Tensor(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
                           std::string_view attribute, c10::List<std::optional<at::Scalar>> scalars,
                           std::optional<std::string_view> algorithm);
   static const auto handle =
       c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_linear_pointwise", "").typed<Operator>();
-  return handle.call(a.contiguous(), b.t().contiguous(), std::nullopt, "none",
+  const bool fits = weight.is_contiguous() || weight.t().is_contiguous();
+  return handle.call(x.contiguous(), fits ? weight : weight.contiguous(),
+                     bias.defined() ? std::optional(bias) : std::nullopt, "none",
                      c10::List<std::optional<at::Scalar>>(), "");
 }
 
-void multiply_tile(Library library, const Tensor& out, const Tensor& a, const Tensor& b, double scale,
-                   double keep) {
+// a b + bias. Of a product with a turned a, one of the two has to be copied: a, or b for (b^T a^T)^T. That is
+// the smaller one.
+Tensor onednn_product(const Tensor& a, const Tensor& b, const Tensor& bias) {
+  const bool copies_b = is_turned(a) && b.size(1) < a.size(0) && !bias.defined();
+  return copies_b ? onednn_linear(b.t(), a, bias).t() : onednn_linear(a, b.t(), bias);
+}
+
+void multiply_tile(Library library, const Tensor& out, const Tensor& a, const Tensor& b, const Terms& terms) {
   Tensor o = out;
-  if (library == Library::kOneDnn && out.scalar_type() == at::kFloat) {
-    const Tensor product = onednn_product(a, b);
-    if (keep == 0) {
-      o.copy_(scale == 1 ? product : product * scale);
+  const bool is_large =
+      2.0 * static_cast<double>(out.numel()) * static_cast<double>(a.size(1)) >= kOneDnnFlops;
+  if (library == Library::kOneDnn && out.scalar_type() == at::kFloat && is_large) {
+    const Tensor product = onednn_product(a, b, terms.bias);
+    if (terms.keep == 0) {
+      o.copy_(terms.scale == 1 ? product : product * terms.scale);
     } else {
-      (keep == 1 ? o : o.mul_(keep)).add_(product, scale);
+      (terms.keep == 1 ? o : o.mul_(terms.keep)).add_(product, terms.scale);
     }
     return;
   }
-  if (scale == 1 && keep == 0) {
+  if (terms.bias.defined()) {
+    at::addmm_out(o, terms.bias, a, b);
+  } else if (terms.scale == 1 && terms.keep == 0) {
     at::mm_out(o, a, b);
   } else {
-    at::addmm_out(o, o, a, b, keep, scale);
+    at::addmm_out(o, o, a, b, terms.keep, terms.scale);
   }
 }
 
-}  // namespace
-
-void multiply_alone(const Tensor& out, const Tensor& a, const Tensor& b, double scale, double keep) {
-  const at::AutoDispatchBelowADInplaceOrView no_graph;
-  const OneThread alone;
-  multiply_tile(product_choice().library(kind_of(a, b)), out, a, b, scale, keep);
-}
-
-void multiply_by(Library library, const Tensor& out, const Tensor& a, const Tensor& b, double scale,
-                 double keep) {
-  const at::AutoDispatchBelowADInplaceOrView no_graph;
-  const OneThread alone;
-  multiply_tile(library, out, a, b, scale, keep);
-}
-
-void multiply(const Tensor& out, const Tensor& a, const Tensor& b, double scale, double keep) {
-  if (!uses_cpu_kernels(out)) {
-    const at::AutoDispatchBelowADInplaceOrView no_graph;
-    return multiply_tile(Library::kMkl, out, a, b, scale, keep);
-  }
+void multiply_tiles(Library library, const Tensor& out, const Tensor& a, const Tensor& b,
+                    const Terms& terms) {
   const int64_t rows = out.size(0), cols = out.size(1), depth = a.size(1);
-  const Library library = product_choice().library(kind_of(a, b));
-  const Tiles t = tiles_of(rows, cols, depth);
+  // oneDNN would copy b where columns are cut off.
+  const Tiles t = tiles_of(rows, cols, depth, library == Library::kOneDnn && !is_turned(a));
   const int64_t columns = pieces(cols, t.cols), count = pieces(rows, t.rows) * columns;
   const double flops =
       2.0 * static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(depth);
@@ -114,12 +126,77 @@ void multiply(const Tensor& out, const Tensor& a, const Tensor& b, double scale,
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = i / columns * t.rows, col = i % columns * t.cols;
       const int64_t height = std::min(t.rows, rows - row), width = std::min(t.cols, cols - col);
+      Terms of_tile = terms;
+      if (terms.bias.defined()) of_tile.bias = terms.bias.narrow(0, col, width);
       multiply_tile(library, out.narrow(0, row, height).narrow(1, col, width), a.narrow(0, row, height),
-                    b.narrow(1, col, width), scale, keep);
+                    b.narrow(1, col, width), of_tile);
     }
   };
   if (flops < kFlopsForThreads) return run(0, count);
   parallel_for(0, count, 1, run);
+}
+
+// A product of a turned a is a sum over all rows of a layer: sums of parts of the rows, which oneDNN takes as
+// they lie, by all threads, and their sum in order.
+void multiply_parts(const Tensor& out, const Tensor& a, const Tensor& b, const Terms& terms) {
+  const int64_t depth = a.size(1);
+  const int64_t part = std::max(pieces(depth, kTiles * kMinTile) * kMinTile, kMinPart),
+                count = pieces(depth, part);
+  std::vector<Tensor> sums(static_cast<size_t>(count));
+  parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+    const at::AutoDispatchBelowADInplaceOrView no_graph;
+    const OneThread alone;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i * part, height = std::min(part, depth - first);
+      sums[static_cast<size_t>(i)] =
+          onednn_product(a.narrow(1, first, height), b.narrow(0, first, height), {});
+    }
+  });
+  const at::AutoDispatchBelowADInplaceOrView no_graph;
+  for (size_t i = 1; i < sums.size(); ++i) sums[0].add_(sums[i]);
+  Tensor o = out;
+  if (terms.keep == 0) {
+    o.copy_(terms.scale == 1 ? sums[0] : sums[0].mul_(terms.scale));
+  } else {
+    (terms.keep == 1 ? o : o.mul_(terms.keep)).add_(sums[0], terms.scale);
+  }
+}
+
+void multiply_terms(const Tensor& out, const Tensor& a, const Tensor& b, const Terms& terms) {
+  if (!uses_cpu_kernels(out)) {
+    const at::AutoDispatchBelowADInplaceOrView no_graph;
+    return multiply_tile(Library::kMkl, out, a, b, terms);
+  }
+  const bool in_parts = multiplies_by_onednn(out, a, b) && is_turned(a) && !terms.bias.defined() &&
+                        a.size(1) > kMinPart && out.numel() <= kMaxPartNumbers;
+  if (in_parts) return multiply_parts(out, a, b, terms);
+  multiply_tiles(product_choice().library(kind_of(a, b)), out, a, b, terms);
+}
+
+}  // namespace
+
+bool multiplies_by_onednn(const Tensor& out, const Tensor& a, const Tensor& b) {
+  return uses_cpu_kernels(out) && out.scalar_type() == at::kFloat &&
+         product_choice().library(kind_of(a, b)) == Library::kOneDnn;
+}
+
+void multiply_alone(const Tensor& out, const Tensor& a, const Tensor& b, double scale, double keep) {
+  multiply_by(product_choice().library(kind_of(a, b)), out, a, b, scale, keep);
+}
+
+void multiply_by(Library library, const Tensor& out, const Tensor& a, const Tensor& b, double scale,
+                 double keep) {
+  const at::AutoDispatchBelowADInplaceOrView no_graph;
+  const OneThread alone;
+  multiply_tile(library, out, a, b, {.scale = scale, .keep = keep});
+}
+
+void multiply(const Tensor& out, const Tensor& a, const Tensor& b, double scale, double keep) {
+  multiply_terms(out, a, b, {.scale = scale, .keep = keep});
+}
+
+void multiply_with_bias(const Tensor& out, const Tensor& a, const Tensor& b, const Tensor& bias) {
+  multiply_terms(out, a, b, {.bias = bias});
 }
 
 }  // namespace seednorm::lab

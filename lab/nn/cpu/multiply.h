@@ -15,6 +15,10 @@
 
 namespace seednorm::lab {
 
+// Below, oneDNN takes longer to find its kernel than MKL to multiply float32 matrices (10 microseconds on a
+// Zen 5), and MKL takes them whatever the choice.
+inline constexpr double kOneDnnFlops = 2e6;
+
 // out = scale a b + keep out for matrices of one dtype, out [M, N], a [M, K], b [K, N], of any strides; with
 // keep = 0 it does not matter what out holds. Libraries split long sums among their threads, so on the CPU
 // out is cut into tiles whose sizes the shape decides, and each tile is one call of a library on one thread.
@@ -23,7 +27,14 @@ namespace seednorm::lab {
 void multiply(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, double scale = 1,
               double keep = 0);
 
-// The same on the calling thread, by this library where the matrices are float32, without tiles.
+// out = a b + bias: bias [N], which is added to each row.
+void multiply_with_bias(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
+                        const at::Tensor& bias);
+
+// Whether multiply() takes oneDNN for these matrices, which libtorch's own products of float32 never do.
+bool multiplies_by_onednn(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b);
+
+// multiply() on the calling thread, by this library where the matrices are float32, without tiles.
 void multiply_by(Library library, const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
                  double scale = 1, double keep = 0);
 

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <mutex>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "lab/nn/cpu/few_rows.h"
@@ -77,6 +79,48 @@ struct ProductFunction : torch::autograd::Function<ProductFunction> {
   }
 };
 
+// Sums of columns [R, D] -> [D], whose bits do not depend on the number of threads.
+Tensor column_sums(const Tensor& rows) {
+  std::vector<std::pair<int64_t, Tensor>> sums;
+  std::mutex guard;
+  for_row_blocks(rows, [&](int64_t first, int64_t count) {
+    const Tensor sum = rows.narrow(0, first, count).sum(0);
+    const std::lock_guard lock(guard);
+    sums.emplace_back(first, sum);
+  });
+  std::sort(sums.begin(), sums.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  Tensor out = at::zeros({rows.size(1)}, rows.options());
+  for (const auto& [first, sum] : sums) out.add_(sum);
+  return out;
+}
+
+// x W^T + bias, all of one dtype.
+struct LinearFunction : torch::autograd::Function<LinearFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+    const Tensor in = x.reshape({-1, weight.size(1)});
+    const Tensor out = at::empty({in.size(0), weight.size(0)}, x.options());
+    multiply_with_bias(out, in, weight.t(), bias);
+    ctx->save_for_backward({in, weight});
+    std::vector<int64_t> shape = x.sizes().vec();
+    shape.back() = weight.size(0);
+    return out.view(shape);
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const Tensor &in = saved[0], &weight = saved[1];
+    const Tensor dout = grads[0].reshape({-1, weight.size(0)}).contiguous();
+    Tensor din, dweight, dbias;
+    if (ctx->needs_input_grad(0)) multiply(din = at::empty(in.sizes(), in.options()), dout, weight);
+    if (ctx->needs_input_grad(1))
+      multiply(dweight = at::empty(weight.sizes(), weight.options()), dout.t(), in);
+    if (ctx->needs_input_grad(2)) dbias = column_sums(dout);
+    std::vector<int64_t> shape = grads[0].sizes().vec();
+    shape.back() = weight.size(1);
+    return {din.defined() ? din.view(shape) : din, dweight, dbias};
+  }
+};
+
 // x w: [R, D], [D] -> [R], one sum for each row.
 struct DotsFunction : torch::autograd::Function<DotsFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& w) {
@@ -105,6 +149,12 @@ Tensor product(const Tensor& x, const Tensor& weight) {
   if (are_few_rows(x, weight)) return few_rows_product(x, weight);
   const at::ScalarType dtype = product_dtype(x);
   return ProductFunction::apply(x, dtype == x.scalar_type() ? weight.to(dtype) : weight);
+}
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const bool by_onednn = uses_cpu_kernels(x) && x.scalar_type() == at::kFloat && x.numel() > 0 &&
+                         product_choice().library(ProductKind::kForward) == Library::kOneDnn;
+  return by_onednn ? LinearFunction::apply(x, weight, bias) : at::linear(x, weight, bias);
 }
 
 Tensor dots(const Tensor& x, const Tensor& w) {

@@ -19,6 +19,10 @@ at::ScalarType product_dtype(const at::Tensor& x);
 // x W^T: x [..., in], W [out, in] float32, or in x's dtype -> [..., out] in x's dtype.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight);
 
+// x W^T + bias for x [..., in], W [out, in] and bias [out] of one dtype -> [..., out]. oneDNN multiplies
+// float32 where product_choice() has it; otherwise this is libtorch's linear.
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+
 // x w: x [..., D], w [D] of the same dtype -> [...].
 at::Tensor dots(const at::Tensor& x, const at::Tensor& w);
 

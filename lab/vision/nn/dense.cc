@@ -12,7 +12,7 @@ Dense::Dense(int64_t in, int64_t out)
       bias(register_parameter("bias", at::zeros({out}))) {}
 
 at::Tensor Dense::forward(const at::Tensor& x) const {
-  if (x.scalar_type() == weight.scalar_type()) return at::linear(x, weight, bias);
+  if (x.scalar_type() == weight.scalar_type()) return linear(x, weight, bias);
   return product(x, weight) + bias.to(x.scalar_type());
 }
 

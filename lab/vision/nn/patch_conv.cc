@@ -26,7 +26,7 @@ PatchConv::PatchConv(int64_t in, int64_t out, int64_t patch)
 Tensor PatchConv::forward(const Tensor& x) const {
   const Tensor rows = patches_of(x, patch_);
   const Tensor matrix = weight.permute({0, 2, 3, 1}).reshape({weight.size(0), -1});
-  if (x.scalar_type() == weight.scalar_type()) return at::linear(rows, matrix, bias);
+  if (x.scalar_type() == weight.scalar_type()) return linear(rows, matrix, bias);
   return product(rows, matrix) + bias.to(x.scalar_type());
 }
 

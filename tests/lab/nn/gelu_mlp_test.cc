@@ -108,6 +108,14 @@ TEST_F(GeluMlp, EqualsTheFormula) {
   }
 }
 
+TEST_F(GeluMlp, WithProductsOfEitherLibrary) {
+  for (const char* choice : {"float32=mkl", "float32=onednn"}) {
+    SCOPED_TRACE(choice);
+    set_product_choice(ProductChoice::parse(choice));
+    compare(random_mlp(1100, 48, 192), at::kFloat, at::kFloat, kFloat);
+  }
+}
+
 TEST_F(GeluMlp, OverSeveralTiles) {
   constexpr int64_t kHidden = 2048;
   compare(random_mlp(2 * tile_rows(kHidden) + 5, 8, kHidden), at::kDouble, at::kDouble, kDouble);

@@ -48,9 +48,10 @@ struct Shape {
   int64_t rows, depth, cols;
 };
 // Those of small recipes in forward and backward, where sums over all tokens are long, and odd ones.
-constexpr Shape kShapes[] = {{512, 384, 1024}, {1024, 2048, 384}, {384, 2048, 384}, {512, 64, 257},
-                             {257, 512, 64},   {32, 1024, 64},    {16, 8192, 16},   {5, 512, 512},
-                             {1, 384, 1024},   {37, 53, 29},      {64, 4096, 64}};
+constexpr Shape kShapes[] = {{512, 384, 1024},  {1024, 2048, 384}, {384, 2048, 384}, {512, 64, 257},
+                             {257, 512, 64},    {32, 1024, 64},    {16, 8192, 16},   {5, 512, 512},
+                             {1, 384, 1024},    {37, 53, 29},      {64, 4096, 64},   {64, 96, 1300},
+                             {1100, 300, 1024}, {520, 7, 1}};
 
 TEST_F(Multiply, BitsDependOnNeitherThreadsNorAlignment) {
   at::manual_seed(0);
@@ -90,6 +91,27 @@ TEST_F(Multiply, EqualsTheDefinition) {
     out.copy_(before);
     multiply(out, a, b, 0.5, 2);
     EXPECT_TRUE(((out - (before * 2 + at::mm(a, b) * 0.5)).abs().max().item<double>() <= bound)) << s.rows;
+  }
+}
+
+// Output and gradients of `layer` are the same bits for every number of threads.
+void expect_same_bits(const std::function<Tensor(const Tensor&)>& layer, const std::vector<Tensor>& params,
+                      const Tensor& x) {
+  std::vector<std::vector<Tensor>> results;
+  for (const int threads : kThreads) {
+    at::set_num_threads(threads);
+    const Tensor in = x.detach().requires_grad_(true);
+    std::vector<Tensor> inputs = params;
+    inputs.push_back(in);
+    const Tensor y = layer(in);
+    const Tensor dy = at::arange(y.numel(), at::kFloat).sin().view(y.sizes()).to(y.scalar_type());
+    results.push_back(torch::autograd::grad({y}, inputs, {dy}));
+    results.back().push_back(y.detach());
+  }
+  for (size_t n = 1; n < results.size(); ++n) {
+    for (size_t i = 0; i < results[n].size(); ++i) {
+      EXPECT_TRUE(at::equal(results[n][i], results[0][i])) << kThreads[n] << " threads, tensor " << i;
+    }
   }
 }
 
@@ -146,6 +168,43 @@ TEST_F(Choice, LayersAreRightWithEveryOne) {
   }
 }
 
+// Output and gradients of linear(), against double; 1,100 rows are several tiles and several parts of a sum.
+TEST_F(Choice, LinearEqualsTheDefinition) {
+  at::manual_seed(0);
+  for (const char* text : {"float32=mkl", "float32=onednn", "forward=onednn", "weight_gradient=onednn"}) {
+    set_product_choice(ProductChoice::parse(text));
+    for (const auto& [in, out] : {std::pair<int64_t, int64_t>{96, 264}, {264, 96}, {1, 33}, {33, 1}}) {
+      for (const std::vector<int64_t>& shape :
+           std::vector<std::vector<int64_t>>{{3, 700, in}, {5, in}, {1, 1, in}, {0, in}}) {
+        SCOPED_TRACE(testing::Message() << text << " " << at::IntArrayRef(shape) << " -> " << out);
+        const auto leaf = [](at::IntArrayRef sizes) { return at::randn(sizes).requires_grad_(true); };
+        const Tensor x = leaf(shape), w = leaf({out, in}), bias = leaf({out});
+        const Tensor y = linear(x, w, bias);
+        const auto wide = [](const Tensor& t) { return t.detach().to(at::kDouble).requires_grad_(true); };
+        const Tensor x2 = wide(x), w2 = wide(w), bias2 = wide(bias);
+        const Tensor want = at::linear(x2, w2, bias2);
+        const Tensor dy = at::randn(y.sizes());
+        std::vector<Tensor> got = torch::autograd::grad({y}, {x, w, bias}, {dy}),
+                            wanted = torch::autograd::grad({want}, {x2, w2, bias2}, {dy.to(at::kDouble)});
+        got.push_back(y), wanted.push_back(want);
+        for (size_t i = 0; i < got.size(); ++i) {
+          ASSERT_EQ(got[i].sizes(), wanted[i].sizes()) << i;
+          if (got[i].numel() == 0) continue;
+          // Sums of at most 2,100 products of normal numbers: each of sqrt(2100) = 46, roundings of 6e-8.
+          EXPECT_TRUE((got[i].to(at::kDouble) - wanted[i]).abs().max().item<double>() <= 5e-4) << i;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(Choice, LinearsBitsDoNotDependOnThreads) {
+  at::manual_seed(0);
+  set_product_choice(ProductChoice::parse("float32=onednn"));
+  const Tensor w = at::randn({264, 96}).requires_grad_(true), bias = at::randn({264}).requires_grad_(true);
+  expect_same_bits([&](const Tensor& in) { return linear(in, w, bias); }, {w, bias}, at::randn({3, 700, 96}));
+}
+
 TEST_F(Choice, IsTextAndBack) {
   const ProductChoice a = ProductChoice::parse("float32=onednn,forward=mkl,bfloat16=widened");
   EXPECT_EQ(a.text(), "forward=mkl,input_gradient=onednn,weight_gradient=onednn,bfloat16=widened");
@@ -172,27 +231,6 @@ TEST_F(OneThreadTest, LastsAsLongAsItsObject) {
 }
 
 TEST_F(OneThreadTest, MklIsInItsReproducibleMode) { EXPECT_NE(std::getenv("MKL_CBWR"), nullptr); }
-
-// Output and gradients of `layer` are the same bits for every number of threads.
-void expect_same_bits(const std::function<Tensor(const Tensor&)>& layer, const std::vector<Tensor>& params,
-                      const Tensor& x) {
-  std::vector<std::vector<Tensor>> results;
-  for (const int threads : kThreads) {
-    at::set_num_threads(threads);
-    const Tensor in = x.detach().requires_grad_(true);
-    std::vector<Tensor> inputs = params;
-    inputs.push_back(in);
-    const Tensor y = layer(in);
-    const Tensor dy = at::arange(y.numel(), at::kFloat).sin().view(y.sizes()).to(y.scalar_type());
-    results.push_back(torch::autograd::grad({y}, inputs, {dy}));
-    results.back().push_back(y.detach());
-  }
-  for (size_t n = 1; n < results.size(); ++n) {
-    for (size_t i = 0; i < results[n].size(); ++i) {
-      EXPECT_TRUE(at::equal(results[n][i], results[0][i])) << kThreads[n] << " threads, tensor " << i;
-    }
-  }
-}
 
 void fill(const torch::nn::Module& module) {
   const at::NoGradGuard no_grad;

@@ -173,5 +173,30 @@ TEST(Product, OfBFloat16RowsWithFloat32Weights) {
   EXPECT_LT(distance(dgot[1], dwant[1]), 2 * kRoundedToBFloat16);
 }
 
+// Experts whose products are large enough for oneDNN are padded to few numbers of rows.
+TEST(Moe, IsTheSameWithEitherLibrary) {
+  const ProductChoice before = product_choice();
+  at::manual_seed(0);
+  Moe layer({.dim = 64, .hidden = 96, .num_experts = 4, .top_k = 2});
+  const Tensor x = random({2, 300, 64}, at::kFloat);
+  std::vector<Tensor> in = {x};
+  for (const auto& p : layer.named_parameters()) {
+    const at::NoGradGuard no_grad;
+    p.value().normal_(0, 0.2);
+    in.push_back(p.value());
+  }
+  std::vector<std::vector<Tensor>> results;
+  for (const char* choice : {"float32=mkl", "float32=onednn"}) {
+    set_product_choice(ProductChoice::parse(choice));
+    std::vector<AuxiliaryLoss> losses;
+    const Tensor y = layer.forward(x, &losses);
+    results.push_back(gradients(y, in));
+    results.back().push_back(y);
+  }
+  set_product_choice(before);
+  // Sums of up to 1,200 products of float32.
+  for (size_t i = 0; i < results[0].size(); ++i) EXPECT_LT(distance(results[1][i], results[0][i]), 1e-5) << i;
+}
+
 }  // namespace
 }  // namespace seednorm::lab
