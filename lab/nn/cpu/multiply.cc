@@ -24,7 +24,7 @@ constexpr int64_t kMinTile = 64, kTiles = 8;
 constexpr double kTileFlops = 6.4e7;
 // Of sums that are taken in parts: the least number of terms in a part, and the most numbers of a result, of
 // which each part has its own.
-constexpr int64_t kMinPart = 256, kMaxPartNumbers = int64_t{1} << 20;
+constexpr int64_t kMinPart = 256, kMaxPartNumbers = int64_t{1} << 19;
 // Below, waking threads costs more than it saves.
 constexpr double kFlopsForThreads = 2e6;
 
@@ -77,8 +77,9 @@ Tensor onednn_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) 
                           std::optional<std::string_view> algorithm);
   static const auto handle =
       c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_linear_pointwise", "").typed<Operator>();
-  const bool fits = weight.is_contiguous() || weight.t().is_contiguous();
-  return handle.call(x.contiguous(), fits ? weight : weight.contiguous(),
+  const bool is_whole = weight.is_contiguous() || weight.t().is_contiguous();
+  const auto whole = [&] { return is_turned(weight) ? weight.t().contiguous().t() : weight.contiguous(); };
+  return handle.call(x.contiguous(), is_whole ? weight : whole(),
                      bias.defined() ? std::optional(bias) : std::nullopt, "none",
                      c10::List<std::optional<at::Scalar>>(), "");
 }
@@ -90,18 +91,38 @@ Tensor onednn_product(const Tensor& a, const Tensor& b, const Tensor& bias) {
   return copies_b ? onednn_linear(b.t(), a, bias).t() : onednn_linear(a, b.t(), bias);
 }
 
+// A turned matrix [M, K] with contiguous rows, copied by all threads. libtorch is fast at turning a block as a
+// whole, and at copying parts of rows.
+Tensor with_contiguous_rows(const Tensor& turned) {
+  constexpr int64_t kBlock = 256;
+  const int64_t depth = turned.size(1);
+  Tensor out = at::empty(turned.sizes(), turned.options());
+  parallel_for(0, pieces(depth, kBlock), 1, [&](int64_t begin, int64_t end) {
+    const at::AutoDispatchBelowADInplaceOrView no_graph;
+    const OneThread alone;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i * kBlock, count = std::min(kBlock, depth - first);
+      out.narrow(1, first, count).copy_(turned.narrow(1, first, count).contiguous());
+    }
+  });
+  return out;
+}
+
+// out = scale product + keep out.
+void put(Tensor out, const Tensor& product, const Terms& terms) {
+  if (terms.keep == 0) {
+    out.copy_(terms.scale == 1 ? product : product * terms.scale);
+  } else {
+    (terms.keep == 1 ? out : out.mul_(terms.keep)).add_(product, terms.scale);
+  }
+}
+
 void multiply_tile(Library library, const Tensor& out, const Tensor& a, const Tensor& b, const Terms& terms) {
   Tensor o = out;
   const bool is_large =
       2.0 * static_cast<double>(out.numel()) * static_cast<double>(a.size(1)) >= kOneDnnFlops;
   if (library == Library::kOneDnn && out.scalar_type() == at::kFloat && is_large) {
-    const Tensor product = onednn_product(a, b, terms.bias);
-    if (terms.keep == 0) {
-      o.copy_(terms.scale == 1 ? product : product * terms.scale);
-    } else {
-      (terms.keep == 1 ? o : o.mul_(terms.keep)).add_(product, terms.scale);
-    }
-    return;
+    return put(o, onednn_product(a, b, terms.bias), terms);
   }
   if (terms.bias.defined()) {
     at::addmm_out(o, terms.bias, a, b);
@@ -154,12 +175,23 @@ void multiply_parts(const Tensor& out, const Tensor& a, const Tensor& b, const T
   });
   const at::AutoDispatchBelowADInplaceOrView no_graph;
   for (size_t i = 1; i < sums.size(); ++i) sums[0].add_(sums[i]);
-  Tensor o = out;
-  if (terms.keep == 0) {
-    o.copy_(terms.scale == 1 ? sums[0] : sums[0].mul_(terms.scale));
-  } else {
-    (terms.keep == 1 ? o : o.mul_(terms.keep)).add_(sums[0], terms.scale);
-  }
+  put(out, sums[0], terms);
+}
+
+// The same where the result is large: the smaller matrix is turned once, and all of it is multiplied with
+// blocks of the other one.
+void multiply_blocks(const Tensor& out, const Tensor& a, const Tensor& b, const Terms& terms) {
+  if (b.size(1) > a.size(0)) return multiply_blocks(out.t(), b.t(), a.t(), terms);
+  const Tensor smaller = with_contiguous_rows(b.t());
+  const int64_t rows = out.size(0), block = std::min(kTile, pieces(rows, kTiles * kMinTile) * kMinTile);
+  parallel_for(0, pieces(rows, block), 1, [&](int64_t begin, int64_t end) {
+    const at::AutoDispatchBelowADInplaceOrView no_graph;
+    const OneThread alone;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i * block, height = std::min(block, rows - first);
+      put(out.narrow(0, first, height), onednn_linear(smaller, a.narrow(0, first, height), {}).t(), terms);
+    }
+  });
 }
 
 void multiply_terms(const Tensor& out, const Tensor& a, const Tensor& b, const Terms& terms) {
@@ -167,9 +199,10 @@ void multiply_terms(const Tensor& out, const Tensor& a, const Tensor& b, const T
     const at::AutoDispatchBelowADInplaceOrView no_graph;
     return multiply_tile(Library::kMkl, out, a, b, terms);
   }
-  const bool in_parts = multiplies_by_onednn(out, a, b) && is_turned(a) && !terms.bias.defined() &&
-                        a.size(1) > kMinPart && out.numel() <= kMaxPartNumbers;
-  if (in_parts) return multiply_parts(out, a, b, terms);
+  if (multiplies_by_onednn(out, a, b) && is_turned(a) && a.size(1) > kMinPart && !terms.bias.defined()) {
+    return out.numel() <= kMaxPartNumbers ? multiply_parts(out, a, b, terms)
+                                          : multiply_blocks(out, a, b, terms);
+  }
   multiply_tiles(product_choice().library(kind_of(a, b)), out, a, b, terms);
 }
 
