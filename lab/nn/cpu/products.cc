@@ -25,6 +25,13 @@ using torch::autograd::variable_list;
 constexpr int64_t kTileNumbers = int64_t{1} << 19;
 constexpr int64_t kMinTileRows = 256;
 
+// Rows [R, N] in the shape of x [..., D], but for its width: [..., N].
+Tensor shaped_as(const Tensor& x, const Tensor& rows) {
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape.back() = rows.size(1);
+  return rows.view(shape);
+}
+
 // x W^T with both matrices in the weight's dtype, whatever that of x is.
 struct ProductFunction : torch::autograd::Function<ProductFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& weight) {
@@ -38,9 +45,7 @@ struct ProductFunction : torch::autograd::Function<ProductFunction> {
       out_rows.store(first, count);
     }
     ctx->save_for_backward({in, weight});
-    std::vector<int64_t> shape = x.sizes().vec();
-    shape.back() = weight.size(0);
-    return out.view(shape);
+    return shaped_as(x, out);
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
@@ -66,9 +71,7 @@ struct ProductFunction : torch::autograd::Function<ProductFunction> {
         multiply(dweight, dy.t(), in_rows.read(first, count), /*scale=*/1, /*keep=*/first == 0 ? 0 : 1);
       }
     }
-    std::vector<int64_t> shape = grads[0].sizes().vec();
-    shape.back() = weight.size(1);
-    return {wants_dx ? din.view(shape) : Tensor(), dweight};
+    return {wants_dx ? shaped_as(grads[0], din) : Tensor(), dweight};
   }
 
  private:
@@ -101,9 +104,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const Tensor out = at::empty({in.size(0), weight.size(0)}, x.options());
     multiply_with_bias(out, in, weight.t(), bias);
     ctx->save_for_backward({in, weight});
-    std::vector<int64_t> shape = x.sizes().vec();
-    shape.back() = weight.size(0);
-    return out.view(shape);
+    return shaped_as(x, out);
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
@@ -115,9 +116,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     if (ctx->needs_input_grad(1))
       multiply(dweight = at::empty(weight.sizes(), weight.options()), dout.t(), in);
     if (ctx->needs_input_grad(2)) dbias = column_sums(dout);
-    std::vector<int64_t> shape = grads[0].sizes().vec();
-    shape.back() = weight.size(1);
-    return {din.defined() ? din.view(shape) : din, dweight, dbias};
+    return {din.defined() ? shaped_as(grads[0], din) : din, dweight, dbias};
   }
 };
 
