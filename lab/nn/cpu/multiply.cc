@@ -84,8 +84,8 @@ Tensor onednn_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) 
                      c10::List<std::optional<at::Scalar>>(), "");
 }
 
-// a b + bias. Of a product with a turned a, one of the two has to be copied: a, or b for (b^T a^T)^T. That is
-// the smaller one.
+// a b + bias. Of a product with a turned a, one of the two has to be copied: a, or b for (b^T a^T)^T. The
+// smaller one is.
 Tensor onednn_product(const Tensor& a, const Tensor& b, const Tensor& bias) {
   const bool copies_b = is_turned(a) && b.size(1) < a.size(0) && !bias.defined();
   return copies_b ? onednn_linear(b.t(), a, bias).t() : onednn_linear(a, b.t(), bias);

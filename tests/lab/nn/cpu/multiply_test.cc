@@ -190,9 +190,9 @@ TEST_F(Choice, LinearEqualsTheDefinition) {
         for (size_t i = 0; i < got.size(); ++i) {
           ASSERT_EQ(got[i].sizes(), wanted[i].sizes()) << i;
           if (got[i].numel() == 0) continue;
-          // Sums of up to 2,100 products of normal numbers. Partial sums are about sqrt(2100) = 46, each of 2,100
-          // roundings is 6e-8 of that, and they add up to sqrt(2100) of one: 1.3e-4. The largest of many is below
-          // four times that.
+          // Sums of up to 2,100 products of normal numbers. Partial sums are about sqrt(2100) = 46, each of
+          // 2,100 roundings is 6e-8 of that, and they add up to sqrt(2100) of one: 1.3e-4. The largest of
+          // many is below four times that.
           EXPECT_TRUE((got[i].to(at::kDouble) - wanted[i]).abs().max().item<double>() <= 5e-4) << i;
         }
       }
