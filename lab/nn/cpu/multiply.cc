@@ -91,8 +91,8 @@ Tensor onednn_product(const Tensor& a, const Tensor& b, const Tensor& bias) {
   return copies_b ? onednn_linear(b.t(), a, bias).t() : onednn_linear(a, b.t(), bias);
 }
 
-// A turned matrix [M, K] with contiguous rows, copied by all threads. libtorch is fast at turning a block as a
-// whole, and at copying parts of rows.
+// A turned matrix [M, K] with contiguous rows, copied by all threads. libtorch is fast at turning a block as
+// a whole, and at copying parts of rows.
 Tensor with_contiguous_rows(const Tensor& turned) {
   constexpr int64_t kBlock = 256;
   const int64_t depth = turned.size(1);
