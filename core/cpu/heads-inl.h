@@ -31,29 +31,36 @@ class Buffer {
   A* const data_;
 };
 
-// The positions of the heads in the units, and one value per head and row of a block. The rows of a head are
-// adjacent, so that one instruction stores a head's values (see load_by_blocks).
+// The positions of the heads in the units, and one value per head and row of a block. For heads of whole
+// units the rows of a head are adjacent, so that one instruction stores a head's values (see load_by_blocks);
+// for others the heads of a row are, so that one permutation gives each column its head's value.
 template <class T>
 class Heads {
  public:
   using A = Acc<T>;
   static constexpr int R = kBlockRows<T>;
-  using Values = Buffer<A, R * 64 + kMaxUnit>;  // padded: sigma_array works on whole vectors
+  // Padded: sigma_array works on whole vectors, and SplitHeads loads kMaxUnit from any head on.
+  using Values = Buffer<A, R * 64 + kMaxUnit>;
 
   explicit Heads(const KernelArgs& args)
-      : count(args.options.num_heads), cols(args.dim / args.options.num_heads), dim(args.dim) {}
+      : count(args.options.num_heads),
+        cols(args.dim / args.options.num_heads),
+        dim(args.dim),
+        whole(whole_units(args)),
+        group(cols % (4 * kVecs<T>) == 0 ? 4 * kVecs<T> : 1),
+        row_step(round_up(count, size_t{4})) {}
 
   static bool whole_units(const KernelArgs& args) {
     return args.options.num_heads == 1 || (args.dim / args.options.num_heads) % unit_cols<T>() == 0;
   }
-  size_t values() const { return R * count + kMaxUnit; }
+  size_t values() const { return R * row_step + kMaxUnit; }
   // The memory that sigma_array reads beyond the values must not be random, since arithmetic on subnormals
   // takes microseconds.
   void clear(Values& values_of_sigma) const { std::fill_n(values_of_sigma.data(), values(), A{0}); }
 
   void begin_rows(int rows) { rows_ = static_cast<size_t>(rows); }
-  size_t size() const { return count * rows_; }
-  size_t at(size_t h, int i) const { return h * rows_ + i; }
+  size_t size() const { return (whole ? count : row_step) * rows_; }
+  size_t at(size_t h, int i) const { return whole ? h * rows_ + i : i * row_step + h; }
 
   // Stores head h's values of rows first .. first + N - 1.
   template <int N>
@@ -73,13 +80,13 @@ class Heads {
     for (int i = 0; i < N; ++i) out[i] = of_rows[i];
   }
 
-  // Sums of a row's products (unit order) by head, in the order of the columns. Several heads at a time,
-  // since an addition waits for the one before it.
-  HWY_NOINLINE void sum(const A* products, int i, A* values) const {
+  // Scaled sums of a row's products (unit order) by head: groups of columns as in sum_group, in the order of the
+  // columns. Several heads at a time, since an addition waits for the one before it.
+  HWY_NOINLINE void sum(const A* products, int i, A scale, A* values) const {
     constexpr size_t kTogether = 8;
     size_t h = 0;
-    for (; h + kTogether <= count; h += kTogether) sum_heads<kTogether>(products, h, i, values);
-    for (; h < count; ++h) sum_heads<1>(products, h, i, values);
+    for (; h + kTogether <= count; h += kTogether) sum_heads<kTogether>(products, h, i, scale, values);
+    for (; h < count; ++h) sum_heads<1>(products, h, i, scale, values);
   }
   // A row of one value per column (unit order) from one value per head.
   HWY_NOINLINE void spread(const A* values, int i, A* out) const {
@@ -99,16 +106,28 @@ class Heads {
   }
 
   const size_t count, cols, dim;
+  const bool whole;       // units
+  const size_t group;     // columns that are summed first: 4 of each vector of a unit, or 1
+  const size_t row_step;  // between the rows' values, for heads of other than whole units
 
  private:
   // Of heads h .. h + N - 1.
   template <size_t N>
-  HWY_INLINE void sum_heads(const A* products, size_t h, int i, A* values) const {
+  HWY_INLINE void sum_heads(const A* products, size_t h, int i, A scale, A* values) const {
     A sums[N] = {};
-    for (size_t c = 0; c < cols; ++c) {
-      for (size_t n = 0; n < N; ++n) sums[n] += products[unit_position<T>((h + n) * cols + c)];
+    for (size_t c = 0; c < cols; c += group) {
+      for (size_t n = 0; n < N; ++n) {
+        const A* const at = products + unit_position<T>((h + n) * cols + c);
+        sums[n] += group == 1 ? *at : sum_group(at);
+      }
     }
-    for (size_t n = 0; n < N; ++n) values[at(h + n, i)] = sums[n];
+    for (size_t n = 0; n < N; ++n) values[this->at(h + n, i)] = scale * sums[n];
+  }
+  // In the order in which SplitHeads::fold adds them.
+  static HWY_INLINE A sum_group(const A* p) {
+    A q[4];
+    for (int j = 0; j < 4; ++j) q[j] = kVecs<T> == 1 ? p[j] : p[j] + p[j + hn::Lanes(Tag<T>())];
+    return (q[0] + q[2]) + (q[1] + q[3]);
   }
 
   size_t rows_ = 1;

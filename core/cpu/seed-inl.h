@@ -5,8 +5,8 @@
 // order of the two products is RMSNorm's, so that y is RMSNorm's bit for bit; the sum of squares runs over
 // the columns in RMSNorm's order whatever the heads.
 //
-// Heads of whole units are segments of the sweep. Others ("expanded") store x beta for the row, sum it by
-// head, and spread u back over the columns. kGeneral allows dropout and expanded heads, found at run time.
+// Heads of whole units are segments of the sweep. Others ("expanded") store x beta for the block of rows, sum
+// it by head, and permute u to the columns.
 #if defined(SEEDNORM_CORE_CPU_SEED_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEEDNORM_CORE_CPU_SEED_INL_H_
 #undef SEEDNORM_CORE_CPU_SEED_INL_H_
@@ -22,6 +22,7 @@
 #include "core/cpu/heads-inl.h"
 #include "core/cpu/math-inl.h"
 #include "core/cpu/run-inl.h"
+#include "core/cpu/split_heads-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace seednorm {
@@ -59,7 +60,24 @@ class Condition<T, true> {
   Staged<T, 2> staged_;
 };
 
-template <class T, bool kGeneral, bool kConditional>
+// What the loops allow for. kGeneral has any heads and perhaps dropout, found at run time.
+enum class Loops { kWholeHeads, kSplitHeads, kGeneral };
+
+// Calls run with the Loops for the arguments, as a type.
+template <class T, class Run>
+HWY_INLINE void with_loops(const KernelArgs& args, const Run& run) {
+  if (args.dropout) return run(std::integral_constant<Loops, Loops::kGeneral>());
+  if (!Heads<T>::whole_units(args)) return run(std::integral_constant<Loops, Loops::kSplitHeads>());
+  run(std::integral_constant<Loops, Loops::kWholeHeads>());
+}
+
+// Whether heads are expanded, a constant where the loops allow.
+template <Loops kLoops>
+HWY_INLINE bool splits_heads(bool at_run_time) {
+  return kLoops == Loops::kSplitHeads || (kLoops == Loops::kGeneral && at_run_time);
+}
+
+template <class T, Loops kLoops, bool kConditional>
 class SeedForward {
  public:
   using A = Acc<T>;
@@ -68,9 +86,14 @@ class SeedForward {
   static constexpr bool kCentred = false;
   struct Cols {
     Unit<T> gamma, alpha, beta, gamma_c, eta_c;
+    typename SplitHeads<T>::Columns heads;
+    const A* u;
   };
   struct Params {
     const A *gamma, *alpha, *beta, *gamma_c, *eta_c;
+    typename SplitHeads<T>::Table heads;
+    const A* u;
+    bool expanded;
     template <bool kMap, bool kReduce>
     HWY_INLINE Cols cols(size_t c) const {
       Cols out{};
@@ -81,6 +104,10 @@ class SeedForward {
           out.gamma_c = load_unit_order<T>(gamma_c + c);
           out.eta_c = load_unit_order<T>(eta_c + c);
         }
+      }
+      if (splits_heads<kLoops>(expanded)) {
+        heads.template get<kMap>(c, out.heads);
+        out.u = u;
       }
       if constexpr (kReduce) out.beta = load_unit_order<T>(beta + c);
       return out;
@@ -100,11 +127,10 @@ class SeedForward {
         alpha_(staged_.get(args.param(Param::kAlpha), 1)),
         beta_(staged_.get(args.param(Param::kBeta), 2)),
         heads_(args),
-        expanded_(!Heads<T>::whole_units(args)),
+        split_(heads_, expanded()),
         keep_(args),
         z_(heads_.values()),
         u_(heads_.values()),
-        wide_(expanded() ? 2 * kRows * unit_padded(args.dim) : 0),
         condition(args) {
     heads_.clear(z_);
   }
@@ -113,7 +139,9 @@ class SeedForward {
   size_t num_segments() const { return expanded() ? 1 : heads_.count; }
   size_t segment_cols() const { return heads_.cols; }
 
-  HWY_INLINE Params params() const { return {gamma_, alpha_, beta_, condition.gamma_c, condition.eta_c}; }
+  HWY_INLINE Params params() {
+    return {gamma_, alpha_, beta_, condition.gamma_c, condition.eta_c, split_.table(), u_.data(), expanded()};
+  }
 
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
   HWY_INLINE void accumulate(const Cols& cols, const Unit<T>& x, const At& at, Sums& sums) {
@@ -121,7 +149,7 @@ class SeedForward {
     if (expanded()) {
       Unit<T> product;
       for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { product.v[k] = hn::Mul(x.v[k], cols.beta.v[k]); });
-      store_unit_order(product, wide(at.in_block, kProducts) + at.c);
+      cols.heads.keep(product, at.in_block);
     } else {
       for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { sums.dot = hn::MulAdd(x.v[k], cols.beta.v[k], sums.dot); });
     }
@@ -138,10 +166,7 @@ class SeedForward {
 
   template <int R>
   HWY_INLINE void finish(const Sums* sums, int64_t row, State* states) {
-    if (expanded()) {
-      for (int i = 0; i < R; ++i) heads_.sum(wide(i, kProducts), i, z_.data());
-      for (size_t j = 0; j < heads_.size(); ++j) z_[j] *= dot_scale();
-    }
+    if (expanded()) split_.template sum<R>(dot_scale(), z_.data());
     sigma_array<false>(args_.options.sigma, z_.data(), heads_.size(), u_.data());
     A squares[R];
     sum_rows<T, R>([&](int i) SEEDNORM_LAMBDA { return sums[i].squares; }, squares);
@@ -154,7 +179,6 @@ class SeedForward {
         stats[0] = scale;
         for (size_t h = 0; h < heads_.count; ++h) stats[1 + h] = z_[heads_.at(h, i)];
       }
-      if (expanded()) heads_.spread(u_.data(), i, wide(i, kU));
     }
   }
   HWY_INLINE void begin_segment(size_t h, int i, State& state) const {
@@ -168,7 +192,7 @@ class SeedForward {
       for_vecs<T>([&](auto k) SEEDNORM_LAMBDA { alpha.v[k] = hn::Mul(alpha.v[k], keep.v[k]); });
     }
     Unit<T> u = zero_unit<T>();
-    if (expanded()) u = load_unit_order<T>(wide(at.in_block, kU) + at.c);
+    if (expanded()) u = cols.heads.spread(cols.u, at.in_block);
     Unit<T> y;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
       const auto gain = hn::MulAdd(expanded() ? u.v[k] : state.u, alpha.v[k], cols.gamma.v[k]);
@@ -179,14 +203,9 @@ class SeedForward {
   }
 
  private:
-  bool expanded() const { return kGeneral && expanded_; }
-  bool dropout() const { return kGeneral && args_.dropout; }
+  bool expanded() const { return splits_heads<kLoops>(!heads_.whole); }
+  bool dropout() const { return kLoops == Loops::kGeneral && args_.dropout; }
   A dot_scale() const { return static_cast<A>(args_.options.dot_scale); }
-
-  // For expanded heads only: two arrays for each row of the block, x beta while it is summed and u while it
-  // is mapped.
-  enum Wide { kProducts, kU };
-  A* wide(int i, Wide which) { return wide_.data() + (2 * i + which) * unit_padded(args_.dim); }
 
   const KernelArgs& args_;
   Staged<T, 3> staged_;
@@ -194,10 +213,9 @@ class SeedForward {
   const A* const alpha_;
   const A* const beta_;
   Heads<T> heads_;
-  const bool expanded_;
+  SplitHeads<T> split_;
   DropoutRows<T, kRows> keep_;
   typename Heads<T>::Values z_, u_;
-  Buffer<A, 1> wide_;
 
  public:
   Condition<T, kConditional> condition;
@@ -209,7 +227,7 @@ class SeedForward {
 //   dx_i = w_i (g_i s) - x_i s^3 B / D + c_h beta_i,   c_h = dot_scale sigma'(z_h) A_h
 //   dgamma = sum_rows (g s) x,   dalpha = sum_rows u m (g s) x,   dbeta = sum_rows c x
 //   dgamma(c) = sum_rows dy w (s x),   deta(c) = sum_rows dy
-template <class T, bool kGeneral, bool kConditional>
+template <class T, Loops kLoops, bool kConditional>
 class SeedBackward {
  public:
   using A = Acc<T>;
@@ -220,9 +238,14 @@ class SeedBackward {
   static constexpr int kAlphaSlot = kConditional ? 0 : 1;
   struct Cols {
     Unit<T> gamma, alpha, beta, gamma_c;
+    typename SplitHeads<T>::Columns heads;
+    const A *u, *c;
   };
   struct Params {
     const A *gamma, *alpha, *beta, *gamma_c;
+    typename SplitHeads<T>::Table heads;
+    const A *u, *c;
+    bool expanded;
     template <bool kMap, bool kReduce>
     HWY_INLINE Cols cols(size_t c) const {
       Cols out{};
@@ -230,6 +253,11 @@ class SeedBackward {
       out.alpha = load_unit_order<T>(alpha + c);
       if constexpr (kMap) out.beta = load_unit_order<T>(beta + c);
       if constexpr (kConditional) out.gamma_c = load_unit_order<T>(gamma_c + c);
+      if (splits_heads<kLoops>(expanded)) {
+        heads.template get<kMap>(c, out.heads);
+        out.u = u;
+        out.c = this->c;
+      }
       return out;
     }
   };
@@ -247,23 +275,25 @@ class SeedBackward {
         alpha_(staged_.get(args.param(Param::kAlpha), 1)),
         beta_(staged_.get(args.param(Param::kBeta), 2)),
         heads_(args),
-        expanded_(!Heads<T>::whole_units(args)),
+        split_(heads_, expanded()),
         keep_map_(args),
         keep_sum_(args),
         a_(heads_.values()),
         z_(heads_.values()),
         u_(heads_.values()),
         c_(heads_.values()),
-        wide_(expanded() ? 3 * kRows * unit_padded(args.dim) : 0),
         condition(args) {
     heads_.clear(z_);
+    heads_.clear(a_);
   }
 
   void begin_rows(int rows) { heads_.begin_rows(rows); }
   size_t num_segments() const { return expanded() ? 1 : heads_.count; }
   size_t segment_cols() const { return heads_.cols; }
 
-  HWY_INLINE Params params() const { return {gamma_, alpha_, beta_, condition.gamma_c}; }
+  HWY_INLINE Params params() {
+    return {gamma_, alpha_, beta_, condition.gamma_c, split_.table(), u_.data(), c_.data(), expanded()};
+  }
 
   HWY_INLINE Sums begin_sums() const { return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())}; }
   HWY_INLINE void accumulate(const Cols& cols, const Unit<T>& x, const Unit<T>& dy, const At& at,
@@ -279,7 +309,7 @@ class SeedBackward {
         sums.dot_alpha = hn::MulAdd(alpha.v[k], gx, sums.dot_alpha);
       }
     });
-    if (expanded()) store_unit_order(product, wide(at.in_block, kProducts) + at.c);
+    if (expanded()) cols.heads.keep(product, at.in_block);
   }
   template <int R>
   HWY_INLINE void end_segment(size_t h, int first, Sums* sums) {
@@ -295,31 +325,25 @@ class SeedBackward {
     const size_t count = heads_.count;
     const A* stats = static_cast<const A*>(args_.stats) + row * args_.num_stats;
     if (expanded()) {
-      for (int i = 0; i < R; ++i) heads_.sum(wide(i, kProducts), i, a_.data());
-    }
-    for (size_t h = 0; h < count; ++h) {
-      A z[R];
-      for (int i = 0; i < R; ++i) z[i] = stats[i * args_.num_stats + 1 + h];
-      heads_.template keep<R>(z, h, 0, z_.data());
+      split_.template sum<R>(A{1}, a_.data());
+      for (int i = 0; i < R; ++i) std::copy_n(stats + i * args_.num_stats + 1, count, &z_[heads_.at(0, i)]);
+    } else {
+      for (size_t h = 0; h < count; ++h) {
+        A z[R];
+        for (int i = 0; i < R; ++i) z[i] = stats[i * args_.num_stats + 1 + h];
+        heads_.template keep<R>(z, h, 0, z_.data());
+      }
     }
     sigma_array<false>(args_.options.sigma, z_.data(), heads_.size(), u_.data());
     sigma_array<true>(args_.options.sigma, z_.data(), heads_.size(), c_.data());
     A dots[R];
     sum_rows<T, R>([&](int i) SEEDNORM_LAMBDA { return sums[i].dot_gamma; }, dots);
+    A scale[R];
+    for (int i = 0; i < R; ++i) scale[i] = stats[i * args_.num_stats];
+    finish_slopes<R>(scale, dots);
     for (int i = 0; i < R; ++i) {
-      const A scale = stats[i * args_.num_stats];
-      A sum = dots[i];
-      for (size_t h = 0; h < count; ++h) {
-        const A a = a_[heads_.at(h, i)];
-        sum += u_[heads_.at(h, i)] * a;
-        c_[heads_.at(h, i)] *= dot_scale() * (scale * a);
-      }
-      states[i].scale = hn::Set(Tag<T>(), scale);
-      states[i].pull = hn::Set(Tag<T>(), RmsScale::pull(scale, sum, static_cast<A>(args_.dim), A{0}));
-      if (expanded()) {
-        heads_.spread(u_.data(), i, wide(i, kU));
-        heads_.spread(c_.data(), i, wide(i, kC));
-      }
+      states[i].scale = hn::Set(Tag<T>(), scale[i]);
+      states[i].pull = hn::Set(Tag<T>(), RmsScale::pull(scale[i], dots[i], static_cast<A>(args_.dim), A{0}));
     }
   }
   HWY_INLINE void begin_segment(size_t h, int i, State& state) const {
@@ -333,8 +357,8 @@ class SeedBackward {
     if (dropout()) keep = keep_map_.unit(at.row, at.in_block, at.c);
     Unit<T> wide_u = zero_unit<T>(), wide_c = zero_unit<T>();
     if (expanded()) {
-      wide_u = load_unit_order<T>(wide(at.in_block, kU) + at.c);
-      wide_c = load_unit_order<T>(wide(at.in_block, kC) + at.c);
+      wide_u = cols.heads.spread(cols.u, at.in_block);
+      wide_c = cols.heads.spread(cols.c, at.in_block);
     }
     Unit<T> dx;
     for_vecs<T>([&](auto k) SEEDNORM_LAMBDA {
@@ -371,13 +395,56 @@ class SeedBackward {
     }
     return alpha;
   }
-  bool expanded() const { return kGeneral && expanded_; }
-  bool dropout() const { return kGeneral && args_.dropout; }
+  // Turns sigma'(z_h) into c_h for R rows, and adds the sum of u_h A_h / s to the row's sum.
+  template <int R>
+  HWY_INLINE void finish_slopes(const A* scale, A* sum) {
+#if HWY_TARGET != HWY_SCALAR
+    if constexpr (std::is_same_v<A, float>) {
+      if (expanded()) {
+        for (int i = 0; i < R; ++i) sum[i] += finish_row_of_slopes(i, scale[i]);
+        return;
+      }
+      if constexpr (R == 4) return finish_heads_of_slopes(scale, sum);
+    }
+#endif
+    for (int i = 0; i < R; ++i) {
+      for (size_t h = 0; h < heads_.count; ++h) {
+        const A a = a_[heads_.at(h, i)];
+        sum[i] += u_[heads_.at(h, i)] * a;
+        c_[heads_.at(h, i)] *= dot_scale() * (scale[i] * a);
+      }
+    }
+  }
+#if HWY_TARGET != HWY_SCALAR
+  // Heads side by side, with zeros in a_ from the last head to row_step. Returns the sum.
+  HWY_INLINE float finish_row_of_slopes(int i, float scale) {
+    const Tag4 d;
+    V4 sum = hn::Zero(d);
+    for (size_t j = i * heads_.row_step, end = j + heads_.row_step; j < end; j += 4) {
+      sum = hn::Add(sum, finish_four_slopes(j, hn::Set(d, scale)));
+    }
+    return sum_lanes(d, sum);
+  }
+  // The four rows of a head side by side.
+  HWY_INLINE void finish_heads_of_slopes(const float* scale, float* sum) {
+    const Tag4 d;
+    const V4 s = hn::LoadU(d, scale);
+    V4 total = hn::LoadU(d, sum);
+    for (size_t h = 0; h < heads_.count; ++h) total = hn::Add(total, finish_four_slopes(4 * h, s));
+    hn::StoreU(total, d, sum);
+  }
+  // Those at j .. j + 3. Returns u A / s of each.
+  HWY_INLINE V4 finish_four_slopes(size_t j, V4 scale) {
+    const Tag4 d;
+    const V4 a = hn::LoadU(d, a_.data() + j);
+    const V4 factor = hn::Mul(hn::Set(d, dot_scale()), hn::Mul(scale, a));
+    hn::StoreU(hn::Mul(hn::LoadU(d, c_.data() + j), factor), d, c_.data() + j);
+    return hn::Mul(hn::LoadU(d, u_.data() + j), a);
+  }
+#endif
+  bool expanded() const { return splits_heads<kLoops>(!heads_.whole); }
+  bool dropout() const { return kLoops == Loops::kGeneral && args_.dropout; }
   A dot_scale() const { return static_cast<A>(args_.options.dot_scale); }
-
-  // See SeedForward::wide.
-  enum Wide { kProducts, kU, kC };
-  A* wide(int i, Wide which) { return wide_.data() + (3 * i + which) * unit_padded(args_.dim); }
 
   const KernelArgs& args_;
   Staged<T, 3> staged_;
@@ -385,10 +452,9 @@ class SeedBackward {
   const A* const alpha_;
   const A* const beta_;
   Heads<T> heads_;
-  const bool expanded_;
+  SplitHeads<T> split_;
   DropoutRows<T, kRows> keep_map_, keep_sum_;  // of the two blocks that are under way at once
   typename Heads<T>::Values a_, z_, u_, c_;
-  Buffer<A, 1> wide_;
 
  public:
   Condition<T, kConditional> condition;

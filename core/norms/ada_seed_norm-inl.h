@@ -72,8 +72,7 @@ void forward_typed(const KernelArgs& args, int64_t begin, int64_t end) {
       run_forward<T, false>(args, policy, first, last);
     });
   };
-  const bool general = args.dropout || !Heads<T>::whole_units(args);
-  return general ? run(SeedForward<T, true, true>(args)) : run(SeedForward<T, false, true>(args));
+  with_loops<T>(args, [&](auto loops) HWY_ATTR { run(SeedForward<T, loops, true>(args)); });
 }
 
 template <class T>
@@ -99,8 +98,7 @@ void backward_typed(const KernelArgs& args, int64_t begin, int64_t end, int64_t 
     });
     if (args.stream) hwy::FlushStream();
   };
-  const bool general = args.dropout || !Heads<T>::whole_units(args);
-  return general ? run(SeedBackward<T, true, true>(args)) : run(SeedBackward<T, false, true>(args));
+  with_loops<T>(args, [&](auto loops) HWY_ATTR { run(SeedBackward<T, loops, true>(args)); });
 }
 
 }  // namespace seednorm::ada_seed_norm::HWY_NAMESPACE

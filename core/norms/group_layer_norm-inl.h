@@ -70,7 +70,7 @@ class Base : public SingleSegment {
   // Of each group, the mean of its part of the array.
   void take_means(const A* row, A* means) {
     if (!whole_) {
-      heads_.sum(row, 0, means);
+      heads_.sum(row, 0, A{1}, means);
     } else {
       const Tag<T> d;
       const size_t cols = heads_.count == 1 ? padded_ : heads_.cols;

@@ -70,8 +70,7 @@ void forward_typed(const KernelArgs& args, int64_t begin, int64_t end) {
   with_storage<T>([&]<class S>(StorageType<S>) HWY_ATTR {
     const auto run = [&](auto policy) HWY_ATTR { run_forward<S>(args, policy, begin, end); };
     if (args.options.beta != Form::kVector) return run(SeedFormForward<S>(args));
-    const bool general = args.dropout || !Heads<S>::whole_units(args);
-    return general ? run(SeedForward<S, true, false>(args)) : run(SeedForward<S, false, false>(args));
+    with_loops<S>(args, [&](auto loops) HWY_ATTR { run(SeedForward<S, loops, false>(args)); });
   });
 }
 
@@ -80,8 +79,7 @@ void backward_typed(const KernelArgs& args, int64_t begin, int64_t end, int64_t 
   with_storage<T>([&]<class S>(StorageType<S>) HWY_ATTR {
     const auto run = [&](auto policy) HWY_ATTR { run_backward<S>(args, policy, begin, end, chunk); };
     if (args.options.beta != Form::kVector) return run(SeedFormBackward<S>(args));
-    const bool general = args.dropout || !Heads<S>::whole_units(args);
-    return general ? run(SeedBackward<S, true, false>(args)) : run(SeedBackward<S, false, false>(args));
+    with_loops<S>(args, [&](auto loops) HWY_ATTR { run(SeedBackward<S, loops, false>(args)); });
   });
 }
 

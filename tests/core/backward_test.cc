@@ -99,7 +99,7 @@ TEST_P(Backward, EveryNumberOfRows) {
 TEST_P(BackwardOfHeads, EveryWidth) {
   uint64_t seed = 16000;
   for (const int64_t width : {1, 2, 3, 5, 7, 8, 16, 17, 24, 31, 33, 48, 64, 96}) {
-    for (const int64_t heads : {1, 2, 3, 16}) {
+    for (const int64_t heads : {1, 2, 3, 16, 21, 40}) {
       LayerCase c =
           random_case(norm(), width * heads, heads % 2 == 1 ? DType::kBFloat16 : DType::kFloat32, seed++);
       c.options.beta = Form::kVector;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <random>
 #include <string>
@@ -109,6 +110,15 @@ Batch gather(const Batch& in, const std::vector<int64_t>& rows, Placement placem
   return part;
 }
 
+class InvarianceOfHeads : public Invariance {};
+
+std::vector<std::string> names_with_heads() {
+  std::vector<std::string> names;
+  std::ranges::copy_if(norm_names(), std::back_inserter(names),
+                       [](const std::string& name) { return norm_info(name).has_heads; });
+  return names;
+}
+
 void expect_rows_independent(const Layer& layer, const Batch& in) {
   const int64_t num_rows = in.rows();
   std::vector<Results> alone;
@@ -157,6 +167,25 @@ TEST_P(Invariance, RowsForEveryTypeAndWidth) {
         Batch in(11, dim, dtype, fused);
         in.rows_per_sample = 5;
         expect_rows_independent(layer, in);
+      }
+    }
+  });
+}
+
+// Heads of every width beside that of a vector, fewer and more of them than a vector holds: a block of rows
+// sums their columns in other instructions than a single row, but in the same order.
+TEST_P(InvarianceOfHeads, RowsForEveryWidth) {
+  for_each_target([&] {
+    for (const DType dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
+      for (const int64_t width : {1, 2, 3, 4, 6, 8, 12, 20, 24, 48}) {
+        for (const int64_t heads : {3, 16, 21}) {
+          const int64_t dim = width * heads;
+          const Layer layer(name(), dim, {.num_heads = heads}, DType::kFloat32, /*samples=*/3);
+          SCOPED_TRACE(describe(layer.norm) + " " + name_of(dtype));
+          Batch in(11, dim, dtype, takes_residual(name()));
+          in.rows_per_sample = 5;
+          expect_rows_independent(layer, in);
+        }
       }
     }
   });
@@ -244,6 +273,8 @@ TEST_P(Invariance, InPlace) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Norms, Invariance, testing::ValuesIn(norm_names()),
+                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Norms, InvarianceOfHeads, testing::ValuesIn(names_with_heads()),
                          [](const auto& info) { return info.param; });
 
 // With beta = 0 the dynamic coefficient is 0 whatever alpha: y and dx have RMSNorm's bits, and so has dgamma
