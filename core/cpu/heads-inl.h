@@ -80,8 +80,8 @@ class Heads {
     for (int i = 0; i < N; ++i) out[i] = of_rows[i];
   }
 
-  // Scaled sums of a row's products (unit order) by head: groups of columns as in sum_group, in the order of the
-  // columns. Several heads at a time, since an addition waits for the one before it.
+  // Scaled sums of a row's products (unit order) by head: groups of columns as in sum_group, in the order of
+  // the columns. Several heads at a time, since an addition waits for the one before it.
   HWY_NOINLINE void sum(const A* products, int i, A scale, A* values) const {
     constexpr size_t kTogether = 8;
     size_t h = 0;
