@@ -43,6 +43,16 @@ void add_with_origin(const std::string& race, std::vector<std::string>& names) {
   names.push_back(race);
 }
 
+// Whether a condition measures the seconds of the race's runs. They then have to be trained side by side.
+bool is_timed(const std::string& race, const std::vector<Claim>& claims) {
+  for (const Claim& claim : claims) {
+    for (const Expectation& e : claim.expectations) {
+      if (e.kind == "cheaper_than" && e.race == race) return true;
+    }
+  }
+  return false;
+}
+
 // The last checkpoint of the entrant's first run. Errors (UserError): there is none, as after a divergence.
 fs::path checkpoint_of(const ClaimRun& run, const std::string& init_from, const RaceResults& results) {
   const auto [race, entrant] = origin_of(init_from);
@@ -93,6 +103,11 @@ RaceResults run_claim_races(const ClaimRun& run, const std::vector<Claim>& claim
     if (!asked.init_from.empty()) {
       const fs::path weights = checkpoint_of(run, asked.init_from, out);
       apply_settings(specs[i].recipe, {"init_from=" + weights.string()});
+    }
+    if (!is_timed(names[i], claims)) {
+      for (const std::string& other : claim_race_names()) {
+        if (other != names[i]) specs[i].share_runs_of.push_back(run.out / other);
+      }
     }
     out[names[i]] = summarize(specs[i].recipe.name, race(specs[i]));
     check_interrupt();

@@ -21,8 +21,9 @@ struct ClaimRun {
 // The request of a race. Errors (UserError): the data is missing; a mistake in the settings.
 RaceSpec claim_race_spec(const ClaimRun& run, const std::string& race);
 
-// Runs the races of all claims, each once, or continues them; a race that is complete is only read. A race
-// that a signal stops ends the call (see check_interrupt).
+// Runs the races of all claims, each once, or continues them; a race that is complete is only read. Runs that
+// another claim's race in the same folder has finished with the same settings are copied, except where a
+// condition measures time. A race that a signal stops ends the call (see check_interrupt).
 RaceResults run_claim_races(const ClaimRun& run, const std::vector<Claim>& claims);
 
 // The results of the races in folders DIR/RACE, or in files DIR/RACE.json, as far as there are any.

@@ -13,6 +13,7 @@
 #include "lab/base/interrupt.h"
 #include "lab/base/json_field.h"
 #include "lab/base/work_folder.h"
+#include "lab/race/shared_runs.h"
 #include "lab/recipes/workloads.h"
 #include "lab/train/run.h"
 
@@ -115,6 +116,16 @@ RunResult train(const RaceSpec& spec, const Start& start, const std::shared_ptr<
   return train_run(run);
 }
 
+// Copies the run from another race, if one has it.
+void take_over(const RaceSpec& spec, const Start& start) {
+  if (fs::exists(start.dir(spec))) return;
+  const auto from = find_equal_run(spec.share_runs_of, start.recipe);
+  if (!from) return;
+  copy_run(*from, start.dir(spec));
+  std::fprintf(stderr, "--- %s, seed %lld: copied from %s\n", start.entrant->label.c_str(),
+               static_cast<long long>(start.seed), from->c_str());
+}
+
 RacedRun raced(const RaceSpec& spec, const Start& start, const RunResult& result) {
   RacedRun out;
   out.summary = {.entrant = start.entrant->label,
@@ -177,6 +188,7 @@ RaceResult race_together(const RaceSpec& spec, const Json& asked) {
     if (group.size() == 1 && interrupted()) return out;
     std::string stored;
     group.on_main([&] {
+      take_over(spec, start);
       if (const auto result = stored_result(spec, start)) stored = result_json(*result);
     });
     stored = group.broadcast(stored);

@@ -28,6 +28,9 @@ struct RaceSpec {
   // The latter needs a group of one process: any number of calls may work on one race, come and go.
   bool parallel_runs = false;
   std::shared_ptr<const Group> group = std::make_shared<Group>();
+  // Folders of other races. Their finished runs with exactly the settings of one of this race are copied
+  // instead of trained again, unless the race has parallel_runs.
+  std::vector<std::filesystem::path> share_runs_of = {};
 };
 
 struct RacedRun {

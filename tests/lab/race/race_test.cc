@@ -95,6 +95,29 @@ TEST_F(RaceTest, ResultsArePairedAndResumable) {
   EXPECT_NE(user_error([&] { race(spec("rms_norm,dyt")); }).find("another race"), std::string::npos);
 }
 
+// Finished runs with the same settings are copied from other races, whatever the entrants are called there.
+TEST_F(RaceTest, EqualRunsOfOtherRacesAreCopied) {
+  RaceSpec first = spec("rms_norm,seed_norm");
+  const std::vector<RacedRun> runs = race(first).runs;
+  fs::remove(first.dir / runs[2].summary.dir / "result.json");  // not finished, so not copied
+  RaceSpec second = spec("see=seed_norm,plain=rms_norm,other=rms_norm+seed_shift=1000");
+  second.dir = folder_ / "second";
+  second.share_runs_of = {folder_ / "missing", first.dir};
+  const std::vector<RacedRun> shared = race(second).runs;
+  ASSERT_EQ(shared.size(), 6U);
+  const auto log_of = [](const fs::path& race, const RacedRun& r) {
+    return read_file(race / r.summary.dir / "metrics.jsonl", 1 << 20);  // with the seconds of each step
+  };
+  EXPECT_EQ(log_of(second.dir, shared[0]), log_of(first.dir, runs[1]));
+  EXPECT_EQ(log_of(second.dir, shared[1]), log_of(first.dir, runs[0]));
+  EXPECT_EQ(log_of(second.dir, shared[3]), log_of(first.dir, runs[3]));
+  EXPECT_NE(log_of(second.dir, shared[4]), log_of(first.dir, runs[2]));
+  EXPECT_NE(log_of(second.dir, shared[2]), log_of(first.dir, runs[0]));
+  EXPECT_EQ(shared[4].summary.value("val_loss"), runs[2].summary.value("val_loss"));
+  EXPECT_FALSE(fs::exists(second.dir / ".run-copy"));
+  EXPECT_EQ(race(second).runs.size(), 6U);
+}
+
 // An entrant with more FLOPs for a token is compared where it has spent those of the other.
 TEST_F(RaceTest, ValuesAtEqualFlops) {
   RaceSpec s = spec("rms_norm,wide=rms_norm+ffn_dim=96");
