@@ -144,6 +144,7 @@ RacedRun raced(const RaceSpec& spec, const Start& start, const RunResult& result
     out.summary.values.emplace_back("valid/" + set, loss.get<double>());
   }
   out.curves = read_curves(start.dir(spec), result.info);
+  out.copied = is_copied(start.dir(spec));
   return out;
 }
 

@@ -29,13 +29,14 @@ struct RaceSpec {
   bool parallel_runs = false;
   std::shared_ptr<const Group> group = std::make_shared<Group>();
   // Folders of other races. Their finished runs with exactly the settings of one of this race are copied
-  // instead of trained again, unless the race has parallel_runs.
+  // instead of trained again, unless the race has parallel_runs. Their times are not compared then.
   std::vector<std::filesystem::path> share_runs_of = {};
 };
 
 struct RacedRun {
   RunSummary summary;
-  Curves curves;  // without telemetry and samples
+  Curves curves;        // without telemetry and samples
+  bool copied = false;  // from another race, see RaceSpec::share_runs_of
 };
 
 struct RaceResult {
@@ -51,8 +52,9 @@ struct RaceResult {
 RaceResult race(const RaceSpec& spec);
 
 // The content of results.json. Pairs have a difference in each metric. For metrics that are measured during
-// training they also have NAME_equal_time, the difference when the fastest entrant had finished, and
-// NAME_equal_flops, that when the one with the fewest FLOPs had, if their FLOPs differ by more than 1%.
+// training they also have NAME_equal_time, the difference when the fastest entrant had finished, unless runs
+// were copied, and NAME_equal_flops, that when the one with the fewest FLOPs had, if their FLOPs differ by
+// more than 1%.
 // Holm's correction counts the pairs of one metric. Of entrants that differ in lr only ("LABEL@LR", a sweep),
 // those with the same lr are pairs, and `tuned` has the pairs at the best lr of each.
 RaceSummary summarize(const std::string& recipe, const RaceResult& result);

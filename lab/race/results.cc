@@ -2,6 +2,7 @@
 // sweeps say.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "lab/base/machine.h"
@@ -88,6 +89,7 @@ void add_curve_statistics(const std::vector<RunPair>& pairs, const MetricInfo& m
     return reach_ratio(x, y, metric.lower_is_better);
   };
   for (const auto& [axis, of] : {std::pair(Axis::kUnits, "units"), std::pair(Axis::kSeconds, "seconds")}) {
+    if (axis == Axis::kSeconds && !std::isfinite(out.equal_time_s)) continue;
     const std::vector<double> ratios = over_pairs(axis, ratio);
     if (!ratios.empty()) out.reach.push_back({a, b, metric.name, of, interval_of(mean_ratio(ratios))});
   }
@@ -148,10 +150,11 @@ void add_convergence(const std::vector<RacedRun>& runs, std::vector<RunSummary>&
   }
 }
 
-// Values at equal time and, where entrants differ in them, at equal FLOPs, of all metrics that were measured
-// during training. Returns the names of all metrics.
+// Values at equal time, if all runs were trained in this race, and, where entrants differ in them, at equal
+// FLOPs, of all metrics that were measured during training. Returns the names of all metrics.
 std::vector<std::string> add_equal_costs(const std::vector<RacedRun>& runs, RaceSummary& out) {
-  out.equal_time_s = equal_time(out.runs);
+  const bool same_time = std::none_of(runs.begin(), runs.end(), [](const RacedRun& r) { return r.copied; });
+  out.equal_time_s = same_time ? equal_time(out.runs) : std::numeric_limits<double>::quiet_NaN();
   out.equal_flops = equal_flops(out.runs);
   std::vector<std::string> names;
   const auto add = [&](const std::string& metric, const char* suffix, Axis axis, const auto& place) {
@@ -166,7 +169,9 @@ std::vector<std::string> add_equal_costs(const std::vector<RacedRun>& runs, Race
   };
   for (const MetricInfo& m : out.info.metrics) {
     names.push_back(m.name);
-    add(m.name, kEqualTime, Axis::kSeconds, [&](const RunSummary&) { return out.equal_time_s; });
+    if (same_time) {
+      add(m.name, kEqualTime, Axis::kSeconds, [&](const RunSummary&) { return out.equal_time_s; });
+    }
     if (!std::isfinite(out.equal_flops)) continue;
     add(m.name, kEqualFlops, Axis::kUnits,
         [&](const RunSummary& run) { return out.equal_flops / run.flops_per_unit; });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lab/base/atomic_file.h"
 #include "lab/base/file.h"
 #include "lab/train/run_result.h"
 
@@ -11,6 +12,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxConfigBytes = size_t{1} << 20;
+constexpr const char* kOriginFile = "copied_from";
 
 }  // namespace
 
@@ -35,7 +37,10 @@ void copy_run(const fs::path& from, const fs::path& to) {
   fs::remove_all(partial);
   fs::create_directories(to.parent_path());
   fs::copy(from, partial, fs::copy_options::recursive);
+  if (!is_copied(partial)) replace_file(partial / kOriginFile, fs::absolute(from).string() + "\n");
   fs::rename(partial, to);
 }
+
+bool is_copied(const fs::path& run) { return fs::exists(run / kOriginFile); }
 
 }  // namespace seednorm::lab

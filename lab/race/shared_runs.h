@@ -14,9 +14,11 @@ namespace seednorm::lab {
 std::optional<std::filesystem::path> find_equal_run(const std::vector<std::filesystem::path>& races,
                                                     const Recipe& recipe);
 
-// Copies the folder of a run. `to` has all of it or does not exist. Errors
+// Copies the folder of a run, and notes in the file copied_from where it comes from. `to` has all of it or
+// does not exist. Errors
 // (std::filesystem::filesystem_error): a file cannot be read or written.
 void copy_run(const std::filesystem::path& from, const std::filesystem::path& to);
+bool is_copied(const std::filesystem::path& run);
 
 }  // namespace seednorm::lab
 

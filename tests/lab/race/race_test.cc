@@ -115,6 +115,11 @@ TEST_F(RaceTest, EqualRunsOfOtherRacesAreCopied) {
   EXPECT_NE(log_of(second.dir, shared[2]), log_of(first.dir, runs[0]));
   EXPECT_EQ(shared[4].summary.value("val_loss"), runs[2].summary.value("val_loss"));
   EXPECT_FALSE(fs::exists(second.dir / ".run-copy"));
+  // Their times are of another race.
+  EXPECT_EQ(read_file(second.dir / "results.json", 1 << 20).find("_equal_time"), std::string::npos);
+  EXPECT_NE(read_file(first.dir / "results.json", 1 << 20).find("_equal_time"), std::string::npos);
+  const RaceSummary summary = summarize("", race(second));
+  for (const ReachSummary& reach : summary.reach) EXPECT_EQ(reach.of, "units");
   EXPECT_EQ(race(second).runs.size(), 6U);
 }
 
