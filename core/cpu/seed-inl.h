@@ -334,8 +334,7 @@ class SeedBackward {
         heads_.template keep<R>(z, h, 0, z_.data());
       }
     }
-    sigma_array<false>(args_.options.sigma, z_.data(), heads_.size(), u_.data());
-    sigma_array<true>(args_.options.sigma, z_.data(), heads_.size(), c_.data());
+    sigma_array<true>(args_.options.sigma, z_.data(), heads_.size(), u_.data(), c_.data());
     A dots[R];
     sum_rows<T, R>([&](int i) SEEDNORM_LAMBDA { return sums[i].dot_gamma; }, dots);
     A scale[R];
