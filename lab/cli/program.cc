@@ -62,7 +62,7 @@ std::string explain(const CLI::App& program, const CLI::ParseError& error) {
       }
     } else {
       for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
-        known.push_back(verb->get_name());
+        if (!verb->get_name().empty()) known.push_back(verb->get_name());  // a group of options has none
       }
     }
     const std::string name = unknown[0].substr(0, unknown[0].find('='));

@@ -26,6 +26,7 @@ void run_race(const Arguments& arguments) {
   spec.entrants = parse_entrants(spec.recipe, arguments.norms);
   spec.seeds = arguments.seeds;
   if (!arguments.lrs.empty()) spec.entrants = at_learning_rates(spec.entrants, arguments.lrs);
+  require_out(arguments.out, "race");
   const std::optional<Launch> launch = launch_from(process_environment());
   spec.parallel_runs = arguments.parallel == "runs";
   const std::string& device = spec.recipe.train.device;
@@ -63,8 +64,8 @@ void add_race(CLI::App& app) {
                  "With several processes: ranks, all train each run together; or runs, each takes whole runs")
       ->check(CLI::IsMember({"ranks", "runs"}))
       ->capture_default_str();
-  app.add_option("--out", arguments->out, "The folder of the race; a race that was started there continues")
-      ->required()
+  app.add_option("--out", arguments->out,
+                 "The folder of the race, required; a race that was started there continues")
       ->type_name("DIR");
   add_json_option(app, arguments->json);
   app.callback([arguments] { run_race(*arguments); });

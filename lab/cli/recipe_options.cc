@@ -18,6 +18,10 @@ const LanguageConfig& language_config_of(const Recipe& recipe) {
   return recipe.config_as<LanguageConfig>();
 }
 
+void require_out(const std::string& out, const std::string& verb) {
+  if (out.empty()) throw UserError(verb + ": --out is required; see seednorm " + verb + " --help");
+}
+
 CLI::Option* add_recipe_options(CLI::App& app, RecipeOptions& options) {
   CLI::Option* const recipe =
       app.add_option("RECIPE", options.recipe, "A built-in recipe, or a .toml file")->type_name("");

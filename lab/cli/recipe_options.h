@@ -23,6 +23,10 @@ struct RecipeOptions {
 // workload.
 const LanguageConfig& language_config_of(const Recipe& recipe);
 
+// Checks the option --out of a verb, after the recipe, whose mistakes the user should learn first. Errors
+// (UserError): it was not given.
+void require_out(const std::string& out, const std::string& verb);
+
 // Adds RECIPE and SETTING... to `app`.
 CLI::Option* add_recipe_options(CLI::App& app, RecipeOptions& options);
 

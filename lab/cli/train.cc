@@ -20,6 +20,7 @@ struct Arguments {
 
 void run_train(const Arguments& arguments) {
   const Recipe recipe = arguments.recipe.load();
+  if (!arguments.dry_run) require_out(arguments.out, "train");
   RunSpec spec = run_spec(recipe, arguments.out);
   spec.resume = arguments.resume;
   spec.dry_run = arguments.dry_run;
@@ -30,9 +31,9 @@ void run_train(const Arguments& arguments) {
   if (result.diverged && !spec.group->is_main()) throw std::runtime_error(arguments.out + ": diverged");
   if (!spec.group->is_main()) return;
   const nlohmann::ordered_json valid = result.measured.value("valid", nlohmann::ordered_json::object());
-  std::printf("%s: %lld steps, %lld %ss, loss %.4f", arguments.out.c_str(),
-              static_cast<long long>(result.steps), static_cast<long long>(result.units),
-              result.info.unit.c_str(), result.value(kTrainLoss));
+  const std::string label = arguments.out.empty() ? recipe.name : arguments.out;
+  std::printf("%s: %lld steps, %lld %ss, loss %.4f", label.c_str(), static_cast<long long>(result.steps),
+              static_cast<long long>(result.units), result.info.unit.c_str(), result.value(kTrainLoss));
   for (const auto& [name, value] : result.values) {
     if (name != kTrainLoss) std::printf(", %s %.4f", name.c_str(), value);
   }
@@ -52,7 +53,8 @@ void run_train(const Arguments& arguments) {
 void add_train(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   add_recipe_options(app, arguments->recipe)->required();
-  app.add_option("--out", arguments->out, "The folder of the run")->required()->type_name("DIR");
+  app.add_option("--out", arguments->out, "The folder of the run, required except for a dry run")
+      ->type_name("DIR");
   app.add_flag("--resume", arguments->resume, "Resume from the newest checkpoint in --out");
   app.add_flag("--dry-run", arguments->dry_run, "Build everything and take one step, but write nothing");
   app.add_flag("--overfit-one-batch", arguments->overfit, "Train on the first batch in every step");

@@ -140,6 +140,33 @@ class Data(TrainCase):
                       self.finish(self.start("altered-run", "train_data=altered"), 2))
 
 
+class WithoutAFolder(TrainCase):
+    def run_program(self, *arguments):
+        process = subprocess.run([PROGRAM, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=120,
+                                 check=False)
+        return process.returncode, process.stdout, process.stderr.splitlines()[-1]
+
+    def test_mistakes_in_the_recipe_come_first(self):
+        for verb in (["train"], ["race", "--norms", "rms_norm,seed_norm"]):
+            code, _, last = self.run_program(*verb, *RECIPE, "learning_rate=1")
+            self.assertEqual(code, 2)
+            self.assertIn("learning_rate", last)
+            code, _, last = self.run_program(*verb, *RECIPE)
+            self.assertEqual(code, 2)
+            self.assertEqual(last, f"seednorm: {verb[0]}: --out is required; see seednorm {verb[0]} --help")
+
+    def test_a_dry_run_needs_none(self):
+        before = sorted(self.folder.rglob("*"))
+        code, out, _ = self.run_program("train", *RECIPE, "--dry-run")
+        self.assertEqual(code, 0)
+        self.assertRegex(out, r"^olmo2-0.5m: 1 steps, 128 tokens, loss ")
+        self.assertEqual(sorted(self.folder.rglob("*")), before)
+
+    def test_an_argument_that_is_no_option(self):
+        for verb in ("generate", "eval"):
+            self.assertIn('unexpected argument "surplus"', self.run_program(verb, "surplus")[2])
+
+
 class FullDisk(TrainCase):
     def test_nothing_is_lost(self):
         process = self.start("full")
