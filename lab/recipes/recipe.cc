@@ -27,7 +27,9 @@ Setting find(Settings all, std::string_view key) {
     if (s.name == key) return std::move(s);
     names.emplace_back(s.name);
   }
-  throw UserError("no setting " + quote(key) + did_you_mean(key, names));
+  const std::string meant = did_you_mean(key, names);
+  throw UserError("no setting " + quote(key) +
+                  (meant.empty() ? "; seednorm info RECIPE --settings lists all of them" : meant));
 }
 
 void set(const Setting& setting, std::string_view value) {

@@ -252,6 +252,8 @@ TEST(Recipes, SettingsHaveBounds) {
 TEST(Recipes, MistakesAreNamed) {
   Recipe r = load_recipe("demo");
   EXPECT_EQ(user_error([&] { apply_setting(r, "stepz=3"); }), "no setting \"stepz\" (did you mean steps?)");
+  EXPECT_EQ(user_error([&] { apply_setting(r, "learning_rate=3"); }),
+            "no setting \"learning_rate\"; seednorm info RECIPE --settings lists all of them");
   EXPECT_EQ(user_error([&] { apply_setting(r, "steps=many"); }),
             "steps: expected a whole number, got \"many\"");
   EXPECT_EQ(user_error([&] { apply_setting(r, "steps=3.5"); }),
