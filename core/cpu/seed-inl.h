@@ -63,12 +63,20 @@ class Condition<T, true> {
 // What the loops allow for. kGeneral has any heads and perhaps dropout, found at run time.
 enum class Loops { kWholeHeads, kSplitHeads, kGeneral };
 
-// Calls run with the Loops for the arguments, as a type.
+// Calls run with the Loops for the arguments, as a type. Types that are rare on CPUs have fewer instances,
+// which take long to compile; units of one lane never straddle two heads.
 template <class T, class Run>
 HWY_INLINE void with_loops(const KernelArgs& args, const Run& run) {
-  if (args.dropout) return run(std::integral_constant<Loops, Loops::kGeneral>());
-  if (!Heads<T>::whole_units(args)) return run(std::integral_constant<Loops, Loops::kSplitHeads>());
-  run(std::integral_constant<Loops, Loops::kWholeHeads>());
+  constexpr bool kRare = std::is_same_v<T, double> || std::is_same_v<T, Float16>;
+  if (!args.dropout) {
+    if constexpr (!std::is_same_v<T, double>) {
+      if (Heads<T>::whole_units(args)) return run(std::integral_constant<Loops, Loops::kWholeHeads>());
+    }
+    if constexpr (!kRare && HWY_TARGET != HWY_SCALAR) {
+      if (!Heads<T>::whole_units(args)) return run(std::integral_constant<Loops, Loops::kSplitHeads>());
+    }
+  }
+  run(std::integral_constant<Loops, Loops::kGeneral>());
 }
 
 // Whether heads are expanded, a constant where the loops allow.
