@@ -1,6 +1,7 @@
 """A GPT of Megatron-core in two processes: gradients under data, tensor and sequence parallelism."""
 
 from megatron_model import OnCpu, config_of, ids, make, mask, plain_layer, positions
+from processes import leave
 
 import torch
 import torch.distributed as dist
@@ -62,4 +63,4 @@ with OnCpu():
         for name, p in two.named_parameters():
             error = (found[name] - part_of(wanted[name], p, rank)).abs().max()
             assert error <= 1e-5 * wanted[name].abs().max(), (f"tensor, sequence_parallel={sequence}", name, error)
-dist.destroy_process_group()
+leave()

@@ -3,6 +3,7 @@
 import os
 
 from megatron_model import OnCpu, config_of, ids, make, mask, plain_layer, positions, settings
+from processes import leave
 from steps import check_equal, check_start, check_trained, check_undecayed
 
 import seednorm
@@ -58,3 +59,4 @@ norm = norms[0].__class__(config, 32)
 assert all(p.sequence_parallel for p in (norm.weight, norm.alpha, norm.beta))
 config.sequence_parallel, config.layernorm_zero_centered_gamma = False, True
 assert norms[0].__class__(config, 32).weight.abs().max() == 0
+leave()

@@ -1,6 +1,7 @@
 """A transformer of OLMo-core in two processes: gradients under its FSDP2 and its tensor and sequence parallelism."""
 
 from olmo_core_model import config, ids, make
+from processes import leave
 
 import seednorm
 import torch
@@ -51,4 +52,4 @@ check(model, slice(rank, rank + 1), (1, 8, 32), "data")
 model = start()
 model.apply_tp(init_device_mesh("cpu", (2,), mesh_dim_names=("tp",)))
 check(model, slice(None), (2, 4, 32), "tensor and sequence")
-dist.destroy_process_group()
+leave()

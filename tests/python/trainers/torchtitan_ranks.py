@@ -6,6 +6,7 @@ torchtitan's trainer runs on GPUs only. This program calls the functions with wh
 import shutil
 import tempfile
 
+from processes import leave
 from steps import check_equal
 from torchtitan_model import SEED_NORM, config_of, make, optimizer_of
 
@@ -139,4 +140,4 @@ for typechecking in (False, True):
             dist.all_reduce(p.grad)
             whole_grad = gradients[f"{norm}.{name}"]
             assert (p.grad - whole_grad).abs().max() <= 1e-5 * whole_grad.abs().max(), ("spmd_types", norm, name)
-dist.destroy_process_group()
+leave()

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 
+from processes import leave
 from steps import check_equal, check_trained
 from transformers_model import arguments_of, ids, make, rows
 
@@ -34,4 +35,4 @@ with torch.no_grad():
 dist.barrier()
 if dist.get_rank() == 0:
     shutil.rmtree(folder[0])
-dist.destroy_process_group()
+leave()
