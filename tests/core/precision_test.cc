@@ -136,7 +136,8 @@ TEST(Slope, NearSaturation) {
 }
 
 // DyT with gamma = alpha = 1 and beta = 0 is tanh. Every 8,191st float32 number; over all of them the error
-// is 1.46 ULP with AVX-512, and 2 leaves room for targets without fused multiply-add.
+// is 1.46 ULP with AVX-512, and 2 leaves room for targets without fused multiply-add. Other backends have
+// their platform's tanh.
 TEST(Tanh, EveryMagnitude) {
   LayerCase c{.norm = "dyt", .dim = 1024, .rows = 256};
   Inputs in = make_inputs(c);
@@ -152,6 +153,7 @@ TEST(Tanh, EveryMagnitude) {
   }
   std::vector<double>& beta = in.param(Param::kBeta);
   std::fill(beta.begin(), beta.end(), 0);
+  const double bound = kBackend.has_threads ? 2 : 4;  // ULP
   for_each_target([&] {
     LayerRun run(c, in);
     run.forward();
@@ -161,7 +163,7 @@ TEST(Tanh, EveryMagnitude) {
       int exponent = 0;
       (void)std::frexp(expected, &exponent);
       const double ulp = std::ldexp(1.0, std::max(exponent - 24, -149));
-      ASSERT_TRUE(std::fabs(got - expected) <= 2 * ulp) << in.x[i] << ": " << got << " for " << expected;
+      ASSERT_TRUE(std::fabs(got - expected) <= bound * ulp) << in.x[i] << ": " << got << " for " << expected;
     }
   });
 }
