@@ -54,9 +54,8 @@ RaceResult race(const RaceSpec& spec);
 // The content of results.json. Pairs have a difference in each metric. For metrics that are measured during
 // training they also have NAME_equal_time, the difference when the fastest entrant had finished, unless runs
 // were copied, and NAME_equal_flops, that when the one with the fewest FLOPs had, if their FLOPs differ by
-// more than 1%.
-// Holm's correction counts the pairs of one metric. Of entrants that differ in lr only ("LABEL@LR", a sweep),
-// those with the same lr are pairs, and `tuned` has the pairs at the best lr of each.
+// more than 1%. Holm's correction counts the pairs of one metric. Of entrants that differ in lr only
+// ("LABEL@LR", a sweep), those with the same lr are pairs, and `tuned` has the pairs at the best lr of each.
 RaceSummary summarize(const std::string& recipe, const RaceResult& result);
 // The entrants that have runs, in order.
 std::vector<std::string> labels_of(const std::vector<RunSummary>& runs);

@@ -15,8 +15,7 @@ std::optional<std::filesystem::path> find_equal_run(const std::vector<std::files
                                                     const Recipe& recipe);
 
 // Copies the folder of a run, and notes in the file copied_from where it comes from. `to` has all of it or
-// does not exist. Errors
-// (std::filesystem::filesystem_error): a file cannot be read or written.
+// does not exist. Errors (std::filesystem::filesystem_error): a file cannot be read or written.
 void copy_run(const std::filesystem::path& from, const std::filesystem::path& to);
 bool is_copied(const std::filesystem::path& run);
 
